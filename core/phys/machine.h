@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * struct ondol_machine: the root of all state.  The layers above phys hang their own
+ * state on it as pointers that only they look behind.
+ */
+#ifndef ONDOL_PHYS_MACHINE_H
+#define ONDOL_PHYS_MACHINE_H
+
+#include <ondol/inspect.h>
+#include <ondol/machine.h>
+
+#include "base/hooks.h"
+#include "phys/page.h"
+
+struct ondol_phys_state; /* nodes, zones, per-CPU lists: phys/zone.h */
+struct ondol_slab_state; /* caches: slab/slab.h */
+struct ondol_virt_state; /* mms, files, caches of regions: virt/mm.h */
+
+struct ondol_machine {
+	/* Constant after init. */
+	const struct ondol_port *port;
+	const struct ondol_profile *profile;
+	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
+	void *mmu_ctx;
+	struct ondol_page *pages; /* the page array: record of first_pfn + i at pages[i] */
+	uint64_t first_pfn, nr_pages; /* spanned by the array, holes included */
+	uint32_t nr_cpus, nr_nodes;
+	struct ondol_phys_state *phys;
+	struct ondol_slab_state *slab;
+	struct ondol_virt_state *virt;
+	struct ondol_hooks hooks; /* upward calls: base/hooks.h */
+	struct ondol_fail_plan *fail_plan; /* or NULL */
+};
+
+static inline struct ondol_page *machine_page(const struct ondol_machine *m, uint64_t pfn)
+{
+	return &m->pages[pfn - m->first_pfn];
+}
+
+static inline uint64_t machine_page_pfn(const struct ondol_machine *m,
+					const struct ondol_page *page)
+{
+	return m->first_pfn + (uint64_t)(page - m->pages);
+}
+
+static inline void *machine_pfn_host(const struct ondol_machine *m, uint64_t pfn)
+{
+	return m->port->direct_map + (pfn << ONDOL_PAGE_SHIFT);
+}
+
+static inline uint32_t machine_this_cpu(const struct ondol_machine *m)
+{
+	return m->port->this_cpu ? m->port->this_cpu(m->port->ctx) : 0;
+}
+
+/* Counts the event and says whether the plan wants it to fail. */
+static inline bool machine_should_fail(struct ondol_machine *m, enum ondol_fail_point point)
+{
+	struct ondol_fail_plan *plan = m->fail_plan;
+
+	if (ondol_likely(!plan))
+		return false;
+	uint64_t n = __atomic_add_fetch(&plan->seen[point], 1, __ATOMIC_RELAXED);
+	if (!plan->nth[point] || (plan->persistent ? n < plan->nth[point] : n != plan->nth[point]))
+		return false;
+	__atomic_add_fetch(&plan->failed[point], 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+#endif /* ONDOL_PHYS_MACHINE_H */

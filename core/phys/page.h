@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page record: one per frame, 32 bytes (Linux: 64), in one array indexed by
+ * pfn - machine.first_pfn.  Links are 32-bit frame numbers relative to first_pfn, so a list
+ * costs 8 bytes, not 16; ONDOL_PAGE_NIL ends one.
+ *
+ * Who may write what: (o) the one owner of the frame, (z) under the zone lock,
+ * (a) atomically.
+ */
+#ifndef ONDOL_PHYS_PAGE_H
+#define ONDOL_PHYS_PAGE_H
+
+#include <ondol/page_alloc.h>
+
+#include "base/assert.h"
+
+#define ONDOL_PAGE_NIL UINT32_MAX
+
+/* page.flags: use, zone, node and migrate type are fields, the rest are bits. */
+#define ONDOL_PG_USE_SHIFT 0 /* enum ondol_page_use */
+#define ONDOL_PG_USE_MASK 0x7u
+#define ONDOL_PG_ZONE_SHIFT 3 /* enum ondol_zone_type */
+#define ONDOL_PG_ZONE_MASK 0x7u
+#define ONDOL_PG_NODE_SHIFT 6
+#define ONDOL_PG_NODE_MASK 0x3fu
+#define ONDOL_PG_BUDDY (1u << 12)  /* head of a free block on a free_area list */
+#define ONDOL_PG_PCP (1u << 13)    /* on a per-CPU list */
+#define ONDOL_PG_HEAD (1u << 14)   /* head of an allocated block of order > 0 */
+#define ONDOL_PG_TAIL (1u << 15)   /* other frames of a slab or compound block */
+#define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
+#define ONDOL_PG_LRU (1u << 17)
+#define ONDOL_PG_MLOCKED (1u << 18)
+#define ONDOL_PG_ZEROED (1u << 19) /* free frame known to hold zeroes */
+
+struct ondol_page {
+	uint32_t flags;    /* (o) while allocated, (z) while free */
+	uint32_t refcount; /* (a) 0: free */
+	union {
+		struct { /* free, or on a per-CPU list */
+			uint32_t next, prev;
+			uint8_t order, migrate_type;
+		} buddy;
+		struct { /* first frame of a slab; tails have only `head` */
+			struct ondol_kmem_cache *cache;
+			uint32_t next, prev; /* full, partial or free list of the cache's node */
+			uint16_t nr_inuse, free_head;
+			uint32_t head; /* frame number of the first frame */
+		} slab;
+		struct { /* anonymous memory and page cache */
+			struct ondol_address_space *mapping; /* NULL: anonymous */
+			uint32_t index;    /* page offset in the mapping */
+			uint32_t mapcount; /* (a) PTEs that point here */
+			uint32_t next, prev; /* lru, or the gather list while being unmapped */
+		} data;
+		struct { /* allocated with order > 0 */
+			uint8_t order;
+		} block;
+	};
+};
+ONDOL_STATIC_ASSERT(sizeof(struct ondol_page) <= 32, "page record");
+
+static inline enum ondol_page_use page_use(const struct ondol_page *page)
+{
+	return (enum ondol_page_use)((page->flags >> ONDOL_PG_USE_SHIFT) & ONDOL_PG_USE_MASK);
+}
+
+static inline unsigned page_zone_type(const struct ondol_page *page)
+{
+	return (page->flags >> ONDOL_PG_ZONE_SHIFT) & ONDOL_PG_ZONE_MASK;
+}
+
+static inline unsigned page_node(const struct ondol_page *page)
+{
+	return (page->flags >> ONDOL_PG_NODE_SHIFT) & ONDOL_PG_NODE_MASK;
+}
+
+#endif /* ONDOL_PHYS_PAGE_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking inside: counters, Linux's /proc texts, invariants. */
+#ifndef ONDOL_INSPECT_H
+#define ONDOL_INSPECT_H
+
+#include <ondol/mm.h>
+#include <ondol/page_alloc.h>
+#include <ondol/slab.h>
+#include <ondol/types.h>
+
+ONDOL_BEGIN_DECLS
+
+struct ondol_zone_stats {
+	const char *name;
+	uint16_t node;
+	uint32_t nr_orders;
+	ondol_pfn_t start_pfn;
+	uint64_t pages_spanned, pages_present, pages_managed, pages_free;
+	uint64_t free_blocks[ONDOL_MAX_ORDERS]; /* on the global lists */
+	uint64_t pcp_pages;                     /* on per-CPU lists */
+	uint64_t watermark_min, watermark_low, watermark_high;
+	uint64_t nr_merges, nr_splits;
+};
+struct ondol_node_stats {
+	uint16_t id;
+	ondol_pfn_t node_start_pfn;
+	uint64_t node_present_pages, node_spanned_pages;
+	uint64_t numa_hit, numa_miss, numa_foreign, numa_local, numa_other;
+};
+/* Snapshots by value; a nonzero return stops the walk. */
+int ondol_for_each_zone(struct ondol_machine *m,
+			int (*visit)(void *ctx, const struct ondol_zone_stats *), void *ctx);
+int ondol_for_each_node(struct ondol_machine *m,
+			int (*visit)(void *ctx, const struct ondol_node_stats *), void *ctx);
+
+struct ondol_machine_stats {
+	uint64_t pages_total;                   /* frames in the memory map */
+	uint64_t pages[ONDOL_NR_PAGE_USES];     /* by use; sums to pages_total */
+	uint64_t pages_free;                    /* buddy and per-CPU lists */
+	uint64_t pages_used_peak;               /* most frames ever out at once */
+	uint64_t nr_allocs, nr_frees, nr_merges, nr_splits, nr_refused;
+	uint64_t faults[ONDOL_FAULT_NR];        /* by kind */
+	uint64_t faults_refused;                /* no region, no right, past the end, no frame */
+	uint64_t fault_pages;                   /* populated, fault-around included */
+	uint64_t nr_mm, nr_vma, nr_vma_peak;
+	uint64_t vma_lookups, mmap_cache_hits;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+	uint32_t page_record_size;              /* bytes of struct page */
+};
+void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *out_stats);
+
+struct ondol_mm_stats { /* pages */
+	uint64_t total_vm, locked_vm, data_vm, exec_vm, stack_vm;
+	uint64_t rss_anon, rss_file, rss_shmem, hiwater_rss, hiwater_vm, pgtables_bytes;
+	uint64_t nr_vma, min_flt, maj_flt;
+};
+void ondol_mm_stats(struct ondol_mm_struct *mm, struct ondol_mm_stats *out_stats);
+
+/*
+ * Linux's /proc texts.  `write` gets pieces in order; a nonzero return ends the text and
+ * is returned.
+ */
+typedef int (*ondol_write_t)(void *ctx, const char *text, size_t size);
+int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_zoneinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_slabinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+int ondol_proc_smaps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+int ondol_proc_smaps_rollup(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+int ondol_proc_statm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+/* The Vm*, Rss* lines of /proc/PID/status, VmPeak to VmSwap. */
+int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+
+struct ondol_broken_invariant {
+	const char *id;   /* "BUDDY-3" */
+	const char *text; /* the invariant, as the source states it */
+	uint64_t where, expected, actual;
+};
+/* 0, or -ONDOL_EUCLEAN with the first broken invariant.  Quadratic is fine. */
+ONDOL_MUST_CHECK int ondol_machine_validate(struct ondol_machine *m,
+					    struct ondol_broken_invariant *out_broken);
+ONDOL_MUST_CHECK int ondol_mm_validate(struct ondol_mm_struct *mm,
+				       struct ondol_broken_invariant *out_broken);
+
+/* Fail the nth event of a kind (1: the next; 0: none): a field of the production machine. */
+enum ondol_fail_point { ONDOL_FAIL_ALLOC_PAGES, ONDOL_FAIL_SLAB, ONDOL_FAIL_READ_PAGE,
+			ONDOL_FAIL_NR };
+struct ondol_fail_plan {
+	uint64_t nth[ONDOL_FAIL_NR];
+	bool persistent;                 /* and every later one */
+	uint64_t seen[ONDOL_FAIL_NR];    /* counted by the library */
+	uint64_t failed[ONDOL_FAIL_NR];
+};
+/* NULL takes the plan away.  The plan must outlive its use. */
+void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan);
+
+ONDOL_END_DECLS
+#endif /* ONDOL_INSPECT_H */

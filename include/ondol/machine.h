@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A machine: the physical memory map, nodes, zones and CPUs of one managed computer
+ * and everything below.  All state lives in it; a program may hold many.
+ */
+#ifndef ONDOL_MACHINE_H
+#define ONDOL_MACHINE_H
+
+#include <ondol/pgtable.h>
+#include <ondol/port.h>
+#include <ondol/types.h>
+
+ONDOL_BEGIN_DECLS
+
+enum ondol_mem_type { ONDOL_MEM_USABLE, ONDOL_MEM_RESERVED };
+
+/* As firmware gives them: unsorted, overlapping, unaligned, with holes. */
+struct ondol_mem_region {
+	ondol_phys_addr_t start, end; /* [start, end) */
+	enum ondol_mem_type type;     /* reserved wins where they overlap */
+	uint16_t node;
+};
+
+/* The order of the zones is the order of addresses; a limit of 0 leaves a zone out. */
+enum ondol_zone_type {
+	ONDOL_ZONE_DMA,
+	ONDOL_ZONE_DMA32,
+	ONDOL_ZONE_NORMAL,
+	ONDOL_ZONE_HIGHMEM,
+	ONDOL_ZONE_MOVABLE,
+	ONDOL_NR_ZONES,
+};
+const char *ondol_zone_name(enum ondol_zone_type type); /* "DMA32", ... */
+
+/*
+ * An era of Linux, as data: never an #ifdef.  Ready ones: toy16 (the notes' 16-frame
+ * figures), i386_2_4, i386_2_6 (3G/1G, HIGHMEM), x86_64 (today; the default).
+ */
+enum ondol_lazy_policy { ONDOL_LAZY_EAGER, ONDOL_LAZY_DELAY2, ONDOL_LAZY_PCP };
+
+struct ondol_profile {
+	const char *name;
+	uint8_t nr_orders;    /* free lists: orders 0 .. nr_orders - 1 */
+	bool map_bitmap;      /* free_area[].map, one bit per pair of buddies (D5) */
+	bool split_hands_out_upper; /* 2.4 gave the upper half of a split, 2.6 the lower */
+	bool migrate_types;   /* free lists per migrate type */
+	bool pcp;             /* per-CPU lists in front of the buddy */
+	enum ondol_lazy_policy lazy;
+	/* First physical address NOT in the zone; 0: the machine has no such zone. */
+	uint64_t zone_end[ONDOL_NR_ZONES];
+	/* Address-space layout */
+	uint64_t task_size;      /* first address beyond user space */
+	uint64_t mmap_min_addr;
+	uint64_t stack_top;      /* end of the highest user stack page */
+	uint64_t exec_base_dyn;  /* where ET_DYN programs load without ASLR */
+	const struct ondol_pgtable_format *format;
+};
+extern const struct ondol_profile ondol_profile_toy16;
+extern const struct ondol_profile ondol_profile_i386_2_4;
+extern const struct ondol_profile ondol_profile_i386_2_6;
+extern const struct ondol_profile ondol_profile_x86_64;
+
+struct ondol_machine_desc {
+	uint32_t size; /* sizeof(struct ondol_machine_desc) */
+	const struct ondol_mem_region *regions;
+	uint32_t nr_regions;
+	uint32_t nr_nodes;             /* 1 .. 64 */
+	uint32_t nr_cpus;              /* 1 .. 256 */
+	const uint8_t *node_distance;  /* nr_nodes * nr_nodes, 10 = local; or NULL */
+	const uint16_t *cpu_to_node;   /* nr_cpus; or NULL: round robin over the nodes */
+	const struct ondol_profile *profile; /* NULL: ondol_profile_x86_64 */
+	const struct ondol_mmu_ops *mmu;     /* NULL: nothing translates */
+	void *mmu_ctx;
+	const char *debug; /* slab checks, "FZPU,vm_area_struct;Z,kmalloc-*", or NULL */
+};
+
+/* Bytes and alignment of the storage ondol_machine_init() wants. */
+ONDOL_MUST_CHECK int ondol_machine_storage(const struct ondol_machine_desc *desc, size_t *out_size,
+					   size_t *out_align);
+/*
+ * Bring up a machine in caller-owned storage.  The page array and the first slabs come
+ * out of the described memory itself.  `desc` may be discarded afterwards; `port`, the
+ * profile and the mmu ops must outlive the machine.
+ * -ONDOL_EINVAL: bad description; -ONDOL_ENOMEM: too small to hold its own page array.
+ */
+ONDOL_MUST_CHECK int ondol_machine_init(void *storage, size_t storage_size,
+					const struct ondol_machine_desc *desc,
+					const struct ondol_port *port, struct ondol_machine **out_m);
+/* -ONDOL_EBUSY, and a leak report to the log, if anything is still allocated. */
+ONDOL_MUST_CHECK int ondol_machine_fini(struct ondol_machine *m);
+
+ONDOL_END_DECLS
+#endif /* ONDOL_MACHINE_H */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page frames: blocks of 2^order contiguous frames from the buddy allocator.
+ * Any thread may call these; they lock what they touch.
+ */
+#ifndef ONDOL_PAGE_ALLOC_H
+#define ONDOL_PAGE_ALLOC_H
+
+#include <ondol/machine.h>
+#include <ondol/types.h>
+
+ONDOL_BEGIN_DECLS
+
+/* Where from (zone modifiers), what for, and how hard to try.  Linux's names. */
+#define ONDOL_GFP_DMA ((ondol_gfp_t)0x0001)      /* below 16 MiB */
+#define ONDOL_GFP_DMA32 ((ondol_gfp_t)0x0002)    /* below 4 GiB */
+#define ONDOL_GFP_HIGHMEM ((ondol_gfp_t)0x0004)  /* HIGHMEM frames are welcome */
+#define ONDOL_GFP_MOVABLE ((ondol_gfp_t)0x0008)  /* contents can be moved: user pages */
+#define ONDOL_GFP_RECLAIMABLE ((ondol_gfp_t)0x0010) /* slab that a shrinker can empty */
+#define ONDOL_GFP_ZERO ((ondol_gfp_t)0x0020)     /* clear the frames */
+#define ONDOL_GFP_COMP ((ondol_gfp_t)0x0040)     /* compound page */
+#define ONDOL_GFP_THISNODE ((ondol_gfp_t)0x0080) /* no other node */
+#define ONDOL_GFP_RECLAIM ((ondol_gfp_t)0x0100)  /* may reclaim, so may take long */
+#define ONDOL_GFP_HIGH ((ondol_gfp_t)0x0200)     /* may use half of the reserve */
+#define ONDOL_GFP_NOWARN ((ondol_gfp_t)0x0400)   /* a refusal is expected */
+#define ONDOL_GFP_MEMALLOC ((ondol_gfp_t)0x0800) /* ignore the watermarks: frees more than it takes */
+
+#define ONDOL_GFP_ATOMIC (ONDOL_GFP_HIGH)
+#define ONDOL_GFP_NOWAIT ((ondol_gfp_t)0)
+#define ONDOL_GFP_KERNEL (ONDOL_GFP_RECLAIM)
+#define ONDOL_GFP_USER (ONDOL_GFP_RECLAIM)
+#define ONDOL_GFP_HIGHUSER (ONDOL_GFP_RECLAIM | ONDOL_GFP_HIGHMEM)
+#define ONDOL_GFP_HIGHUSER_MOVABLE (ONDOL_GFP_HIGHUSER | ONDOL_GFP_MOVABLE)
+
+#define ONDOL_NODE_ANY (-1) /* the node of the calling CPU, then by distance */
+
+/* What a frame is used for, for the reports (frames by use). */
+enum ondol_page_use {
+	ONDOL_PAGE_FREE,
+	ONDOL_PAGE_RESERVED,   /* Ondol itself: page array, holes, boot allocations */
+	ONDOL_PAGE_KERNEL,     /* allocated, nothing more known */
+	ONDOL_PAGE_SLAB,
+	ONDOL_PAGE_PGTABLE,
+	ONDOL_PAGE_ANON,       /* anonymous and copied-on-write data */
+	ONDOL_PAGE_CACHE,      /* page cache */
+	ONDOL_NR_PAGE_USES,
+};
+const char *ondol_page_use_name(enum ondol_page_use use);
+
+/* NULL when refused: ondol_last_refusal() says why. */
+struct ondol_page *ondol_alloc_pages(struct ondol_machine *m, ondol_gfp_t gfp, unsigned order);
+struct ondol_page *ondol_alloc_pages_node(struct ondol_machine *m, int node, ondol_gfp_t gfp,
+					  unsigned order);
+/*
+ * Give back a block as it was taken.  A double free, a wrong order or a frame that is
+ * not this machine's is caught: panic, invariant "BUDDY-...".
+ */
+void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned order);
+/* Make 2^order single frames of one block, each with its own reference. */
+void ondol_split_page(struct ondol_machine *m, struct ondol_page *page, unsigned order);
+
+/* References: alloc gives one; the frame is freed when the last is put (order 0 only). */
+void ondol_get_page(struct ondol_machine *m, struct ondol_page *page);
+void ondol_put_page(struct ondol_machine *m, struct ondol_page *page);
+uint32_t ondol_page_count(const struct ondol_page *page);
+
+ondol_pfn_t ondol_page_to_pfn(const struct ondol_machine *m, const struct ondol_page *page);
+/* NULL for a frame that the machine does not have. */
+struct ondol_page *ondol_pfn_to_page(const struct ondol_machine *m, ondol_pfn_t pfn);
+void *ondol_page_address(const struct ondol_machine *m, const struct ondol_page *page);
+
+void ondol_page_set_use(struct ondol_machine *m, struct ondol_page *page, enum ondol_page_use use);
+enum ondol_page_use ondol_page_use(const struct ondol_page *page);
+
+/* Merge and hand back everything that per-CPU lists and lazy policies hold. */
+void ondol_drain_all_pages(struct ondol_machine *m);
+
+/* Why the latest allocation of this machine was refused; nr_zones 0: none was. */
+struct ondol_refusal {
+	ondol_gfp_t gfp;
+	uint32_t order;
+	int node;
+	const char *reason; /* one sentence */
+	uint32_t nr_zones;  /* zones looked at, at most 16 are told */
+	struct {
+		const char *name;
+		uint16_t node;
+		uint64_t pages_free, watermark, lowmem_reserve;
+		int32_t largest_order;     /* largest free block, -1: none */
+		uint32_t fragmentation_permille; /* 0: enough large blocks; 1000: all too small */
+	} zone[16];
+};
+void ondol_last_refusal(const struct ondol_machine *m, struct ondol_refusal *out_refusal);
+
+/*
+ * The page allocator asks these, in turn, to give frames back when it runs short
+ * (the upward call of core/base/hooks.h).  Returns frames freed.  Called with no lock held.
+ */
+typedef uint64_t (*ondol_shrinker_t)(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
+ONDOL_MUST_CHECK int ondol_register_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink,
+					     void *ctx);
+
+ONDOL_END_DECLS
+#endif /* ONDOL_PAGE_ALLOC_H */

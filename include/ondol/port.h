@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library needs from its surroundings: fill in a struct ondol_port and,
+ * where there is something that translates addresses, a struct ondol_mmu_ops.
+ * Every callback gets `ctx` first.  [atomic]: it may be called with locks held and
+ * must not block nor call back into the machine.
+ */
+#ifndef ONDOL_PORT_H
+#define ONDOL_PORT_H
+
+#include <ondol/types.h>
+
+ONDOL_BEGIN_DECLS
+
+#define ONDOL_PORT_VERSION 1
+#define ONDOL_MMU_VERSION 1
+
+enum ondol_log_level { ONDOL_LOG_ERR, ONDOL_LOG_WARN, ONDOL_LOG_INFO, ONDOL_LOG_DEBUG };
+
+struct ondol_panic_report {
+	const char *file, *function, *expression;
+	uint32_t line;
+	const char *invariant; /* "BUDDY-3", or NULL */
+	uint64_t detail[2];
+};
+
+struct ondol_port {
+	uint32_t version; /* ONDOL_PORT_VERSION */
+	uint32_t size;    /* sizeof(struct ondol_port) */
+	void *ctx;
+
+	/*
+	 * Host pointer to managed physical memory.  All of it is one window: the
+	 * pointer for address pa is direct_map + pa.  Bare metal: the direct map.
+	 * Hosted: the mapped memory file.  Must not be NULL; holes in the memory
+	 * map need not be backed.
+	 */
+	unsigned char *direct_map;
+
+	/* Stop the world; must not return.  Mandatory.  [atomic] */
+	void (*panic)(void *ctx, const struct ondol_panic_report *report);
+
+	/* Index of the calling CPU, < desc.nr_cpus.  NULL: always 0.  [atomic] */
+	uint32_t (*this_cpu)(void *ctx);
+
+	/*
+	 * Enter / leave the section in which this CPU cannot be interrupted or
+	 * moved; nests.  A port whose threads share a CPU index must exclude them
+	 * here.  NULL: nothing to do (one thread, or one thread per CPU index
+	 * with no interrupts).  [atomic]
+	 */
+	uintptr_t (*irq_save)(void *ctx);
+	void (*irq_restore)(void *ctx, uintptr_t saved);
+
+	/* Called while spinning on a lock.  NULL: busy loop.  [atomic] */
+	void (*cpu_relax)(void *ctx);
+
+	/* Monotonic nanoseconds, for ages and reports.  NULL: always 0. */
+	uint64_t (*clock_ns)(void *ctx);
+
+	/* One formatted line, no newline.  NULL: logging off.  [atomic] */
+	void (*log)(void *ctx, enum ondol_log_level level, const char *line);
+};
+
+/*
+ * The translation hardware, driven as a cache: VMAs and page tables are the truth,
+ * the hardware may forget anything and is told what changed.
+ *
+ * [MMU-1] The hardware holds a translation only for a page whose PTE is present and
+ *         has its accessed bit set; a writable one only if the dirty bit is set too.
+ *         Hardware walkers set the bits themselves; a port without one gets its
+ *         translations from ondol_tlb_fill(), which sets them.
+ * Hence the library calls `invalidate` and `protect` only over ranges in which some
+ * PTE had its accessed bit set.
+ */
+#define ONDOL_MMU_SOFTWARE_FILL 0x1u /* translations enter only through ondol_tlb_fill() */
+
+struct ondol_mmu_ops {
+	uint32_t version; /* ONDOL_MMU_VERSION */
+	uint32_t size;    /* sizeof(struct ondol_mmu_ops) */
+	uint32_t flags;   /* ONDOL_MMU_* */
+	/*
+	 * Entries for [start, end) were (or, with SOFTWARE_FILL, are about to be)
+	 * removed or restricted: when this returns no CPU may use the old ones.
+	 * Forgetting more than was asked for is always allowed.  Mandatory.
+	 */
+	void (*invalidate)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+			   ondol_virt_addr_t end);
+	/*
+	 * Every accessed entry in [start, end), all of them pages that the hardware
+	 * may hold, now has exactly the rights `prot` (ONDOL_PROT_*, ONDOL_PROT_READ at
+	 * least): when this returns no CPU may use wider ones.  NULL: `invalidate` is
+	 * called instead and the accessed bits are cleared.
+	 */
+	void (*protect)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+			ondol_virt_addr_t end, uint32_t prot);
+};
+
+ONDOL_END_DECLS
+#endif /* ONDOL_PORT_H */

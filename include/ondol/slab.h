@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Caches of equal-sized objects carved out of page frames, and kmalloc on top. */
+#ifndef ONDOL_SLAB_H
+#define ONDOL_SLAB_H
+
+#include <ondol/page_alloc.h>
+#include <ondol/types.h>
+
+ONDOL_BEGIN_DECLS
+
+#define ONDOL_SLAB_HWCACHE_ALIGN 0x0001u
+#define ONDOL_SLAB_RECLAIM_ACCOUNT 0x0002u
+#define ONDOL_SLAB_CONSISTENCY_CHECKS 0x0100u /* F */
+#define ONDOL_SLAB_RED_ZONE 0x0400u           /* Z */
+#define ONDOL_SLAB_POISON 0x0800u             /* P */
+
+#define ONDOL_KMALLOC_MAX (UINT64_C(4) << 20) /* bytes; needs a profile with 11 orders (E2) */
+
+struct ondol_kmem_cache_args {
+	uint32_t size; /* sizeof(struct ondol_kmem_cache_args) */
+	uint32_t flags;
+	size_t object_size; /* bytes, 1 .. ONDOL_KMALLOC_MAX */
+	size_t align;       /* bytes, a power of two; 0: natural */
+	void (*ctor)(void *object, void *arg); /* once per object, when its slab is made */
+	void *arg;
+};
+
+/* `name` must outlive the cache. */
+ONDOL_MUST_CHECK int ondol_kmem_cache_create(struct ondol_machine *m, const char *name,
+					     const struct ondol_kmem_cache_args *args,
+					     struct ondol_kmem_cache **out_cache);
+/* -ONDOL_EBUSY, and a report to the log, while objects live. */
+ONDOL_MUST_CHECK int ondol_kmem_cache_destroy(struct ondol_kmem_cache *cache);
+void *ondol_kmem_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp);
+void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object);
+uint64_t ondol_kmem_cache_shrink(struct ondol_kmem_cache *cache); /* frames freed */
+
+/* Best-fitting general cache; NULL: refused, or size beyond ONDOL_KMALLOC_MAX. */
+void *ondol_kmalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp);
+void *ondol_kzalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp);
+void ondol_kfree(struct ondol_machine *m, const void *object); /* NULL is fine */
+size_t ondol_ksize(struct ondol_machine *m, const void *object); /* bytes usable */
+
+struct ondol_slab_info {
+	const char *name;
+	size_t object_size, buffer_size; /* asked for; with alignment and debug */
+	uint64_t active_objects, nr_objects, active_slabs, nr_slabs;
+	uint64_t slabs_full, slabs_partial, slabs_free;
+	uint32_t objects_per_slab, pages_per_slab;
+	uint64_t bytes_requested; /* general caches: what callers asked for (E1) */
+};
+/* In order of creation: cache_cache is first (E8).  A nonzero return stops the walk. */
+int ondol_for_each_cache(struct ondol_machine *m,
+			 int (*visit)(void *ctx, const struct ondol_slab_info *), void *ctx);
+
+ONDOL_END_DECLS
+#endif /* ONDOL_SLAB_H */
