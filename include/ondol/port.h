@@ -74,6 +74,13 @@ struct ondol_port {
  * PTE had its accessed bit set.
  */
 #define ONDOL_MMU_SOFTWARE_FILL 0x1u /* translations enter only through ondol_tlb_fill() */
+/*
+ * The port does not learn of a write through a read-only translation (the hosted port: the
+ * program is simply killed).  So a region that is private and writable never gets one: its
+ * faults count as writes, ondol_tlb_fill() refuses its read-only entries, and an mprotect to
+ * writable invalidates the accessed entries that stay read-only (copy-on-write).
+ */
+#define ONDOL_MMU_NO_WRITE_TRAP 0x2u
 
 struct ondol_mmu_ops {
 	uint32_t version; /* ONDOL_MMU_VERSION */
