@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* What this machine allows, and the one command that mends what it does not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/userfaultfd.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define IOC_NEW 0xaa00
+#define KERNEL_MAJOR_MIN 6
+#define KERNEL_MINOR_MIN 1
+
+struct finding {
+	const char *what;
+	bool ok, needed;
+	char state[160];
+	const char *mend; /* NULL: nothing to do */
+};
+
+static bool kernel_new_enough(struct utsname *name)
+{
+	unsigned major_nr = 0, minor_nr = 0;
+
+	if (uname(name) || sscanf(name->release, "%u.%u", &major_nr, &minor_nr) != 2)
+		return false;
+	return major_nr > KERNEL_MAJOR_MIN ||
+	       (major_nr == KERNEL_MAJOR_MIN && minor_nr >= KERNEL_MINOR_MIN);
+}
+
+static const char *userfaultfd_obstacle(void)
+{
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+	if (device < 0 && errno == ENOENT)
+		return "this system has no /dev/userfaultfd (Linux 6.1 or newer has it; in a container: "
+		       "docker run --device /dev/userfaultfd --cap-add SYS_PTRACE "
+		       "--security-opt seccomp=unconfined ...)";
+	if (device < 0)
+		return "userfaultfd is not allowed for this user; allow it with: "
+		       "sudo chmod 666 /dev/userfaultfd";
+	int fd = ioctl(device, IOC_NEW, O_CLOEXEC);
+
+	close(device);
+	if (fd < 0)
+		return "userfaultfd is blocked by a system-call filter; in a container: docker run "
+		       "--security-opt seccomp=unconfined ...";
+	close(fd);
+	return NULL;
+}
+
+/* A child that we seize and that installs our filter: exactly what a run does first. */
+static const char *tracing_obstacle(void)
+{
+	int to[2], from[2], status;
+	char byte = 1;
+	const char *why = NULL;
+
+	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
+		return "no pipe can be made";
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (read(to[0], &byte, 1) != 1)
+			_exit(1);
+		int fd = filter_install(geteuid() != 0);
+		byte = fd < 0 ? (char)-fd : 0;
+		(void)!write(from[1], &byte, 1);
+		_exit(0);
+	}
+	close(from[1]);
+	close(to[0]);
+	if (pid < 0 || ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_EXITKILL))
+		why = "ptrace is not allowed here; in a container: docker run --cap-add SYS_PTRACE "
+		      "--security-opt seccomp=unconfined ...";
+	else if (write(to[1], "", 1) != 1 || read(from[0], &byte, 1) != 1 || byte)
+		why = "system-call filters with a listener are not allowed here (another tracer or "
+		      "filter may be in the way); run ondol outside of it";
+	close(to[1]);
+	close(from[0]);
+	if (pid > 0) {
+		if (why)
+			kill(pid, SIGKILL);
+		while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status))
+			ptrace(PTRACE_CONT, pid, NULL, NULL);
+	}
+	return why;
+}
+
+const char *ondol_linux_obstacle(void)
+{
+	struct utsname name;
+
+	if (!kernel_new_enough(&name))
+		return "this kernel is too old: Linux 6.1 or newer is needed";
+	return userfaultfd_obstacle();
+}
+
+static long read_number(const char *path, long fallback)
+{
+	FILE *f = fopen(path, "re");
+	long n = fallback;
+
+	if (f) {
+		if (fscanf(f, "%ld", &n) != 1)
+			n = fallback;
+		fclose(f);
+	}
+	return n;
+}
+
+static void finding_obstacle(struct finding *f, const char *what, const char *obstacle)
+{
+	*f = (struct finding){ .what = what, .ok = !obstacle, .needed = true, .mend = obstacle };
+	snprintf(f->state, sizeof f->state, "%s", obstacle ? "not allowed" : "allowed");
+}
+
+static int look(struct finding *f)
+{
+	struct utsname name;
+	int n = 0;
+	long maps = read_number("/proc/sys/vm/max_map_count", 65530);
+	long overcommit = read_number("/proc/sys/vm/overcommit_memory", 0);
+	cpu_set_t cpus;
+
+	f[n] = (struct finding){ .what = "kernel", .ok = kernel_new_enough(&name), .needed = true,
+				 .mend = "Linux 6.1 or newer is needed" };
+	snprintf(f[n++].state, sizeof f->state, "%.100s", name.release);
+	finding_obstacle(&f[n++], "userfaultfd", userfaultfd_obstacle());
+	finding_obstacle(&f[n++], "ptrace and filter", tracing_obstacle());
+	f[n] = (struct finding){ .what = "overcommit", .ok = overcommit != 2, .needed = true,
+				 .mend = "sudo sysctl vm.overcommit_memory=0" };
+	snprintf(f[n++].state, sizeof f->state, "mode %ld", overcommit);
+	f[n] = (struct finding){ .what = "host mappings", .ok = maps >= 65530,
+				 .mend = "sudo sysctl vm.max_map_count=1048576" };
+	snprintf(f[n++].state, sizeof f->state, "%ld a process; more means fewer evictions", maps);
+	CPU_ZERO(&cpus);
+	sched_getaffinity(0, sizeof cpus, &cpus);
+	f[n] = (struct finding){ .what = "processors", .ok = true };
+	snprintf(f[n++].state, sizeof f->state, "%d may be used", CPU_COUNT(&cpus));
+	f[n] = (struct finding){ .what = "memory", .ok = true };
+	snprintf(f[n++].state, sizeof f->state, "%ld MiB installed",
+		 sysconf(_SC_PHYS_PAGES) / 256);
+	return n;
+}
+
+int ondol_linux_doctor(FILE *out, bool json)
+{
+	struct finding finding[16];
+	int n = look(finding), bad = 0;
+
+	if (json)
+		fprintf(out, "{\"findings\":[");
+	for (int i = 0; i < n; i++) {
+		const struct finding *f = &finding[i];
+
+		bad |= f->needed && !f->ok;
+		if (json)
+			fprintf(out, "%s{\"what\":\"%s\",\"ok\":%s,\"needed\":%s,\"state\":\"%s\"%s%s%s}",
+				i ? "," : "", f->what, f->ok ? "true" : "false",
+				f->needed ? "true" : "false", f->state,
+				f->ok || !f->mend ? "" : ",\"mend\":\"",
+				f->ok || !f->mend ? "" : f->mend, f->ok || !f->mend ? "" : "\"");
+		else
+			fprintf(out, "%s %-18s %s\n", f->ok ? "  ok  " : f->needed ? "NEEDED" : "  hint",
+				f->what, f->state);
+		if (!json && !f->ok && f->mend)
+			fprintf(out, "       -> %s\n", f->mend);
+	}
+	if (json)
+		fprintf(out, "],\"can_run\":%s}\n", bad ? "false" : "true");
+	else
+		fprintf(out, "%s\n", bad ? "ondol run does not work here yet: mend what is NEEDED." :
+					   "ondol run works here.");
+	return bad;
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exec, taken over.  The host does what is not memory: finds the file, follows "#!", sets
+ * credentials and the name, closes descriptors, ends the other threads.  At its exec stop
+ * its address space is thrown away and built anew by Ondol's loader from the ELF headers.
+ *
+ *   1 read the strings and vectors that the host has put on its stack
+ *   2 write the stub over the page at the entry point (all of it goes away in step 3) and run
+ *     it: it maps the stub page and makes the worker
+ *   3 the worker puts the placeholder over everything but vdso, vvar and the stub
+ *   4 ondol_elf_load program and interpreter, ondol_setup_stack, set registers
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/*
+ * The stack's end.  Linux puts its own stack and the vdso at most 17 GiB below GUEST_MAX;
+ * this is lower, so that the layout is the same in every run.
+ */
+#define STACK_TOP 0x7ff000000000ul
+#define STACK_GAP_MIN (128ul << 20)
+#define STACK_GAP_MAX (16ul << 30)
+#define PIE_BASE 0x555555554000ul
+
+struct host_image { /* what the host's exec left for the program */
+	struct user_regs_struct regs;
+	int mem;             /* /proc/TID/mem */
+	unsigned char *stack; /* from the stack pointer up */
+	size_t stack_bytes;
+	uint64_t argc, envc;
+	const char *strings;
+	size_t strings_bytes;
+	const char *execfn, *platform;
+	const unsigned char *random;
+	const struct ondol_auxv *auxv;
+	uint32_t nr_auxv;
+	uint64_t sysinfo_ehdr;
+};
+
+static const void *stack_at(const struct host_image *image, uint64_t addr, size_t need)
+{
+	uint64_t at = addr - image->regs.rsp;
+
+	if (addr < image->regs.rsp || at > image->stack_bytes || need > image->stack_bytes - at)
+		return NULL;
+	return image->stack + at;
+}
+
+static const char *stack_string(const struct host_image *image, uint64_t addr)
+{
+	const char *s = stack_at(image, addr, 1);
+
+	if (!s || !memchr(s, 0, (size_t)((const char *)image->stack + image->stack_bytes - s)))
+		return NULL;
+	return s;
+}
+
+static int stack_read(struct host_image *image)
+{
+	size_t cap = 64 << 10;
+
+	for (;;) {
+		unsigned char *p = realloc(image->stack, cap);
+		if (!p)
+			return -ENOMEM;
+		image->stack = p;
+		ssize_t n = pread(image->mem, p, cap, (off_t)image->regs.rsp);
+		if (n < 0)
+			return -errno;
+		image->stack_bytes = (size_t)n;
+		if ((size_t)n < cap)
+			return 0;
+		cap *= 4;
+	}
+}
+
+/* argc, argv[], NULL, envp[], NULL, auxv[], AT_NULL, then the strings they point to. */
+static int stack_parse(struct host_image *image)
+{
+	const uint64_t *word = (const uint64_t *)image->stack;
+	const uint64_t *end = word + image->stack_bytes / 8;
+	const char *last = NULL;
+
+	if (word >= end)
+		return -EFAULT;
+	image->argc = *word++;
+	if (!image->argc || image->argc >= (uint64_t)(end - word))
+		return -EFAULT;
+	image->strings = stack_string(image, word[0]);
+	last = stack_string(image, word[image->argc - 1]);
+	word += image->argc + 1;
+	while (word < end && *word) {
+		last = stack_string(image, *word++);
+		image->envc++;
+	}
+	if (++word >= end || !image->strings || !last || last < image->strings)
+		return -EFAULT;
+	image->strings_bytes = (size_t)(last - image->strings) + strlen(last) + 1;
+	image->auxv = (const struct ondol_auxv *)word;
+	for (; word + 1 < end && word[0] != AT_NULL; word += 2) {
+		image->nr_auxv++;
+		switch (word[0]) {
+		case AT_EXECFN:
+			image->execfn = stack_string(image, word[1]);
+			break;
+		case AT_PLATFORM:
+			image->platform = stack_string(image, word[1]);
+			break;
+		case AT_RANDOM:
+			image->random = stack_at(image, word[1], 16);
+			break;
+		case AT_SYSINFO_EHDR:
+			image->sysinfo_ehdr = word[1];
+			break;
+		}
+	}
+	return image->execfn && image->random ? 0 : -EFAULT;
+}
+
+static int host_image_read(struct task *task, struct host_image *image)
+{
+	char path[64];
+	int r = get_regs(task->tid, &image->regs);
+
+	if (r)
+		return r;
+	snprintf(path, sizeof path, "/proc/%d/mem", task->tid);
+	image->mem = open(path, O_RDWR | O_CLOEXEC);
+	if (image->mem < 0)
+		return -errno;
+	r = stack_read(image);
+	return r ? r : stack_parse(image);
+}
+
+static void host_image_free(struct host_image *image)
+{
+	if (image->mem >= 0)
+		close(image->mem);
+	free(image->stack);
+}
+
+/* Where vvar and vdso lie around AT_SYSINFO_EHDR: the same for every process of a kernel. */
+static int vdso_learn(struct monitor *mon, struct task *task, uint64_t sysinfo_ehdr)
+{
+	char path[64], line[512];
+	uint64_t low = sysinfo_ehdr, high = sysinfo_ehdr;
+
+	if (mon->vdso_bytes || !sysinfo_ehdr)
+		return 0;
+	snprintf(path, sizeof path, "/proc/%d/maps", task->tid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof line, f)) {
+		unsigned long start, end;
+		const char *name = strchr(line, '[');
+
+		if (!name || strncmp(name, "[v", 2) || !strncmp(name, "[vsyscall", 9) ||
+		    sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		low = start < low ? start : low;
+		high = end > high ? end : high;
+	}
+	fclose(f);
+	mon->vvar_before_vdso = sysinfo_ehdr - low;
+	mon->vdso_bytes = high - sysinfo_ehdr;
+	return 0;
+}
+
+static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint32_t rights,
+			 const char *name)
+{
+	struct ondol_mmap_args args = {
+		.size = sizeof args,
+		.map_flags = ONDOL_MAP_FIXED,
+		.vm_flags = rights | ONDOL_VM_NATIVE | ONDOL_VM_MAYREAD | ONDOL_VM_MAYEXEC,
+		.addr = start,
+		.length = end - start,
+		.name = name,
+	};
+	ondol_virt_addr_t at;
+
+	return end > start ? ondol_mmap(g->mm, &args, &at) : 0;
+}
+
+static int regions_native(struct monitor *mon, struct guest_mm *g, uint64_t vdso)
+{
+	int r = native_region(g, STUB_ADDR, STUB_END, ONDOL_VM_READ | ONDOL_VM_EXEC, "[ondol]");
+
+	if (r || !vdso)
+		return r;
+	r = native_region(g, vdso - mon->vvar_before_vdso, vdso, ONDOL_VM_READ, "[vvar]");
+	if (r)
+		return r;
+	return native_region(g, vdso, vdso + mon->vdso_bytes, ONDOL_VM_READ | ONDOL_VM_EXEC,
+			     "[vdso]");
+}
+
+/* Steps 2 and 3. */
+static int takeover(struct monitor *mon, struct task *task, struct guest_mm *g,
+		    struct host_image *image)
+{
+	uint64_t page = image->regs.rip & ~(PAGE_BYTES - 1);
+	size_t size = (size_t)(ondol_stub_end - ondol_stub_begin);
+
+	if (pwrite(image->mem, ondol_stub_begin, size, (off_t)page) != (ssize_t)size)
+		return -errno;
+	int r = vdso_learn(mon, task, image->sysinfo_ehdr);
+
+	if (!r)
+		r = stub_run(mon, task, g, page + (uint64_t)(ondol_stub_boot - ondol_stub_begin),
+			     &image->regs);
+	if (!r)
+		r = guest_mm_attach(mon, g);
+	if (!r)
+		r = regions_native(mon, g, image->sysinfo_ehdr);
+	if (!r)
+		r = guest_mm_arm(mon, g, true);
+	return r;
+}
+
+struct loaded {
+	struct ondol_elf_info info;
+	struct ondol_elf_image image;
+};
+
+struct file_reader {
+	int fd;
+};
+
+static int read_exactly(void *ctx, uint64_t offset, void *dst, size_t size)
+{
+	const struct file_reader *reader = ctx;
+
+	return pread(reader->fd, dst, size, (off_t)offset) == (ssize_t)size ? 0 : -ONDOL_EIO;
+}
+
+/* One ELF file into the mm.  `fd` is taken over. */
+static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char *path,
+		     uint64_t base, struct loaded *out, char *interp, const char **out_why)
+{
+	struct file_reader reader = { .fd = fd };
+	struct ondol_file *file;
+	off_t size = lseek(fd, 0, SEEK_END);
+	int r = ondol_elf_parse(read_exactly, &reader, size < 0 ? 0 : (uint64_t)size, &out->info,
+				out_why);
+
+	if (!r && out->info.elf_class != ELFCLASS64) {
+		*out_why = "a 32-bit program: only 64-bit ones can be run";
+		r = -ENOEXEC;
+	}
+	if (!r && interp && out->info.has_interp &&
+	    (out->info.interp_size > PATH_MAX ||
+	     read_exactly(&reader, out->info.interp_offset, interp, out->info.interp_size)))
+		r = -ENOEXEC;
+	if (r) {
+		close(fd);
+		return r;
+	}
+	r = file_for_path(mon, fd, path, &file);
+	if (r)
+		return r;
+	*out_why = "its segments cannot be mapped";
+	r = ondol_elf_load(g->mm, &out->info, file, base, &out->image);
+	ondol_file_put(file);
+	return r;
+}
+
+uint64_t limits_refresh(struct task *task, struct guest_mm *g)
+{
+	struct rlimit64 stack = { RLIM64_INFINITY, RLIM64_INFINITY }, memlock = stack;
+	struct ondol_mm_limits limits;
+
+	syscall(SYS_prlimit64, task->tid, RLIMIT_STACK, NULL, &stack);
+	syscall(SYS_prlimit64, task->tid, RLIMIT_MEMLOCK, NULL, &memlock);
+	limits.as = task->rlimit_as[0];
+	limits.data = task->rlimit_data[0];
+	limits.stack = stack.rlim_cur;
+	limits.memlock = memlock.rlim_cur;
+	ondol_mm_set_limits(g->mm, &limits);
+	return stack.rlim_cur;
+}
+
+static void layout_set(struct guest_mm *g, const struct loaded *program, uint64_t stack_limit)
+{
+	struct ondol_mm_layout layout;
+	uint64_t gap = stack_limit;
+
+	if (gap < STACK_GAP_MIN)
+		gap = STACK_GAP_MIN;
+	if (gap > STACK_GAP_MAX)
+		gap = STACK_GAP_MAX;
+	ondol_mm_layout(g->mm, &layout);
+	layout.mmap_base = STACK_TOP - ((gap + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - (1ul << 20);
+	if (program) {
+		layout.start_code = program->image.start_code;
+		layout.end_code = program->image.end_code;
+		layout.start_data = program->image.start_data;
+		layout.end_data = program->image.end_data;
+		layout.start_brk = layout.brk =
+			(program->image.end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+	}
+	ondol_mm_set_layout(g->mm, &layout);
+}
+
+#define AUXV_MAX 64
+
+static uint32_t auxv_build(const struct host_image *image, const struct loaded *program,
+			   uint64_t interp_base, struct ondol_auxv *out)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < image->nr_auxv && n < AUXV_MAX; i++) {
+		struct ondol_auxv entry = image->auxv[i];
+
+		switch (entry.type) {
+		case AT_PHDR:
+			entry.value = program->image.phdr;
+			break;
+		case AT_PHENT:
+			entry.value = program->info.phentsize;
+			break;
+		case AT_PHNUM:
+			entry.value = program->info.phnum;
+			break;
+		case AT_BASE:
+			entry.value = interp_base;
+			break;
+		case AT_ENTRY:
+			entry.value = program->image.entry;
+			break;
+		}
+		out[n++] = entry;
+	}
+	return n;
+}
+
+/* Step 4.  `*out_why` says what went wrong. */
+static int image_build(struct monitor *mon, struct task *task, struct guest_mm *g,
+		       struct host_image *image, const char **out_why)
+{
+	char path[PATH_MAX + 64], name[PATH_MAX] = "", interp[PATH_MAX + 1] = "";
+	struct ondol_auxv auxv[AUXV_MAX];
+	struct loaded program = { 0 }, loader = { 0 };
+	uint64_t stack_limit, entry, sp;
+
+	stack_limit = limits_refresh(task, g);
+	layout_set(g, NULL, stack_limit);
+	snprintf(path, sizeof path, "/proc/%d/exe", task->tid);
+	ssize_t n = readlink(path, name, sizeof name - 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	*out_why = "the program file cannot be read";
+	if (n < 0 || fd < 0)
+		return -EACCES;
+	int r = load_file(mon, g, fd, name, PIE_BASE, &program, interp, out_why);
+
+	if (r)
+		return r;
+	entry = program.image.entry;
+	layout_set(g, &program, stack_limit);
+	if (program.info.has_interp) {
+		*out_why = "its interpreter cannot be opened";
+		snprintf(path, sizeof path, "/proc/%d/root%s", task->tid, interp);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof name - 1);
+		name[n < 0 ? 0 : n] = 0;
+		r = load_file(mon, g, fd, name, 0, &loader, NULL, out_why);
+		if (r)
+			return r;
+		entry = loader.image.entry;
+	}
+	struct ondol_stack_args stack = {
+		.size = sizeof stack,
+		.argc = (uint32_t)image->argc,
+		.envc = (uint32_t)image->envc,
+		.strings = image->strings,
+		.strings_size = image->strings_bytes,
+		.execfn = image->execfn,
+		.platform = image->platform,
+		.auxv = auxv,
+		.nr_auxv = auxv_build(image, &program, loader.image.load_bias, auxv),
+		.stack_top = STACK_TOP,
+		.executable = program.info.has_gnu_stack ? program.info.stack_exec : false,
+		.elf_class = ELFCLASS64,
+	};
+	memcpy(stack.random, image->random, sizeof stack.random);
+	*out_why = "its stack cannot be built";
+	r = ondol_setup_stack(g->mm, &stack, &sp);
+	if (r)
+		return r;
+	image->regs.rip = entry;
+	image->regs.rsp = sp;
+	return 0;
+}
+
+/* So that /proc/PID/cmdline and environ, which the host answers, find the new stack. */
+static void host_layout_set(struct monitor *mon, struct guest_mm *g)
+{
+	struct prctl_mm_map *map =
+		(struct prctl_mm_map *)((unsigned char *)g->mailbox + sizeof(struct mailbox));
+	struct ondol_mm_layout layout;
+
+	_Static_assert(sizeof(struct mailbox) + sizeof *map <= PAGE_BYTES, "room in the mailbox");
+	ondol_mm_layout(g->mm, &layout);
+	memset(map, 0, sizeof *map);
+	map->start_code = layout.start_code;
+	map->end_code = layout.end_code;
+	map->start_data = layout.start_data;
+	map->end_data = layout.end_data;
+	map->start_brk = layout.start_brk;
+	map->brk = layout.brk;
+	map->start_stack = layout.start_stack;
+	map->arg_start = layout.arg_start;
+	map->arg_end = layout.arg_end;
+	map->env_start = layout.env_start;
+	map->env_end = layout.env_end;
+	map->exe_fd = (uint32_t)-1;
+	worker_post(mon, g, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
+		    STUB_MAILBOX + sizeof(struct mailbox), sizeof *map, 0, 0);
+	worker_kick(g);
+}
+
+static void exec_failed(struct monitor *mon, struct task *task, const char *name, const char *why,
+			int error)
+{
+	if (!task->dead) {
+		monitor_warn("%s: cannot be run on Ondol: %s (%s); it is ended", name, why,
+			     ondol_strerror(error));
+		kill(task->tgid, SIGKILL);
+	}
+	(void)mon;
+}
+
+void exec_takeover(struct monitor *mon, struct task *task)
+{
+	struct host_image image = { .mem = -1 };
+	struct ondol_mm_struct *mm;
+	struct guest_mm *g = NULL;
+	const char *why = "the host's image cannot be read";
+	uint64_t mask;
+	int r = host_image_read(task, &image);
+	const char *name = image.execfn ? image.execfn : "a program";
+
+	mon->stats.execs++;
+	trace(mon, "exec %d %s", task->tid, name);
+	if (!r) {
+		why = "no memory for its address space";
+		r = ondol_mm_create(mon->machine, &mm);
+	}
+	if (!r) {
+		g = guest_mm_new(mon, mm);
+		if (!g) {
+			ondol_mmput(mm);
+			r = -ENOMEM;
+		}
+	}
+	task_set_mm(mon, task, g);
+	if (!r) {
+		const char *slash = strrchr(name, '/');
+
+		snprintf(g->comm, sizeof g->comm, "%s", slash ? slash + 1 : name);
+		why = "Ondol's code could not be started in it";
+		signals_block(task->tid, &mask);
+		r = takeover(mon, task, g, &image);
+		if (!r)
+			r = image_build(mon, task, g, &image, &why);
+		if (!r) {
+			host_layout_set(mon, g);
+			image.regs.orig_rax = (unsigned long long)-1;
+			image.regs.rax = 0;
+			r = set_regs(task->tid, &image.regs);
+		}
+		signals_restore(task->tid, mask);
+	}
+	if (r)
+		exec_failed(mon, task, name, why, r);
+	host_image_free(&image);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page-fault handler's outer half: userfaultfd messages in, host mappings out.
+ *
+ *   message -> TLB miss?  ondol_tlb_fill finds the PTE: map it, wake.
+ *           -> page fault: ondol_handle_mm_fault fills the PTE, then as above.
+ *           -> bad access: punch a hole, wake; the host raises the signal that is due.
+ *
+ * Idempotent: a signal interrupts the wait and the message comes again, two threads fault
+ * on one page; an entry that is already in the host's tables is only woken.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define REGION_BYTES (2ul << 20) /* the unit of eviction */
+
+void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
+{
+	struct uffdio_range range = { .start = addr, .len = size };
+
+	ioctl(g->uffd, UFFDIO_WAKE, &range);
+}
+
+/* ------------------------------------------------------------------ holes */
+
+static void hole_remember(struct guest_mm *g, uint64_t addr)
+{
+	for (uint32_t i = 0; i < g->nr_holes; i++)
+		if (g->holes[i].addr == addr)
+			return;
+	if (g->nr_holes == g->cap_holes) {
+		uint32_t cap = g->cap_holes ? 2 * g->cap_holes : 8;
+		struct hole *more = realloc(g->holes, cap * sizeof *more);
+		if (!more)
+			return; /* the hole stays: a later access there is refused once more */
+		g->holes = more;
+		g->cap_holes = cap;
+	}
+	g->holes[g->nr_holes++].addr = addr;
+}
+
+/* Make a bad access bad: unmapped (SEGV_MAPERR), no rights (SEGV_ACCERR), past the end (SIGBUS). */
+static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, int error)
+{
+	mon->stats.bad_accesses++;
+	if (error == -ONDOL_EFAULT)
+		worker_call(mon, g, SYS_munmap, addr, PAGE_BYTES, 0, 0, 0, 0);
+	else if (error == -ONDOL_EACCES)
+		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+	else /* a memory file, mapped past its own end */
+		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
+	hole_remember(g, addr);
+	mon->stats.holes++;
+	uffd_wake(g, addr, PAGE_BYTES);
+}
+
+/* The regions of [start, end) have changed: what was bad there may be good now. */
+void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < g->nr_holes;) {
+		uint64_t addr = g->holes[i].addr;
+
+		if (addr < start || addr >= end) {
+			i++;
+			continue;
+		}
+		worker_placeholder(mon, g, addr, addr + PAGE_BYTES);
+		g->holes[i] = g->holes[--g->nr_holes];
+		any = true;
+	}
+	if (any)
+		worker_wait(mon, g);
+}
+
+/* ------------------------------------------------------------------ eviction */
+
+static void region_note(struct guest_mm *g, uint64_t addr)
+{
+	uint64_t region = addr & ~(REGION_BYTES - 1);
+
+	g->nr_host_maps++;
+	if (g->nr_regions > g->first_region && g->regions[g->nr_regions - 1] == region)
+		return;
+	if (g->nr_regions == g->cap_regions) {
+		if (g->first_region > g->cap_regions / 2) {
+			g->nr_regions -= g->first_region;
+			memmove(g->regions, g->regions + g->first_region,
+				g->nr_regions * sizeof *g->regions);
+			g->first_region = 0;
+		} else {
+			uint32_t cap = g->cap_regions ? 2 * g->cap_regions : 64;
+			uint64_t *more = realloc(g->regions, cap * sizeof *more);
+			if (!more)
+				return;
+			g->regions = more;
+			g->cap_regions = cap;
+		}
+	}
+	g->regions[g->nr_regions++] = region;
+}
+
+static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	uint64_t at = start, from, to;
+
+	while (at < end && ondol_tlb_span(g->mm, at, end, &from, &to)) {
+		worker_placeholder(mon, g, from, to);
+		at = to;
+	}
+	worker_wait(mon, g);
+	ondol_tlb_evicted(g->mm, start, end);
+}
+
+/* The host allows so many mappings a process: the oldest regions go. */
+void evict_if_many(struct monitor *mon, struct guest_mm *g)
+{
+	if (g->nr_host_maps < mon->max_host_maps)
+		return;
+	uint32_t live = g->nr_regions - g->first_region;
+	uint32_t victims = live / 8 + 1;
+
+	for (uint32_t i = 0; i < victims && g->first_region < g->nr_regions; i++) {
+		uint64_t region = g->regions[g->first_region++];
+
+		mon->stats.evictions++;
+		evict_range(mon, g, region, region + REGION_BYTES);
+	}
+	g->nr_host_maps -= (uint32_t)((uint64_t)g->nr_host_maps * victims / (live ? live : 1));
+	if (g->first_region == g->nr_regions)
+		g->nr_host_maps = 0;
+}
+
+/* ------------------------------------------------------------------ faults */
+
+static struct task *faulting_task(struct monitor *mon, struct guest_mm *g, pid_t tid)
+{
+	struct task *t = task_find(mon, tid);
+
+	if (t && t->mm == g)
+		return t;
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (t = mon->tasks[i]; t; t = t->hash_next)
+			if (t->mm == g)
+				return t;
+	return NULL;
+}
+
+/* What the program cannot have: the fault's error becomes its signal. */
+static void fault_refused(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
+			  pid_t tid, int error)
+{
+	struct ondol_tlb_run run;
+
+	if (error == -ONDOL_ENOMEM) {
+		struct task *t = faulting_task(mon, g, tid);
+
+		mon->stats.oom_kills++;
+		if (t) {
+			report_oom(mon, t, addr);
+			task_kill(mon, t, SIGKILL);
+		}
+		return; /* never woken: the kill ends the wait */
+	}
+	if (error == -ONDOL_EACCES && (access & ONDOL_FAULT_WRITE)) {
+		/* Readable, not writable: map it so, and the retried write is refused. */
+		struct ondol_fault_args args = { .size = sizeof args, .access = ONDOL_FAULT_READ,
+						 .addr = addr, .nr_around = 1 };
+		struct ondol_fault_result result;
+
+		if (!ondol_handle_mm_fault(g->mm, &args, &result) &&
+		    !ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run)) {
+			worker_map(mon, g, &run);
+			region_note(g, addr);
+			return;
+		}
+	}
+	hole_punch(mon, g, addr, error);
+}
+
+/* Fill the page table if need be, then the host's tables.  0, or the fault's error. */
+static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access)
+{
+	uint32_t around = mon->options->fault_around;
+	struct ondol_tlb_run run;
+
+	if (ondol_tlb_fill(g->mm, addr, access, around, &run)) {
+		struct ondol_fault_args args = { .size = sizeof args, .access = access,
+						 .addr = addr, .nr_around = around };
+		struct ondol_fault_result result;
+		int r = ondol_handle_mm_fault(g->mm, &args, &result);
+
+		if (r)
+			return r;
+		if (result.stack_grown && g->nr_holes)
+			holes_restore(mon, g, addr, addr + (1ul << 20));
+		r = ondol_tlb_fill(g->mm, addr, access, around, &run);
+		if (r)
+			return r;
+	}
+	if (run.cached) {
+		/* Already mapped, or about to be: let that finish, then wake. */
+		mon->stats.wakes_only++;
+		if (++g->repeats > 64) {
+			/* The host did not take the mapping (its limit, say): start over. */
+			evict_range(mon, g, addr & ~(REGION_BYTES - 1),
+				    (addr | (REGION_BYTES - 1)) + 1);
+			g->repeats = 0;
+		}
+		worker_wait(mon, g);
+		uffd_wake(g, addr, PAGE_BYTES);
+		return 0;
+	}
+	g->repeats = 0;
+	evict_if_many(mon, g);
+	worker_map(mon, g, &run);
+	region_note(g, addr);
+	return 0;
+}
+
+void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
+{
+	uint64_t addr = msg->arg.pagefault.address & ~(PAGE_BYTES - 1);
+	uint32_t access = (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) ?
+				  ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
+
+	if (g->worker_dead)
+		return;
+	trace(mon, "fault mm %u %#llx %s tid %u", g->id, (unsigned long long)addr,
+	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
+	int r = fault_fill(mon, g, addr, access);
+
+	if (r)
+		fault_refused(mon, g, addr, access, (pid_t)msg->arg.pagefault.feat.ptid, r);
+}
+
+int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+{
+	int r = fault_fill(mon, g, addr & ~(PAGE_BYTES - 1), ONDOL_FAULT_WRITE);
+
+	return r ? r : worker_wait(mon, g);
+}
+
+static void fault_late(struct guest_mm *g, const struct uffd_msg *msg)
+{
+	struct fault_node *node = malloc(sizeof *node);
+
+	if (!node)
+		return; /* the waiter is woken by the next signal at the latest */
+	node->next = NULL;
+	node->msg = *msg;
+	*g->late_faults_end = node;
+	g->late_faults_end = &node->next;
+}
+
+void fault_events(struct monitor *mon, struct guest_mm *g)
+{
+	struct uffd_msg msg[16];
+	ssize_t n = read(g->uffd, msg, sizeof msg);
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *msg; i++) {
+		if (msg[i].event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		mon->stats.uffd_messages++;
+		if (g->forking && (pid_t)msg[i].arg.pagefault.feat.ptid != g->forking)
+			fault_late(g, &msg[i]);
+		else
+			fault_one(mon, g, &msg[i]);
+	}
+}

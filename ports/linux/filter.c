@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which system calls of a guest come to the monitor: a seccomp program, and the one place
+ * that says what happens to each call.
+ *
+ *   to the monitor (USER_NOTIF)   the memory calls; open of a path read-only (it may be
+ *                                 /proc/self/maps); futex operations that cannot wait for
+ *                                 a missing page; limits that the placeholder would break
+ *   stop (TRACE)                  fork and clone without CLONE_VM
+ *   an errno at once              calls that would take memory past us
+ *   everything else               the host's, at full speed
+ *
+ * The stub's own calls are known by their instruction pointer and let through.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+#define SYS_process_madvise_ 440
+#define SYS_memfd_secret_ 447
+#define SYS_mseal_ 462
+#define SYS_clone3_ 435
+#define SYS_openat2_ 437
+
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_ARG_LOW(n) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
+#define LOAD_ARG_HIGH(n) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n) + 4)
+#define RET(x) BPF_STMT(BPF_RET | BPF_K, x)
+#define IF_EQ(k, then_skip, else_skip) \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(k), then_skip, else_skip)
+/* "If the number is nr, return x": two instructions, falls through otherwise. */
+#define ON(nr, x) IF_EQ(nr, 0, 1), RET(x)
+#define NOTIFY SECCOMP_RET_USER_NOTIF
+#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
+
+/* Flags of an open that cannot be one of our /proc texts. */
+#define OPEN_OTHER (O_ACCMODE | O_CREAT | O_DIRECTORY | O_PATH)
+
+static const struct sock_filter guest_filter[] = {
+	LOAD(arch),
+	IF_EQ(AUDIT_ARCH_X86_64, 1, 0),
+	RET(ERRNO(ENOSYS)), /* int 0x80 in a 64-bit program */
+	LOAD(nr),
+	ON(STUB_CALL_HELLO, NOTIFY),
+	ON(STUB_CALL_BOOT, NOTIFY),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+	IF_EQ(STUB_ADDR_HIGH, 0, 1),
+	RET(SECCOMP_RET_ALLOW),
+	LOAD(nr),
+
+	/* Frequent calls that are never ours leave early: read, write, close, stat, ... */
+	IF_EQ(SYS_open, 0, 4),
+	LOAD_ARG_LOW(1),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, SYS_mmap, 1, 0),
+	RET(SECCOMP_RET_ALLOW),
+
+	/* The bootstrap code's mmap of the stub page is not in the stub page yet. */
+	IF_EQ(SYS_mmap, 0, 6),
+	LOAD_ARG_HIGH(0),
+	IF_EQ(STUB_ADDR_HIGH, 0, 3),
+	LOAD_ARG_LOW(0),
+	IF_EQ(STUB_ADDR & 0xffffffff, 0, 1),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+	ON(SYS_mprotect, NOTIFY),
+	ON(SYS_munmap, NOTIFY),
+	ON(SYS_brk, NOTIFY),
+	ON(SYS_mremap, NOTIFY),
+	ON(SYS_msync, NOTIFY),
+	ON(SYS_mincore, NOTIFY),
+	ON(SYS_madvise, NOTIFY),
+	ON(SYS_shmat, NOTIFY),
+
+	IF_EQ(SYS_openat, 0, 4),
+	LOAD_ARG_LOW(2),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+
+	/*
+	 * FUTEX_WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, CMP_REQUEUE_PI and LOCK_PI2 write
+	 * the word without being able to wait for its page.
+	 */
+	IF_EQ(SYS_futex, 0, 9),
+	LOAD_ARG_LOW(1),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK),
+	IF_EQ(FUTEX_WAKE_OP, 5, 0),
+	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FUTEX_LOCK_PI, 0, 3),
+	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, FUTEX_TRYLOCK_PI, 0, 3),
+	IF_EQ(FUTEX_CMP_REQUEUE_PI, 2, 0),
+	IF_EQ(FUTEX_LOCK_PI2, 1, 0),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+
+	/* fork, and clone without CLONE_VM, copy the address space. */
+	ON(SYS_fork, SECCOMP_RET_TRACE),
+	IF_EQ(SYS_clone, 0, 4),
+	LOAD_ARG_LOW(0),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_VM, 1, 0),
+	RET(SECCOMP_RET_TRACE),
+	RET(SECCOMP_RET_ALLOW),
+	ON(SYS_clone3_, ERRNO(ENOSYS)), /* libraries fall back to clone */
+	ON(SYS_rseq, ERRNO(ENOSYS)),    /* the kernel would write its area before we can */
+
+	/* Limits on address space: the placeholder would exceed them. */
+	IF_EQ(SYS_prlimit64, 0, 5),
+	LOAD_ARG_LOW(1),
+	IF_EQ(RLIMIT_AS, 2, 0),
+	IF_EQ(RLIMIT_DATA, 1, 0),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+	IF_EQ(SYS_setrlimit, 1, 0),
+	IF_EQ(SYS_getrlimit, 0, 5),
+	LOAD_ARG_LOW(0),
+	IF_EQ(RLIMIT_AS, 2, 0),
+	IF_EQ(RLIMIT_DATA, 1, 0),
+	RET(SECCOMP_RET_ALLOW),
+	RET(NOTIFY),
+
+	ON(SYS_shmdt, NOTIFY),
+	ON(SYS_mlock, NOTIFY),
+	ON(SYS_munlock, NOTIFY),
+	ON(SYS_mlockall, NOTIFY),
+	ON(SYS_munlockall, NOTIFY),
+	ON(SYS_mlock2, NOTIFY),
+	ON(SYS_pkey_mprotect, NOTIFY),
+	ON(SYS_openat2_, NOTIFY),
+	ON(SYS_pkey_alloc, ERRNO(ENOSPC)),
+	ON(SYS_userfaultfd, ERRNO(EPERM)),
+	ON(SYS_remap_file_pages, ERRNO(EINVAL)),
+	ON(SYS_process_madvise_, ERRNO(ENOSYS)),
+	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
+	ON(SYS_mseal_, ERRNO(ENOSYS)),
+	RET(SECCOMP_RET_ALLOW),
+};
+
+/* In the process that is to become the guest.  The listener's descriptor, or -errno. */
+int filter_install(bool no_new_privs)
+{
+	struct sock_fprog program = { .len = sizeof guest_filter / sizeof *guest_filter,
+				      .filter = (struct sock_filter *)guest_filter };
+
+	if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			  SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+			  &program);
+	return fd < 0 ? -errno : (int)fd;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fork: the core copies the address space, the host the process.
+ *
+ *   fork_prepare   at the seccomp stop, before the host does anything: ondol_dup_mm, which
+ *                  flushes the parent's writable private translations, so that the host
+ *                  copies none of them.  From here on only this thread is served ([PORT-4]).
+ *   fork_happened  the host's child is stopped at birth: give it a worker of its own and
+ *                  register its placeholder, which a host fork drops.
+ *   fork_failed    the host refused (or the thread died): the child's mm is dropped.
+ *
+ * Signals are blocked in between: one would restart a slow fork for ever.
+ * CLONE_CHILD_SETTID is taken over: the kernel would write the child's word before the child
+ * has a worker.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Do the fork without its CLONE_CHILD_SETTID; clone's third argument is in r10. */
+static void settid_take(struct task *task, struct user_regs_struct *regs)
+{
+	task->child_settid = 0;
+	task->clone_flags = regs->rdi;
+	if (regs->orig_rax != SYS_clone || !(regs->rdi & CLONE_CHILD_SETTID))
+		return;
+	task->child_settid = regs->r10;
+	regs->rdi &= ~(unsigned long long)CLONE_CHILD_SETTID;
+	set_regs(task->tid, regs);
+}
+
+static void settid_give_back(pid_t tid, uint64_t flags)
+{
+	struct user_regs_struct regs;
+
+	if (get_regs(tid, &regs))
+		return;
+	regs.rdi = flags;
+	set_regs(tid, &regs);
+}
+
+/* The call fails with `error` without having been made. */
+static void fork_refuse(struct task *task, struct user_regs_struct *regs, int error)
+{
+	regs->orig_rax = (unsigned long long)-1;
+	regs->rax = (unsigned long long)(long long)error;
+	set_regs(task->tid, regs);
+	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+}
+
+static void fork_wait_turn(struct guest_mm *g, pid_t tid)
+{
+	pid_t *more = realloc(g->late_forks, (g->nr_late_forks + 1) * sizeof *more);
+
+	if (!more) { /* the thread stays stopped: better it ends than hangs */
+		kill(tid, SIGKILL);
+		return;
+	}
+	g->late_forks = more;
+	g->late_forks[g->nr_late_forks++] = tid;
+}
+
+void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *at)
+{
+	struct user_regs_struct regs = *at;
+	struct ondol_mm_struct *child_mm;
+	struct guest_mm *g = task->mm;
+
+	if (!g || g->worker_dead) {
+		fork_refuse(task, &regs, -ENOMEM);
+		return;
+	}
+	if (g->forking && g->forking != task->tid) {
+		fork_wait_turn(g, task->tid);
+		return;
+	}
+	mon->stats.forks++;
+	g->forking = task->tid;
+	worker_wait(mon, g);
+	int r = ondol_dup_mm(g->mm, false, &child_mm);
+
+	if (!r) {
+		g->child = guest_mm_new(mon, child_mm);
+		if (!g->child) {
+			ondol_mmput(child_mm);
+			r = -ONDOL_ENOMEM;
+		}
+	}
+	if (r) {
+		g->forking = 0;
+		fork_refuse(task, &regs, r);
+		fork_settle(mon, g);
+		return;
+	}
+	memcpy(g->child->comm, g->comm, sizeof g->comm);
+	task->forking = true;
+	signals_block(task->tid, &task->saved_mask);
+	settid_take(task, &regs);
+	ptrace(PTRACE_SYSCALL, task->tid, NULL, NULL); /* so that a failure is seen */
+}
+
+/* What others of the mm asked for meanwhile. */
+void fork_settle(struct monitor *mon, struct guest_mm *g)
+{
+	struct fault_node *faults = g->late_faults;
+	struct notif_node *notifs = g->late_notifs;
+	pid_t *forks = g->late_forks;
+	uint32_t nr_forks = g->nr_late_forks;
+
+	g->late_faults = NULL;
+	g->late_faults_end = &g->late_faults;
+	g->late_notifs = NULL;
+	g->late_notifs_end = &g->late_notifs;
+	g->late_forks = NULL;
+	g->nr_late_forks = 0;
+	g->refs++; /* a call below may end tasks */
+	while (faults) {
+		struct fault_node *node = faults;
+		faults = node->next;
+		fault_one(mon, g, &node->msg);
+		free(node);
+	}
+	while (notifs) {
+		struct notif_node *node = notifs;
+		notifs = node->next;
+		notif_serve(mon, &node->notif);
+		free(node);
+	}
+	for (uint32_t i = 0; i < nr_forks; i++) {
+		struct user_regs_struct regs;
+		struct task *t = task_find(mon, forks[i]);
+
+		if (t && !get_regs(t->tid, &regs))
+			fork_prepare(mon, t, &regs);
+	}
+	free(forks);
+	guest_mm_put(mon, g);
+}
+
+void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
+{
+	struct guest_mm *g = parent->mm, *c = g->child;
+	struct user_regs_struct regs;
+	uint64_t unused;
+
+	g->child = NULL;
+	g->forking = 0;
+	parent->forking = false;
+	c->refs = 0;
+	task_set_mm(mon, child, c);
+	signals_restore(parent->tid, parent->saved_mask);
+	signals_block(child->tid, &unused);
+	if (parent->child_settid)
+		settid_give_back(parent->tid, parent->clone_flags);
+	int r = get_regs(child->tid, &regs);
+
+	if (!r)
+		r = stub_run(mon, child, c,
+			     STUB_ADDR + (uint64_t)(ondol_stub_worker_create - ondol_stub_begin),
+			     &regs);
+	if (!r)
+		r = guest_mm_attach(mon, c);
+	if (!r)
+		r = guest_mm_arm(mon, c, false);
+	if (!r && parent->child_settid) {
+		pid_t tid = child->tid;
+		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);
+		regs.rdi = parent->clone_flags;
+	}
+	if (!r)
+		r = set_regs(child->tid, &regs);
+	signals_restore(child->tid, parent->saved_mask);
+	if (r && !child->dead) {
+		monitor_warn("%s: a fork of process %d failed half way (%s); the child is ended",
+			     g->comm, parent->tgid, ondol_strerror(r));
+		kill(child->tid, SIGKILL);
+	}
+	fork_settle(mon, g);
+}
+
+void fork_failed(struct monitor *mon, struct task *task)
+{
+	struct guest_mm *g = task->mm;
+
+	task->forking = false;
+	signals_restore(task->tid, task->saved_mask);
+	if (task->child_settid)
+		settid_give_back(task->tid, task->clone_flags);
+	if (!g || g->forking != task->tid)
+		return;
+	struct guest_mm *c = g->child;
+
+	g->child = NULL;
+	g->forking = 0;
+	if (c) {
+		c->refs = 1;
+		guest_mm_put(mon, c);
+	}
+	fork_settle(mon, g);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest address space: the core's mm, the host's placeholder and the worker between them;
+ * and the mmu operations by which the core keeps the host's mappings in step.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SYS_pidfd_open_ 434
+#define SYS_pidfd_getfd_ 438
+
+/* The mm is taken over.  NULL: no memory. */
+struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
+{
+	struct ondol_page *page = ondol_alloc_pages(mon->machine, ONDOL_GFP_KERNEL, 0);
+	struct guest_mm *g = ondol_kmem_cache_alloc(mon->mm_cache, ONDOL_GFP_KERNEL);
+
+	if (!page || !g) {
+		if (page)
+			ondol_free_pages(mon->machine, page, 0);
+		if (g)
+			ondol_kmem_cache_free(mon->mm_cache, g);
+		return NULL;
+	}
+	memset(g, 0, sizeof *g);
+	g->mm = mm;
+	g->id = ++mon->next_mm_id;
+	g->uffd = g->worker_uffd = -1;
+	g->mailbox_page = page;
+	g->mailbox = ondol_page_address(mon->machine, page);
+	memset(g->mailbox, 0, PAGE_BYTES);
+	g->mailbox->uffd = -1;
+	g->mailbox->monitor_pid = mon->pid;
+	g->late_faults_end = &g->late_faults;
+	g->late_notifs_end = &g->late_notifs;
+	g->next = mon->mms;
+	g->pprev = &mon->mms;
+	if (g->next)
+		g->next->pprev = &g->next;
+	mon->mms = g;
+	ondol_mm_set_private(mm, g);
+	return g;
+}
+
+static void guest_mm_free(struct monitor *mon, struct guest_mm *g)
+{
+	while (g->late_faults) {
+		struct fault_node *node = g->late_faults;
+		g->late_faults = node->next;
+		free(node);
+	}
+	while (g->late_notifs) {
+		struct notif_node *node = g->late_notifs;
+		g->late_notifs = node->next;
+		free(node);
+	}
+	free(g->late_forks);
+	free(g->holes);
+	free(g->regions);
+	ondol_free_pages(mon->machine, g->mailbox_page, 0);
+	ondol_kmem_cache_free(mon->mm_cache, g);
+}
+
+/* The last task is gone: every frame goes back at once, the mailbox when it is safe. */
+void guest_mm_put(struct monitor *mon, struct guest_mm *g)
+{
+	if (g->refs && --g->refs)
+		return;
+	trace(mon, "mm %u ends", g->id);
+	if (mon->options->proc_dir)
+		report_proc_mm(mon, g);
+	*g->pprev = g->next;
+	if (g->next)
+		g->next->pprev = g->pprev;
+	if (g->uffd >= 0)
+		close(g->uffd);
+	g->uffd = -1;
+	ondol_mm_set_private(g->mm, NULL);
+	ondol_mmput(g->mm);
+	g->mm = NULL;
+	if (g->worker <= 0) {
+		guest_mm_free(mon, g);
+		return;
+	}
+	kill(g->worker, SIGKILL);
+	g->worker_dead = true;
+	g->next = mon->dying;
+	mon->dying = g;
+}
+
+/* [PORT-3] A worker was reaped; if it died by itself, its program ends. */
+void guest_mm_reaped(struct monitor *mon, pid_t worker)
+{
+	for (struct guest_mm **p = &mon->dying; *p; p = &(*p)->next) {
+		struct guest_mm *g = *p;
+
+		if (g->worker != worker)
+			continue;
+		*p = g->next;
+		guest_mm_free(mon, g);
+		return;
+	}
+	for (struct guest_mm *g = mon->mms; g; g = g->next) {
+		if (g->worker != worker)
+			continue;
+		g->worker = 0;
+		worker_lost(mon, g, "its memory worker died");
+		return;
+	}
+}
+
+/* The worker is up: fetch its userfaultfd and listen to it. */
+int guest_mm_attach(struct monitor *mon, struct guest_mm *g)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = g };
+	int pidfd = (int)syscall(SYS_pidfd_open_, g->worker, 0);
+
+	if (pidfd < 0)
+		return -errno;
+	g->worker_uffd = g->mailbox->uffd;
+	g->uffd = (int)syscall(SYS_pidfd_getfd_, pidfd, g->worker_uffd, 0);
+	int error = errno;
+
+	close(pidfd);
+	if (g->uffd < 0)
+		return -error;
+	if (ioctl(g->uffd, UFFDIO_API, &api) ||
+	    epoll_ctl(mon->epoll, EPOLL_CTL_ADD, g->uffd, &event))
+		return -errno;
+	return 0;
+}
+
+struct arm_walk {
+	struct monitor *mon;
+	struct guest_mm *g;
+	uint64_t at;
+	bool map;
+};
+
+static void arm_until(struct arm_walk *w, uint64_t end)
+{
+	if (w->at < end) {
+		if (w->map)
+			worker_placeholder(w->mon, w->g, w->at, end);
+		else
+			worker_register(w->mon, w->g, w->at, end);
+	}
+}
+
+static int arm_visit(void *ctx, const struct ondol_vma_info *vma)
+{
+	struct arm_walk *w = ctx;
+
+	if (!(vma->vm_flags & ONDOL_VM_NATIVE))
+		return 0;
+	arm_until(w, vma->start);
+	w->at = vma->end;
+	return 0;
+}
+
+int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder)
+{
+	struct arm_walk w = { .mon = mon, .g = g, .at = GUEST_MIN, .map = map_placeholder };
+
+	ondol_for_each_vma(g->mm, arm_visit, &w);
+	arm_until(&w, GUEST_MAX);
+	return worker_wait(mon, g);
+}
+
+/* ------------------------------------------------------------------ mmu operations */
+
+static void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < g->nr_holes;)
+		if (g->holes[i].addr >= start && g->holes[i].addr < end)
+			g->holes[i] = g->holes[--g->nr_holes];
+		else
+			i++;
+}
+
+static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+			     ondol_virt_addr_t end)
+{
+	struct monitor *mon = ctx;
+	struct guest_mm *g = ondol_mm_private(mm);
+
+	if (!g || g->worker_dead || g->uffd < 0)
+		return;
+	mon->stats.flushes++;
+	worker_placeholder(mon, g, start, end);
+	worker_wait(mon, g); /* [PORT-2] */
+	holes_forget(g, start, end);
+}
+
+static void linux_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+			  ondol_virt_addr_t end, uint32_t prot)
+{
+	struct monitor *mon = ctx;
+	struct guest_mm *g = ondol_mm_private(mm);
+
+	if (!g || g->worker_dead || g->uffd < 0)
+		return;
+	mon->stats.protects++;
+	worker_call(mon, g, SYS_mprotect, start, end - start, (uint64_t)host_prot(prot), 0, 0, 0);
+}
+
+const struct ondol_mmu_ops linux_mmu_ops = {
+	.version = ONDOL_MMU_VERSION,
+	.size = sizeof(struct ondol_mmu_ops),
+	.flags = ONDOL_MMU_SOFTWARE_FILL | ONDOL_MMU_NO_WRITE_TRAP,
+	.invalidate = linux_invalidate,
+	.protect = linux_protect,
+};

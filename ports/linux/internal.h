@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hosted port from the inside.
+ *
+ *  guest process (a host process)                monitor (this process)
+ *  +------------------------------+  uffd msg    +---------------------------------+
+ *  | program, ld.so, heap, stacks | -----------> | fault.c -> ondol_handle_mm_fault |
+ *  |   host mappings = the TLB    |  seccomp     | syscall.c -> ondol_mmap, ...     |
+ *  | stub page, mailbox page      | -----------> | fork.c, exec.c                   |
+ *  | worker (shares the mm)     <-+-- mailbox ---| mailbox.c                        |
+ *  +------------------------------+              +---------------------------------+
+ *          both map the RAM: one memory file a node, a frame is a 4 KiB slot of it
+ *
+ * Terms
+ *   placeholder  the whole user address space of a guest is one private anonymous mapping
+ *                registered with userfaultfd: touching it anywhere is a message to us.
+ *   TLB fill     the worker maps frames over the placeholder; the host's mappings are a
+ *                cache of our page tables and may be dropped at any time.
+ *   hole         a page punched out of the placeholder so that the host raises the SIGSEGV
+ *                that a bad access deserves.
+ *
+ * Invariants
+ *   [PORT-1] A host mapping of a frame in a guest exists only where the core's PTE has its
+ *            accessed bit set ([MMU-1]); everything else is placeholder, hole or native.
+ *   [PORT-2] A frame is freed only after the worker has carried out the unmapping: every
+ *            invalidate waits for the mailbox to drain.
+ *   [PORT-3] A mailbox frame is given back only after its worker has been reaped.
+ *   [PORT-4] While a fork of an mm is being prepared, only the forking thread is served;
+ *            other faults and calls of that mm wait until the host has copied it.
+ *
+ * One thread: everything below runs in the monitor's main loop.
+ */
+#ifndef ONDOL_LINUX_INTERNAL_H
+#define ONDOL_LINUX_INTERNAL_H
+
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "linux_port.h"
+#include "stub_layout.h"
+
+#define PAGE_BYTES 4096ul
+#define GUEST_MIN 0x10000ul          /* the host's usual vm.mmap_min_addr */
+#define GUEST_MAX 0x7ffffffff000ul   /* 47 bits less a page */
+
+struct mailbox_op {
+	uint64_t nr, arg[6];
+	int64_t ret;
+	uint64_t flags; /* OP_EARLY */
+	uint64_t payload[4]; /* what a pointer argument may point to */
+	uint64_t unused;
+};
+
+struct mailbox { /* one frame, shared with the worker */
+	uint32_t head; /* operations posted; the monitor writes */
+	uint32_t tail; /* operations done; the worker writes */
+	uint32_t worker_sleeps, monitor_sleeps;
+	uint32_t ready;
+	int32_t uffd; /* number in the worker's table */
+	int32_t monitor_pid;
+	uint32_t unused[9];
+	struct mailbox_op slot[MB_NR_SLOTS];
+};
+
+struct notif_node { /* a system call that waits */
+	struct notif_node *next;
+	struct seccomp_notif notif;
+};
+
+struct fault_node {
+	struct fault_node *next;
+	struct uffd_msg msg;
+};
+
+struct hole {
+	uint64_t addr;
+};
+
+/* One guest address space. */
+struct guest_mm {
+	struct guest_mm *next, **pprev; /* monitor.mms */
+	struct ondol_mm_struct *mm;
+	uint32_t refs;              /* tasks */
+	uint32_t id;                /* for messages and --proc */
+	int uffd;
+	int worker_uffd;            /* its number in the worker */
+	pid_t worker;
+	bool worker_dead;
+	struct mailbox *mailbox;
+	struct ondol_page *mailbox_page;
+	uint32_t posted;            /* our copy of mailbox->head */
+	pid_t forking;              /* thread whose fork is being prepared, or 0 ([PORT-4]) */
+	struct guest_mm *child;     /* its child-to-be */
+	struct fault_node *late_faults, **late_faults_end;
+	struct notif_node *late_notifs, **late_notifs_end;
+	pid_t *late_forks;
+	uint32_t nr_late_forks;
+	struct hole *holes;
+	uint32_t nr_holes, cap_holes;
+	uint64_t *regions;          /* 2 MiB regions with host mappings, oldest first */
+	uint32_t nr_regions, cap_regions, first_region;
+	uint32_t repeats;           /* faults in a row on what should be mapped */
+	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
+	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
+	char comm[32];
+};
+
+/* One guest thread. */
+struct task {
+	struct task *hash_next;
+	pid_t tid, tgid;
+	struct guest_mm *mm;
+	bool stopped_at_birth, born;
+	bool dead;                  /* seen to end while we ran stub code in it */
+	int dead_status;
+	bool forking;               /* between the seccomp stop and the fork event */
+	uint64_t saved_mask;        /* signal mask, while forking */
+	uint64_t child_settid;      /* CLONE_CHILD_SETTID's address, taken over from the host */
+	uint64_t clone_flags;
+	int pidfd;                  /* of the thread group, or -1 */
+	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
+};
+
+#define TASK_HASH 1024
+
+struct file_object; /* files.c: an inode whose pages are in the page cache */
+
+struct port_stats {
+	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
+	uint64_t flushes, protects, evictions, worker_waits;
+	uint64_t calls, opens, forks, execs, threads, signals;
+	uint64_t oom_kills, bad_accesses;
+};
+
+struct monitor {
+	const struct ondol_linux_options *options;
+	struct ondol_machine *machine;
+	void *machine_storage;
+	struct ondol_port port;
+	struct ondol_kmem_cache *task_cache, *mm_cache;
+
+	unsigned char *ram;  /* direct map of all nodes */
+	uint64_t ram_bytes;
+	uint32_t nr_nodes;
+	struct {
+		uint64_t start, end; /* physical */
+		int fd;
+	} node[ONDOL_LINUX_NODES_MAX];
+	uint64_t pages_free_at_start;
+	void *prefault; /* ram.c */
+
+	struct ondol_page *stub_page;
+	int uffd_device, epoll, signal_fd, notif;
+	uint64_t max_host_maps;
+	pid_t pid, root;
+	int root_status;
+	bool root_done, shutting_down, interrupted;
+	bool privileged;
+	int launch_socket;
+	struct ondol_machine_stats at_peak; /* by use, when most frames were out */
+	uint64_t peak_sampled;
+	struct ondol_machine_stats at_end;
+
+	struct task *tasks[TASK_HASH];
+	uint32_t nr_tasks;
+	struct guest_mm *mms;
+	uint32_t next_mm_id;
+	struct guest_mm *dying; /* wait for their worker to be reaped */
+	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	struct file_object *files[1024];
+	uint32_t nr_files;
+	uint64_t shmem_ino;
+	uint64_t vvar_before_vdso, vdso_bytes; /* learnt at the first exec */
+	struct port_stats stats;
+};
+
+/* report.c */
+void monitor_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void trace(const struct monitor *mon, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void report_sample(struct monitor *mon);
+void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
+void report_proc_mm(struct monitor *mon, struct guest_mm *g);
+
+/* ram.c */
+int ram_create(struct monitor *mon);
+void ram_destroy(struct monitor *mon);
+int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *out_index);
+
+/* mailbox.c: operations for the worker of an mm */
+struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0,
+			       uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+void worker_kick(struct guest_mm *g);
+void worker_lost(struct monitor *mon, struct guest_mm *g, const char *why);
+/* Everything posted is done.  -ECHILD: the worker is dead. */
+int worker_wait(struct monitor *mon, struct guest_mm *g);
+/* Give the worker a descriptor of ours: its number there, or -errno. */
+int64_t worker_give_fd(struct monitor *mon, struct guest_mm *g, int fd);
+/* Wait until a new worker has set itself up. */
+int worker_ready(struct monitor *mon, struct guest_mm *g);
+/* One operation, waited for: its result, or -ECHILD. */
+int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0, uint64_t a1,
+		    uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run);
+int host_prot(uint32_t prot);
+
+/* guest_mm.c */
+struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm);
+void guest_mm_put(struct monitor *mon, struct guest_mm *g);
+void guest_mm_reaped(struct monitor *mon, pid_t worker);
+int guest_mm_attach(struct monitor *mon, struct guest_mm *g);
+/* Register every part of the placeholder that is not native. */
+int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder);
+extern const struct ondol_mmu_ops linux_mmu_ops;
+
+/* fault.c */
+void fault_events(struct monitor *mon, struct guest_mm *g);
+void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
+/* As if the program had touched it: the host has the page, writable if the region is. */
+int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+void evict_if_many(struct monitor *mon, struct guest_mm *g);
+void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);
+
+/* ptrace.c */
+int wait_stop(struct monitor *mon, pid_t tid, int *out_status);
+int get_regs(pid_t tid, struct user_regs_struct *regs);
+int set_regs(pid_t tid, const struct user_regs_struct *regs);
+void signals_block(pid_t tid, uint64_t *out_saved);
+void signals_restore(pid_t tid, uint64_t saved);
+/* Run stub code at `ip` until its breakpoint; serves the stub's own calls meanwhile. */
+int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_t ip,
+	     struct user_regs_struct *regs);
+void ptrace_event(struct monitor *mon, pid_t tid, int status);
+void thread_end(struct monitor *mon, struct task *task, int status);
+
+/* task.c */
+struct task *task_find(struct monitor *mon, pid_t tid);
+struct task *task_new(struct monitor *mon, pid_t tid);
+void task_gone(struct monitor *mon, struct task *task);
+void task_set_mm(struct monitor *mon, struct task *task, struct guest_mm *g);
+int task_pidfd(struct task *task);
+int task_getfd(struct task *task, int fd); /* our copy of its descriptor, or -errno */
+void task_kill(struct monitor *mon, struct task *task, int sig);
+
+/* exec.c, fork.c */
+void exec_takeover(struct monitor *mon, struct task *task);
+uint64_t limits_refresh(struct task *task, struct guest_mm *g); /* the stack's, in bytes */
+void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *regs);
+void fork_happened(struct monitor *mon, struct task *parent, struct task *child);
+void fork_failed(struct monitor *mon, struct task *task);
+void fork_settle(struct monitor *mon, struct guest_mm *g);
+
+/* syscall.c */
+void notif_events(struct monitor *mon);
+void notif_serve(struct monitor *mon, const struct seccomp_notif *notif);
+void notif_serve_early(struct monitor *mon);
+void notif_early(struct monitor *mon, const struct seccomp_notif *notif);
+void notif_reply(struct monitor *mon, uint64_t id, int64_t result);
+void notif_continue(struct monitor *mon, uint64_t id);
+int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t flags,
+		uint32_t fd_flags);
+void notif_late(struct guest_mm *g, const struct seccomp_notif *notif);
+
+/* mmcall.c: the memory calls proper; `handled` false: let the host do it */
+int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+	       bool *out_continue);
+
+/* files.c */
+int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file **out_file,
+		     bool *out_native, bool *out_anonymous);
+int file_for_path(struct monitor *mon, int fd, const char *path, struct ondol_file **out_file);
+int file_shmem(struct monitor *mon, struct ondol_file **out_file);
+void files_destroy(struct monitor *mon);
+
+/* procfs.c: true if the call was answered */
+bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
+
+/* filter.c */
+int filter_install(bool no_new_privs);
+
+extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
+	ondol_stub_end[];
+
+#endif /* ONDOL_LINUX_INTERNAL_H */

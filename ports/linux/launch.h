@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding the program, and starting it under the tracer and the filter. */
+#ifndef ONDOL_LINUX_LAUNCH_H
+#define ONDOL_LINUX_LAUNCH_H
+
+#include <sys/resource.h>
+
+#include "internal.h"
+
+struct launch {
+	char *const *argv;
+	const char *name;    /* argv[0] */
+	char *path;          /* the file found */
+	struct rlimit nofile; /* as we were given it: the program's */
+};
+
+/* 0, or the exit status after having said what is wrong. */
+int launch_resolve(struct launch *launch);
+void launch_free(struct launch *launch);
+void launch_limits_prepare(struct launch *launch);
+/* The emulated limits of the first program. */
+void launch_limits(struct task *task);
+/* Fork, seize, filter: mon->root and mon->notif.  It waits for launch_go. */
+int launch_start(struct monitor *mon, const struct launch *launch);
+int launch_go(struct monitor *mon);
+/* errno of the exec, or 0. */
+int launch_exec_error(struct monitor *mon);
+
+/* report.c */
+void report_snapshot(struct monitor *mon);
+void report_proc(struct monitor *mon);
+void report_run(struct monitor *mon, const struct launch *launch, int leaked);
+
+#endif /* ONDOL_LINUX_LAUNCH_H */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hosted port: run an unmodified Linux program with all of its memory from an Ondol
+ * machine.  This header is what tools see of it.
+ */
+#ifndef ONDOL_LINUX_PORT_H
+#define ONDOL_LINUX_PORT_H
+
+#include <ondol/ondol.h>
+#include <stdio.h>
+
+#define ONDOL_LINUX_NODES_MAX 8
+
+struct ondol_linux_options {
+	uint64_t mem_bytes;     /* the machine's RAM; 0: a default from the host's */
+	uint32_t nr_nodes;      /* 1 .. ONDOL_LINUX_NODES_MAX */
+	uint32_t nr_cpus;       /* the machine's CPUs; 0: those this process may use */
+	uint32_t fault_around;  /* pages, a power of two, 1 .. 512 */
+	int pin_cpu;            /* keep monitor and guests on this host CPU; -1: free */
+	bool stats;             /* a summary on stderr, or in stats_file */
+	bool json;              /* the summary as JSON */
+	const char *stats_file; /* NULL: stderr */
+	const char *proc_dir;   /* write /proc-like files here at exit; NULL: do not */
+	bool validate;          /* check every invariant at exit */
+	bool trace;             /* every event on stderr */
+};
+
+/* Exit statuses of `ondol run` itself, as env(1) and timeout(1) have them. */
+enum {
+	ONDOL_EXIT_CANNOT = 125,     /* Ondol itself failed; the program was not run */
+	ONDOL_EXIT_NOT_EXEC = 126,   /* the program was found but could not be run */
+	ONDOL_EXIT_NOT_FOUND = 127,
+};
+
+/*
+ * Run argv[0] (looked up in PATH) and wait for it.  Returns the exit status that this
+ * process should have, or 128 + n after having put `n` into *out_signal when the program
+ * was killed by signal n.
+ */
+int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[],
+		    int *out_signal);
+
+/* What this machine allows.  0: everything `run` needs; 1: something is missing. */
+int ondol_linux_doctor(FILE *out, bool json);
+
+/*
+ * One sentence that says why programs cannot be run here, with the command that mends it;
+ * NULL: they can.
+ */
+const char *ondol_linux_obstacle(void);
+
+#endif /* ONDOL_LINUX_PORT_H */

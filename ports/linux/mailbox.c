@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations for the worker of an address space: a ring of system calls in a shared frame.
+ *
+ * The monitor fills slots and moves `head`, the worker carries them out in order and moves
+ * `tail`.  Nothing waits unless it has to: a TLB fill is posted and forgotten, an unmapping
+ * is waited for ([PORT-2]).  The guest can write the frame too, so nothing read from it is
+ * trusted for more than that guest's own fate.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+_Static_assert(sizeof(struct mailbox) <= PAGE_BYTES, "the mailbox is one frame");
+_Static_assert(sizeof(struct mailbox_op) == MB_SLOT_SIZE, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, tail) == MB_TAIL, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, worker_sleeps) == MB_WORKER_SLEEPS, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, monitor_sleeps) == MB_MONITOR_SLEEPS, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, ready) == MB_READY, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, uffd) == MB_UFFD, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, monitor_pid) == MB_MONITOR_PID, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, slot) == MB_SLOTS, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox_op, ret) == OP_RET, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox_op, flags) == OP_FLAGS, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox_op, payload) == OP_PAYLOAD, "stub_layout.h");
+
+/* An operation counted as done early may still read its payload: keep its slot back. */
+#define SLOTS_IN_FLIGHT (MB_NR_SLOTS - 2)
+
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+void worker_lost(struct monitor *mon, struct guest_mm *g, const char *why)
+{
+	if (g->worker_dead)
+		return;
+	g->worker_dead = true;
+	if (!mon->shutting_down)
+		monitor_warn("%s: %s; the program is ended", g->comm, why);
+	if (g->worker > 0)
+		kill(g->worker, SIGKILL);
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+			if (t->mm == g)
+				kill(t->tgid, SIGKILL);
+}
+
+void worker_kick(struct guest_mm *g)
+{
+	struct mailbox *mb = g->mailbox;
+
+	__atomic_store_n(&mb->head, g->posted, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&mb->worker_sleeps, __ATOMIC_SEQ_CST))
+		futex(&mb->head, FUTEX_WAKE, 1, NULL);
+}
+
+/* Wait until at most `left` operations are outstanding. */
+static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
+{
+	struct mailbox *mb = g->mailbox;
+	const struct timespec second = { .tv_sec = 1 };
+
+	for (;;) {
+		uint32_t tail = __atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST);
+
+		if (g->worker_dead)
+			return -ECHILD;
+		if (g->posted - tail > MB_NR_SLOTS) {
+			worker_lost(mon, g, "it wrote into Ondol's mailbox page");
+			return -ECHILD;
+		}
+		if (g->posted - tail <= left)
+			return 0;
+		mon->stats.worker_waits++;
+		__atomic_store_n(&mb->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST) == tail &&
+		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT) {
+			siginfo_t info = { 0 };
+			if (waitid(P_PID, (id_t)g->worker, &info, WEXITED | WNOHANG | WNOWAIT) ||
+			    info.si_pid) {
+				worker_lost(mon, g, "its memory worker died");
+				return -ECHILD;
+			}
+		}
+		__atomic_store_n(&mb->monitor_sleeps, 0, __ATOMIC_SEQ_CST);
+	}
+}
+
+struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0,
+			       uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct mailbox *mb = g->mailbox;
+
+	if (g->posted - __atomic_load_n(&mb->tail, __ATOMIC_ACQUIRE) >= SLOTS_IN_FLIGHT) {
+		worker_kick(g);
+		wait_for_tail(mon, g, SLOTS_IN_FLIGHT / 2);
+	}
+	struct mailbox_op *op = &mb->slot[g->posted++ & MB_NR_SLOTS_MASK];
+
+	op->nr = nr;
+	op->arg[0] = a0;
+	op->arg[1] = a1;
+	op->arg[2] = a2;
+	op->arg[3] = a3;
+	op->arg[4] = a4;
+	op->arg[5] = a5;
+	op->ret = 0;
+	op->flags = 0;
+	return op;
+}
+
+int worker_wait(struct monitor *mon, struct guest_mm *g)
+{
+	worker_kick(g);
+	return wait_for_tail(mon, g, 0);
+}
+
+int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0, uint64_t a1,
+		    uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct mailbox_op *op = worker_post(mon, g, nr, a0, a1, a2, a3, a4, a5);
+	int r = worker_wait(mon, g);
+
+	return r ? r : op->ret;
+}
+
+/* Where the guest's worker sees a slot's payload. */
+static uint64_t payload_address(const struct guest_mm *g, const struct mailbox_op *op)
+{
+	return STUB_MAILBOX + (uint64_t)((const char *)op->payload - (const char *)g->mailbox);
+}
+
+static void post_ioctl(struct monitor *mon, struct guest_mm *g, uint64_t request, uint64_t start,
+		       uint64_t size, uint64_t mode, uint64_t flags)
+{
+	struct mailbox_op *op =
+		worker_post(mon, g, SYS_ioctl, (uint64_t)g->worker_uffd, request, 0, 0, 0, 0);
+
+	op->arg[2] = payload_address(g, op);
+	op->payload[0] = start;
+	op->payload[1] = size;
+	op->payload[2] = mode;
+	op->payload[3] = 0;
+	op->flags = flags;
+}
+
+void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	post_ioctl(mon, g, UFFDIO_REGISTER, start, end - start, UFFDIO_REGISTER_MODE_MISSING, 0);
+}
+
+/* Forget whatever the host has in [start, end): the TLB invalidation. */
+void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	worker_post(mon, g, SYS_mmap, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+	worker_register(mon, g, start, end);
+}
+
+int host_prot(uint32_t prot)
+{
+	return ((prot & ONDOL_PROT_READ) ? PROT_READ : 0) |
+	       ((prot & ONDOL_PROT_WRITE) ? PROT_WRITE : 0) |
+	       ((prot & ONDOL_PROT_EXEC) ? PROT_EXEC : 0);
+}
+
+/* The TLB fill; not waited for.  Wakes whoever waits in the run. */
+void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run)
+{
+	uint64_t offset = 0;
+	int index = 0;
+
+	ram_fd(mon, run->pfn.value, &offset, &index);
+	worker_post(mon, g, SYS_mmap, run->start, run->nr_pages * PAGE_BYTES,
+		    (uint64_t)host_prot(run->prot), MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+		    (uint64_t)index, offset);
+	post_ioctl(mon, g, UFFDIO_WAKE, run->start, run->nr_pages * PAGE_BYTES, 0, OP_EARLY);
+	worker_kick(g);
+	mon->stats.host_maps++;
+	mon->stats.host_map_pages += run->nr_pages;
+}
+
+int worker_ready(struct monitor *mon, struct guest_mm *g)
+{
+	const struct timespec second = { .tv_sec = 1 };
+	struct mailbox *mb = g->mailbox;
+
+	while (!__atomic_load_n(&mb->ready, __ATOMIC_ACQUIRE)) {
+		siginfo_t info = { 0 };
+
+		if (futex(&mb->ready, FUTEX_WAIT, 0, &second) && errno == ETIMEDOUT &&
+		    (waitid(P_PID, (id_t)g->worker, &info, WEXITED | WNOHANG | WNOWAIT) ||
+		     info.si_pid)) {
+			worker_lost(mon, g, "its memory worker could not start");
+			return -ECHILD;
+		}
+	}
+	return mb->uffd < 0 ? mb->uffd : 0;
+}
+
+/* The worker asks for it (a stub call), we answer with the descriptor. */
+int64_t worker_give_fd(struct monitor *mon, struct guest_mm *g, int fd)
+{
+	struct mailbox_op *op = worker_post(mon, g, STUB_CALL_HELLO, 0, 0, 0, 0, 0, 0);
+
+	worker_kick(g);
+	for (;;) {
+		struct pollfd p = { .fd = mon->notif, .events = POLLIN };
+		struct seccomp_notif notif;
+
+		if (poll(&p, 1, 1000) <= 0) {
+			if (g->worker_dead || kill(g->worker, 0))
+				return -ECHILD;
+			continue;
+		}
+		memset(&notif, 0, sizeof notif);
+		if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
+			continue;
+		if ((pid_t)notif.pid != g->worker) {
+			notif_early(mon, &notif);
+			continue;
+		}
+		int r = notif_addfd(mon, notif.id, fd, 0, SECCOMP_ADDFD_FLAG_SEND, O_CLOEXEC);
+		if (r < 0)
+			notif_reply(mon, notif.id, r);
+		break;
+	}
+	int r = worker_wait(mon, g);
+
+	return r ? r : op->ret;
+}

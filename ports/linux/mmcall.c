@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory calls of a guest: arguments as Linux has them, to the core and back.
+ *
+ * Untouched memory needs no host call at all: the placeholder is there already.  What the
+ * host has to be told is told by the core through the mmu operations; only native regions
+ * (which the host backs) and holes are looked after here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#define MAP_LEGACY_MASK \
+	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
+	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
+	 MAP_HUGETLB | MAP_32BIT)
+#define NATIVES_MAX 64
+
+static uint64_t page_up(uint64_t x)
+{
+	return (x + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+}
+
+static uint32_t rights(uint64_t prot)
+{
+	return ((prot & PROT_READ) ? ONDOL_VM_READ : 0) |
+	       ((prot & PROT_WRITE) ? ONDOL_VM_WRITE : 0) |
+	       ((prot & PROT_EXEC) ? ONDOL_VM_EXEC : 0);
+}
+
+/* ------------------------------------------------------------------ native regions */
+
+struct span {
+	uint64_t start, end;
+};
+
+struct native_walk {
+	uint64_t start, end;
+	uint32_t nr;
+	struct span span[NATIVES_MAX];
+};
+
+static int native_visit(void *ctx, const struct ondol_vma_info *vma)
+{
+	struct native_walk *w = ctx;
+
+	if (vma->start >= w->end || w->nr == NATIVES_MAX)
+		return 1;
+	if (vma->end <= w->start || !(vma->vm_flags & ONDOL_VM_NATIVE))
+		return 0;
+	w->span[w->nr].start = vma->start > w->start ? vma->start : w->start;
+	w->span[w->nr].end = vma->end < w->end ? vma->end : w->end;
+	w->nr++;
+	return 0;
+}
+
+/* The parts of [start, end) that the host maps. */
+static void natives_in(struct guest_mm *g, uint64_t start, uint64_t end, struct native_walk *w)
+{
+	w->start = start;
+	w->end = end;
+	w->nr = 0;
+	if (g->nr_native_maps && start < end)
+		ondol_for_each_vma(g->mm, native_visit, w);
+}
+
+/* They are gone from the core: from the host, too. */
+static void natives_unmap(struct monitor *mon, struct guest_mm *g, const struct native_walk *w)
+{
+	for (uint32_t i = 0; i < w->nr; i++)
+		worker_placeholder(mon, g, w->span[i].start, w->span[i].end);
+	if (w->nr)
+		worker_wait(mon, g);
+}
+
+/* ------------------------------------------------------------------ mmap */
+
+/* Have the host map `fd` (ours) where the core has put the region. */
+static int64_t native_map(struct monitor *mon, struct guest_mm *g, int fd, uint64_t addr,
+			  uint64_t length, int prot, int flags, uint64_t offset)
+{
+	int64_t theirs = worker_give_fd(mon, g, fd);
+
+	if (theirs < 0)
+		return theirs;
+	int64_t r = worker_call(mon, g, SYS_mmap, addr, length, (uint64_t)prot,
+				(uint64_t)((flags & ~(MAP_FIXED_NOREPLACE | MAP_LOCKED)) | MAP_FIXED),
+				(uint64_t)theirs, offset);
+	worker_post(mon, g, SYS_close, (uint64_t)theirs, 0, 0, 0, 0, 0);
+	worker_kick(g);
+	if (r >= 0)
+		g->nr_native_maps++;
+	return r < 0 ? r : 0;
+}
+
+/* Rights that the open file does not give.  0, or -EACCES, -EPERM, -EBADF. */
+static int file_rights(int fd, bool shared, int prot, uint32_t *vm_flags)
+{
+	struct statvfs fs;
+	int open_flags = fcntl(fd, F_GETFL);
+
+	if (open_flags < 0 || (open_flags & O_PATH))
+		return -EBADF;
+	if ((open_flags & O_ACCMODE) == O_WRONLY)
+		return -EACCES;
+	if (shared && (open_flags & O_ACCMODE) != O_RDWR) {
+		if (prot & PROT_WRITE)
+			return -EACCES;
+		*vm_flags &= ~ONDOL_VM_MAYWRITE;
+	}
+	if ((prot & PROT_EXEC) && !fstatvfs(fd, &fs) && (fs.f_flag & ST_NOEXEC))
+		return -EPERM;
+	return 0;
+}
+
+struct mmap_call {
+	uint64_t addr, length, offset;
+	int prot, flags, fd;
+	bool shared, native;
+	int host_fd; /* our copy of fd, or -1 */
+};
+
+static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call *c,
+			struct ondol_mmap_args *args)
+{
+	bool anonymous = false;
+
+	if (c->flags & MAP_ANONYMOUS)
+		return c->shared ? file_shmem(mon, &args->file) : 0;
+	c->host_fd = task_getfd(task, c->fd);
+	if (c->host_fd < 0)
+		return -EBADF;
+	int r = file_rights(c->host_fd, c->shared, c->prot, &args->vm_flags);
+
+	if (!r)
+		r = file_for_mapping(mon, c->host_fd, c->shared, &args->file, &c->native,
+				     &anonymous);
+	if (!r && anonymous && c->shared)
+		r = file_shmem(mon, &args->file);
+	if (c->native)
+		args->vm_flags |= ONDOL_VM_NATIVE;
+	args->pgoff = anonymous ? 0 : c->offset / PAGE_BYTES;
+	return r;
+}
+
+static int mmap_check(struct mmap_call *c)
+{
+	int type = c->flags & MAP_TYPE;
+
+	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	if (type == MAP_SHARED_VALIDATE && (c->flags & ~(MAP_LEGACY_MASK | MAP_TYPE |
+							  MAP_FIXED_NOREPLACE)))
+		return -EOPNOTSUPP;
+	if (!c->length || (c->offset & (PAGE_BYTES - 1)))
+		return -EINVAL;
+	if (c->flags & MAP_HUGETLB)
+		return -ENOMEM; /* as on a machine with no huge pages reserved */
+	if (page_up(c->length) < c->length)
+		return -ENOMEM;
+	if (c->offset + page_up(c->length) < c->offset)
+		return -EOVERFLOW;
+	c->shared = type != MAP_PRIVATE;
+	return 0;
+}
+
+static void mmap_flags(const struct mmap_call *c, struct ondol_mmap_args *args)
+{
+	args->vm_flags = rights((uint64_t)c->prot) | ONDOL_VM_MAYREAD | ONDOL_VM_MAYWRITE |
+			 ONDOL_VM_MAYEXEC;
+	if (c->shared)
+		args->vm_flags |= ONDOL_VM_SHARED | ONDOL_VM_MAYSHARE;
+	else if (c->flags & MAP_GROWSDOWN)
+		args->vm_flags |= ONDOL_VM_GROWSDOWN;
+	if (c->flags & MAP_NORESERVE)
+		args->vm_flags |= ONDOL_VM_NORESERVE;
+	if (c->flags & MAP_FIXED_NOREPLACE)
+		args->map_flags |= ONDOL_MAP_FIXED | ONDOL_MAP_FIXED_NOREPLACE;
+	else if (c->flags & MAP_FIXED)
+		args->map_flags |= ONDOL_MAP_FIXED;
+	if (c->flags & MAP_32BIT)
+		args->map_flags |= ONDOL_MAP_32BIT;
+	if ((c->flags & MAP_LOCKED) ||
+	    (c->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+		args->map_flags |= ONDOL_MAP_POPULATE;
+}
+
+static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *arg)
+{
+	struct guest_mm *g = task->mm;
+	struct mmap_call c = { .addr = arg[0], .length = arg[1], .prot = (int)arg[2],
+			       .flags = (int)arg[3], .fd = (int)arg[4], .offset = arg[5],
+			       .host_fd = -1 };
+	struct ondol_mmap_args args = { .size = sizeof args, .addr = c.addr, .length = c.length };
+	struct native_walk natives = { 0 };
+	ondol_virt_addr_t at = 0;
+	int64_t r = mmap_check(&c);
+
+	if (r)
+		return r;
+	mmap_flags(&c, &args);
+	r = mmap_backing(mon, task, &c, &args);
+	if (!r) {
+		if (c.flags & MAP_FIXED)
+			natives_in(g, c.addr, c.addr + page_up(c.length), &natives);
+		r = ondol_mmap(g->mm, &args, &at);
+	}
+	if (!r) {
+		natives_unmap(mon, g, &natives);
+		if (g->nr_holes)
+			holes_restore(mon, g, at, at + page_up(c.length));
+		if (c.native) {
+			r = native_map(mon, g, c.host_fd, at, page_up(c.length), c.prot, c.flags,
+				       c.offset);
+			if (r && ondol_munmap(g->mm, at, c.length))
+				monitor_warn("%s: a failed mapping could not be taken back", g->comm);
+		} else if (c.flags & MAP_LOCKED) {
+			r = ondol_mlock(g->mm, at, c.length, true);
+			r = 0; /* as Linux: MAP_LOCKED does not fail for lack of memory */
+		}
+	}
+	if (args.file)
+		ondol_file_put(args.file);
+	if (c.host_fd >= 0)
+		close(c.host_fd);
+	return r ? r : (int64_t)at;
+}
+
+/* ------------------------------------------------------------------ the others */
+
+static int64_t call_munmap(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint64_t length)
+{
+	struct native_walk natives;
+
+	natives_in(g, addr, addr + page_up(length), &natives);
+	int r = ondol_munmap(g->mm, addr, length);
+
+	if (r)
+		return r;
+	natives_unmap(mon, g, &natives);
+	if (g->nr_holes)
+		holes_restore(mon, g, addr, addr + page_up(length));
+	return 0;
+}
+
+static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	uint64_t addr = arg[0], end = addr + page_up(arg[1]);
+	struct native_walk natives;
+
+	if (arg[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN |
+				 PROT_GROWSUP | 8 /* PROT_SEM */))
+		return -EINVAL;
+	if ((arg[2] & PROT_GROWSUP))
+		return -EINVAL;
+	int r = ondol_mprotect(g->mm, addr, arg[1], rights(arg[2]),
+			       (arg[2] & PROT_GROWSDOWN) != 0);
+
+	natives_in(g, addr, end, &natives);
+	for (uint32_t i = 0; i < natives.nr && !r; i++)
+		r = (int)worker_call(mon, g, SYS_mprotect, natives.span[i].start,
+				     natives.span[i].end - natives.span[i].start,
+				     arg[2] & (PROT_READ | PROT_WRITE | PROT_EXEC), 0, 0, 0);
+	if (g->nr_holes)
+		holes_restore(mon, g, addr, end);
+	return r;
+}
+
+static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+{
+	struct ondol_mm_layout before;
+
+	ondol_mm_layout(g->mm, &before);
+	uint64_t brk = ondol_brk(g->mm, addr);
+
+	if (g->nr_holes && brk != before.brk)
+		holes_restore(mon, g, brk < before.brk ? brk : before.brk,
+			      page_up(brk > before.brk ? brk : before.brk));
+	return (int64_t)brk;
+}
+
+static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	struct ondol_mremap_args args = { .size = sizeof args,
+					  .flags = (uint32_t)arg[3],
+					  .old_addr = arg[0],
+					  .old_length = arg[1],
+					  .new_length = arg[2],
+					  .new_addr = arg[4] };
+	struct native_walk moved, replaced = { 0 };
+	ondol_virt_addr_t at;
+
+	if (arg[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+		return -EINVAL;
+	natives_in(g, arg[0], arg[0] + page_up(arg[1]), &moved);
+	if (arg[3] & MREMAP_FIXED)
+		natives_in(g, arg[4], arg[4] + page_up(arg[2]), &replaced);
+	int r = ondol_mremap(g->mm, &args, &at);
+
+	if (r)
+		return r;
+	natives_unmap(mon, g, &replaced);
+	if (moved.nr && (arg[3] & MREMAP_DONTUNMAP) == 0) {
+		int64_t host = at == arg[0] ? worker_call(mon, g, SYS_mremap, arg[0], arg[1], arg[2],
+							  0, 0, 0) :
+					      worker_call(mon, g, SYS_mremap, arg[0], arg[1], arg[2],
+							  MREMAP_MAYMOVE | MREMAP_FIXED, at, 0);
+		if (host < 0) /* in place: the placeholder is in its way */
+			monitor_warn("%s: the host could not resize a shared file mapping", g->comm);
+		if (at != arg[0] || page_up(arg[2]) < page_up(arg[1]))
+			worker_placeholder(mon, g, at == arg[0] ? arg[0] + page_up(arg[2]) : arg[0],
+					   arg[0] + page_up(arg[1]));
+		worker_wait(mon, g);
+	}
+	if (g->nr_holes) {
+		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
+		holes_restore(mon, g, at, at + page_up(arg[2]));
+	}
+	return (int64_t)at;
+}
+
+/* madvise and msync of what the host maps is the host's. */
+static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr, const __u64 *arg,
+			       int64_t r)
+{
+	struct native_walk natives;
+
+	natives_in(g, arg[0], arg[0] + page_up(arg[1]), &natives);
+	for (uint32_t i = 0; i < natives.nr && !r; i++)
+		r = worker_call(mon, g, (uint64_t)nr, natives.span[i].start,
+				natives.span[i].end - natives.span[i].start, arg[2], 0, 0, 0);
+	return r;
+}
+
+static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	if (arg[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+	    ((arg[2] & MS_ASYNC) && (arg[2] & MS_SYNC)))
+		return -EINVAL;
+	int r = ondol_msync(g->mm, arg[0], arg[1], (arg[2] & MS_SYNC) != 0);
+
+	return natives_forward(mon, g, SYS_msync, arg, r);
+}
+
+static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
+{
+	uint64_t pages = page_up(arg[1]) / PAGE_BYTES;
+	unsigned char vec[1024];
+
+	if ((arg[0] & (PAGE_BYTES - 1)))
+		return -EINVAL;
+	for (uint64_t done = 0; done < pages;) {
+		uint64_t n = pages - done < sizeof vec ? pages - done : sizeof vec;
+		int r = ondol_mincore(g->mm, arg[0] + done * PAGE_BYTES, n * PAGE_BYTES, vec);
+
+		if (!r)
+			r = ondol_copy_to_user(g->mm, arg[2] + done, vec, n);
+		if (r)
+			return r;
+		done += n;
+	}
+	return 0;
+}
+
+static int lock_visit(void *ctx, const struct ondol_vma_info *vma)
+{
+	struct native_walk *w = ctx;
+
+	if (vma->start < w->end || (vma->vm_flags & ONDOL_VM_NATIVE) || w->nr == NATIVES_MAX)
+		return 0;
+	w->span[w->nr].start = vma->start;
+	w->span[w->nr++].end = vma->end;
+	return 0;
+}
+
+/* Region by region, a few at a time, since locking may merge regions. */
+static int64_t call_mlockall(struct guest_mm *g, bool lock)
+{
+	struct native_walk w = { 0 };
+	int r = 0;
+
+	do {
+		w.nr = 0;
+		ondol_for_each_vma(g->mm, lock_visit, &w);
+		for (uint32_t i = 0; i < w.nr && !r; i++)
+			r = ondol_mlock(g->mm, w.span[i].start, w.span[i].end - w.span[i].start, lock);
+		w.end = w.nr ? w.span[w.nr - 1].end : w.end;
+	} while (w.nr == NATIVES_MAX && !r);
+	return r;
+}
+
+/* System V shared memory is the host's: attach it where the core says. */
+static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	struct ondol_mmap_args args = { .size = sizeof args, .name = "/SYSV (shared memory)" };
+	struct native_walk natives = { 0 };
+	struct shmid_ds ds;
+	ondol_virt_addr_t at;
+
+	if (shmctl((int)arg[0], IPC_STAT, &ds))
+		return -errno;
+	args.addr = arg[1];
+	if (args.addr & (PAGE_BYTES - 1)) {
+		if (!(arg[2] & SHM_RND))
+			return -EINVAL;
+		args.addr &= ~(PAGE_BYTES - 1);
+	}
+	args.length = ds.shm_segsz;
+	args.vm_flags = ONDOL_VM_READ | ONDOL_VM_SHARED | ONDOL_VM_NATIVE | ONDOL_VM_MAYREAD |
+			ONDOL_VM_MAYWRITE | ONDOL_VM_MAYEXEC |
+			((arg[2] & SHM_RDONLY) ? 0 : ONDOL_VM_WRITE) |
+			((arg[2] & SHM_EXEC) ? ONDOL_VM_EXEC : 0);
+	if (args.addr)
+		args.map_flags = ONDOL_MAP_FIXED |
+				 ((arg[2] & SHM_REMAP) ? 0 : ONDOL_MAP_FIXED_NOREPLACE);
+	if (arg[2] & SHM_REMAP)
+		natives_in(g, args.addr, args.addr + page_up(args.length), &natives);
+	int r = ondol_mmap(g->mm, &args, &at);
+
+	if (r)
+		return r == -EEXIST ? -EINVAL : r;
+	natives_unmap(mon, g, &natives);
+	int64_t host = worker_call(mon, g, SYS_shmat, arg[0], at, arg[2] | SHM_REMAP, 0, 0, 0);
+
+	if (host < 0) {
+		r = ondol_munmap(g->mm, at, args.length);
+		return host;
+	}
+	g->nr_native_maps++;
+	return (int64_t)at;
+}
+
+static int64_t call_shmdt(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+{
+	struct ondol_vma_info vma;
+
+	if (ondol_find_vma(g->mm, addr, &vma) || vma.start != addr ||
+	    !(vma.vm_flags & ONDOL_VM_NATIVE) || strncmp(vma.name, "/SYSV", 5))
+		return -EINVAL;
+	return call_munmap(mon, g, vma.start, vma.end - vma.start);
+}
+
+int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+	       bool *out_continue)
+{
+	struct guest_mm *g = task->mm;
+	const __u64 *arg = data->args;
+
+	switch (data->nr) {
+	case SYS_mmap:
+		return call_mmap(mon, task, arg);
+	case SYS_munmap:
+		return call_munmap(mon, g, arg[0], arg[1]);
+	case SYS_mprotect:
+		return call_mprotect(mon, g, arg);
+	case SYS_pkey_mprotect:
+		return (int)arg[3] == -1 ? call_mprotect(mon, g, arg) : -EINVAL;
+	case SYS_brk:
+		return call_brk(mon, g, arg[0]);
+	case SYS_mremap:
+		return call_mremap(mon, g, arg);
+	case SYS_madvise:
+		return natives_forward(mon, g, SYS_madvise, arg,
+				       ondol_madvise(g->mm, arg[0], arg[1], (int)arg[2]));
+	case SYS_msync:
+		return call_msync(mon, g, arg);
+	case SYS_mincore:
+		return call_mincore(g, arg);
+	case SYS_mlock:
+	case SYS_mlock2:
+		return ondol_mlock(g->mm, arg[0], arg[1], true);
+	case SYS_munlock:
+		return ondol_mlock(g->mm, arg[0], arg[1], false);
+	case SYS_mlockall:
+		return arg[0] & ~7ul || !arg[0] ? -EINVAL :
+		       (arg[0] & MCL_CURRENT)   ? call_mlockall(g, true) :
+						  0;
+	case SYS_munlockall:
+		return call_mlockall(g, false);
+	case SYS_shmat:
+		return call_shmat(mon, g, arg);
+	case SYS_shmdt:
+		return call_shmdt(mon, g, arg[0]);
+	}
+	*out_continue = true;
+	return 0;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The monitor: brings the machine up, starts the program under it, serves its events until
+ * the last guest is gone, takes the machine down and checks that every frame is back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "launch.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1ul
+#endif
+
+/* ------------------------------------------------------------------ the machine */
+
+static void port_panic(void *ctx, const struct ondol_panic_report *report)
+{
+	(void)ctx;
+	monitor_warn("internal error, please report: %s:%u %s: %s%s%s (%#llx, %#llx)", report->file,
+		     report->line, report->function, report->expression,
+		     report->invariant ? " " : "", report->invariant ? report->invariant : "",
+		     (unsigned long long)report->detail[0], (unsigned long long)report->detail[1]);
+	abort(); /* EXITKILL and PDEATHSIG end the guests and workers */
+}
+
+static uint64_t port_clock(void *ctx)
+{
+	struct timespec ts;
+
+	(void)ctx;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void port_log(void *ctx, enum ondol_log_level level, const char *line)
+{
+	(void)ctx;
+	if (level <= ONDOL_LOG_WARN)
+		monitor_warn("%s", line);
+}
+
+static int cache_create(struct monitor *mon, const char *name, size_t size,
+			struct ondol_kmem_cache **out)
+{
+	struct ondol_kmem_cache_args args = { .size = sizeof args, .object_size = size };
+
+	return ondol_kmem_cache_create(mon->machine, name, &args, out);
+}
+
+static int machine_create(struct monitor *mon)
+{
+	struct ondol_mem_region region[ONDOL_LINUX_NODES_MAX + 1];
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = region,
+					   .nr_nodes = mon->nr_nodes,
+					   .nr_cpus = mon->options->nr_cpus,
+					   .mmu = &linux_mmu_ops, .mmu_ctx = mon };
+	size_t size, align;
+
+	for (uint32_t i = 0; i < mon->nr_nodes; i++)
+		region[i] = (struct ondol_mem_region){ .start = { mon->node[i].start },
+						       .end = { mon->node[i].end },
+						       .type = ONDOL_MEM_USABLE,
+						       .node = (uint16_t)i };
+	/* Frame 0 is never handed out: "no frame" in a table must not look like one. */
+	region[mon->nr_nodes] = (struct ondol_mem_region){ .end = { PAGE_BYTES },
+							   .type = ONDOL_MEM_RESERVED };
+	desc.nr_regions = mon->nr_nodes + 1;
+	mon->port = (struct ondol_port){ .version = ONDOL_PORT_VERSION,
+					 .size = sizeof mon->port, .ctx = mon,
+					 .direct_map = mon->ram, .panic = port_panic,
+					 .clock_ns = port_clock, .log = port_log };
+	int r = ondol_machine_storage(&desc, &size, &align);
+
+	if (r)
+		return r;
+	if (posix_memalign(&mon->machine_storage, align < 64 ? 64 : align, size))
+		return -ENOMEM;
+	r = ondol_machine_init(mon->machine_storage, size, &desc, &mon->port, &mon->machine);
+	if (!r)
+		r = cache_create(mon, "task_struct", sizeof(struct task), &mon->task_cache);
+	if (!r)
+		r = cache_create(mon, "guest_mm", sizeof(struct guest_mm), &mon->mm_cache);
+	if (r)
+		return r;
+	mon->stub_page = ondol_alloc_pages(mon->machine, ONDOL_GFP_KERNEL, 0);
+	if (!mon->stub_page)
+		return -ENOMEM;
+	memcpy(ondol_page_address(mon->machine, mon->stub_page), ondol_stub_begin,
+	       (size_t)(ondol_stub_end - ondol_stub_begin));
+	return 0;
+}
+
+/* 0: every frame is back; else what the machine says of the leak. */
+static int machine_destroy(struct monitor *mon)
+{
+	int r = 0;
+
+	files_destroy(mon);
+	if (mon->stub_page)
+		ondol_free_pages(mon->machine, mon->stub_page, 0);
+	if (mon->task_cache)
+		r = ondol_kmem_cache_destroy(mon->task_cache);
+	if (mon->mm_cache && !r)
+		r = ondol_kmem_cache_destroy(mon->mm_cache);
+	return r ? r : ondol_machine_fini(mon->machine);
+}
+
+/* ------------------------------------------------------------------ events */
+
+/* Something for our own ears: passed on to the program, as a shell would have sent it. */
+static void own_signal(struct monitor *mon, const struct signalfd_siginfo *info)
+{
+	int sig = (int)info->ssi_signo;
+
+	if (sig == SIGCHLD)
+		return;
+	/* The terminal sends to the whole group, so the program has it already. */
+	if (info->ssi_code == SI_KERNEL && (sig == SIGINT || sig == SIGQUIT))
+		return;
+	if (!mon->root_done)
+		kill(mon->root, sig);
+	else if (sig == SIGTERM || sig == SIGHUP || sig == SIGINT)
+		mon->interrupted = true;
+	if (mon->interrupted)
+		for (uint32_t i = 0; i < TASK_HASH; i++)
+			for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+				kill(t->tgid, SIGKILL);
+}
+
+static void reap(struct monitor *mon)
+{
+	int status;
+	pid_t tid;
+
+	while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0)
+		ptrace_event(mon, tid, status);
+}
+
+static void signal_events(struct monitor *mon)
+{
+	struct signalfd_siginfo info[8];
+	ssize_t n;
+
+	while ((n = read(mon->signal_fd, info, sizeof info)) > 0)
+		for (size_t i = 0; i < (size_t)n / sizeof *info; i++)
+			own_signal(mon, &info[i]);
+	reap(mon);
+}
+
+static bool mm_alive(const struct monitor *mon, const struct guest_mm *wanted)
+{
+	for (const struct guest_mm *g = mon->mms; g; g = g->next)
+		if (g == wanted)
+			return true;
+	return false;
+}
+
+static void main_loop(struct monitor *mon)
+{
+	struct epoll_event event[16];
+
+	while (mon->nr_tasks) {
+		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs ? 0 : -1);
+
+		for (int i = 0; i < n; i++) {
+			if (event[i].data.ptr == &mon->signal_fd)
+				signal_events(mon);
+			else if (event[i].data.ptr == &mon->notif)
+				notif_events(mon);
+			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
+				fault_events(mon, event[i].data.ptr);
+		}
+		notif_serve_early(mon);
+	}
+}
+
+static int watch(struct monitor *mon, int fd, void *who)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = who };
+
+	return epoll_ctl(mon->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* ------------------------------------------------------------------ start and end */
+
+static int monitor_init(struct monitor *mon, const struct ondol_linux_options *options)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned long max_maps = 65530;
+
+	mon->options = options;
+	mon->pid = getpid();
+	mon->privileged = geteuid() == 0;
+	mon->early_notifs_end = &mon->early_notifs;
+	mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
+	if (f) {
+		if (fscanf(f, "%lu", &max_maps) != 1)
+			max_maps = 65530;
+		fclose(f);
+	}
+	/* A fill splits the placeholder in two: two host mappings each at worst. */
+	mon->max_host_maps = max_maps * 9 / 20;
+	mon->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	mon->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (mon->uffd_device < 0 || mon->epoll < 0)
+		return -errno;
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	int r = ram_create(mon);
+
+	return r ? r : machine_create(mon);
+}
+
+static int signals_take(struct monitor *mon)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGTTOU, SIG_IGN); /* warnings go out from the background, too */
+	mon->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return mon->signal_fd < 0 ? -errno : watch(mon, mon->signal_fd, &mon->signal_fd);
+}
+
+static int start(struct monitor *mon, const struct launch *launch)
+{
+	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
+	int r = launch_start(mon, launch);
+
+	if (r)
+		return r;
+	ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags); /* since 6.6: a faster wake */
+	struct task *task = task_new(mon, mon->root);
+
+	if (!task)
+		return -ENOMEM;
+	launch_limits(task);
+	task->born = true;
+	r = signals_take(mon);
+	if (!r)
+		r = watch(mon, mon->notif, &mon->notif);
+	return r ? r : launch_go(mon);
+}
+
+static int end_status(struct monitor *mon, const struct launch *launch, int *out_signal)
+{
+	int error = launch_exec_error(mon);
+
+	if (error) {
+		monitor_warn("%s: %s", launch->name, strerror(error));
+		return error == ENOENT ? ONDOL_EXIT_NOT_FOUND : ONDOL_EXIT_NOT_EXEC;
+	}
+	if (WIFSIGNALED(mon->root_status)) {
+		*out_signal = WTERMSIG(mon->root_status);
+		return 128 + *out_signal;
+	}
+	return WEXITSTATUS(mon->root_status);
+}
+
+int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
+{
+	struct monitor *mon = calloc(1, sizeof *mon);
+	struct launch launch = { .argv = argv };
+	int status = launch_resolve(&launch);
+
+	*out_signal = 0;
+	if (!mon || status) {
+		free(mon);
+		return mon ? status : ONDOL_EXIT_CANNOT;
+	}
+	const char *obstacle = ondol_linux_obstacle();
+
+	if (obstacle) {
+		monitor_warn("%s", obstacle);
+		return ONDOL_EXIT_CANNOT;
+	}
+	launch_limits_prepare(&launch);
+	int r = monitor_init(mon, options);
+
+	if (!r)
+		r = start(mon, &launch);
+	if (r) {
+		monitor_warn("cannot start: %s%s", strerror(-r),
+			     r == -ENOMEM ? " (is --mem large enough?)" : "");
+		return ONDOL_EXIT_CANNOT;
+	}
+	main_loop(mon);
+	while (mon->dying) { /* their mailboxes are frames, too */
+		int wait_status;
+		pid_t tid = waitpid(-1, &wait_status, __WALL);
+
+		if (tid < 0 && errno != EINTR)
+			break;
+		if (tid > 0)
+			ptrace_event(mon, tid, wait_status);
+	}
+	status = end_status(mon, &launch, out_signal);
+	report_snapshot(mon);
+	report_proc(mon);
+	int leaked = machine_destroy(mon);
+
+	report_run(mon, &launch, leaked);
+	ram_destroy(mon);
+	launch_free(&launch);
+	free(mon->machine_storage);
+	free(mon);
+	return status;
+}

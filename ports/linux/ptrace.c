@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads as their tracer sees them: births, exec, exits, signals on their way, and running
+ * the stub's code in a thread.
+ *
+ * Every guest is seized, so signals stay native: a delivery stop is continued with the
+ * signal, a group stop is listened to, and job control works as without us.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#ifndef PTRACE_GETSIGMASK
+#define PTRACE_GETSIGMASK 0x420a
+#define PTRACE_SETSIGMASK 0x420b
+#endif
+
+int get_regs(pid_t tid, struct user_regs_struct *regs)
+{
+	return ptrace(PTRACE_GETREGS, tid, NULL, regs) ? -errno : 0;
+}
+
+int set_regs(pid_t tid, const struct user_regs_struct *regs)
+{
+	return ptrace(PTRACE_SETREGS, tid, NULL, regs) ? -errno : 0;
+}
+
+void signals_block(pid_t tid, uint64_t *out_saved)
+{
+	uint64_t all = ~UINT64_C(0);
+
+	ptrace(PTRACE_GETSIGMASK, tid, (void *)8, out_saved);
+	ptrace(PTRACE_SETSIGMASK, tid, (void *)8, &all);
+}
+
+void signals_restore(pid_t tid, uint64_t saved)
+{
+	ptrace(PTRACE_SETSIGMASK, tid, (void *)8, &saved);
+}
+
+/* The next stop or end of one thread.  -ESRCH: there is no such thread any more. */
+int wait_stop(struct monitor *mon, pid_t tid, int *out_status)
+{
+	(void)mon;
+	for (;;) {
+		pid_t r = waitpid(tid, out_status, __WALL);
+
+		if (r == tid)
+			return 0;
+		if (r < 0 && errno != EINTR)
+			return -ESRCH;
+	}
+}
+
+/*
+ * Serve the stub's calls that belong to `g` until the worker has said hello; calls of others
+ * wait in early_notifs.  -ESRCH: the thread died meanwhile (its status is left to be waited for).
+ */
+static int serve_stub_calls(struct monitor *mon, struct task *task, struct guest_mm *g)
+{
+	while (g->worker <= 0) {
+		struct pollfd p = { .fd = mon->notif, .events = POLLIN };
+		struct seccomp_notif notif;
+
+		if (poll(&p, 1, 50) <= 0) {
+			siginfo_t info = { 0 };
+			if (waitid(P_PID, (id_t)task->tid, &info,
+				   WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) ||
+			    info.si_pid)
+				return -ESRCH; /* died, or hit the breakpoint too soon */
+			continue;
+		}
+		memset(&notif, 0, sizeof notif);
+		if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
+			continue;
+		if (notif.data.nr == STUB_CALL_BOOT && (pid_t)notif.pid == task->tid) {
+			uint64_t offset;
+			int index, fd = ram_fd(mon, ondol_page_to_pfn(mon->machine,
+								      mon->stub_page).value,
+					       &offset, &index);
+			notif_addfd(mon, notif.id, fd, 0, SECCOMP_ADDFD_FLAG_SEND, O_CLOEXEC);
+		} else if (notif.data.nr == STUB_CALL_HELLO && !task_find(mon, (pid_t)notif.pid)) {
+			for (uint32_t i = 0; i < mon->nr_nodes; i++)
+				notif_addfd(mon, notif.id, mon->node[i].fd, (int)i,
+					    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
+			notif_addfd(mon, notif.id, mon->uffd_device, (int)mon->nr_nodes,
+				    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
+			g->worker = (pid_t)notif.pid;
+			notif_reply(mon, notif.id, 0);
+		} else {
+			notif_early(mon, &notif);
+		}
+	}
+	return 0;
+}
+
+/* Wait for the stub's breakpoint.  Other stops are let go; a group stop is raised again. */
+static int wait_breakpoint(struct monitor *mon, struct task *task)
+{
+	bool stop_again = false;
+
+	for (;;) {
+		int status;
+
+		if (wait_stop(mon, task->tid, &status))
+			return -ESRCH;
+		if (!WIFSTOPPED(status)) {
+			task->dead_status = status;
+			task->dead = true;
+			return -ESRCH;
+		}
+		if (WSTOPSIG(status) == SIGTRAP && status >> 16 == 0)
+			break;
+		if (status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP)
+			stop_again = true;
+		if (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGSYS)
+			return -EFAULT; /* forced through the blocked mask: the stub itself fails */
+		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+	}
+	if (stop_again)
+		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
+	return 0;
+}
+
+/*
+ * Make the worker of `g` in the stopped thread `task`, by running stub code at `ip`.  The
+ * thread's signals are blocked by the caller; its registers are lost.
+ */
+int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_t ip,
+	     struct user_regs_struct *regs)
+{
+	uint64_t mailbox_offset, stub_offset;
+	int mailbox_node, stub_node;
+	struct user_regs_struct r = *regs;
+
+	ram_fd(mon, ondol_page_to_pfn(mon->machine, g->mailbox_page).value, &mailbox_offset,
+	       &mailbox_node);
+	ram_fd(mon, ondol_page_to_pfn(mon->machine, mon->stub_page).value, &stub_offset,
+	       &stub_node);
+	r.rip = ip;
+	r.rax = 0;
+	r.orig_rax = (unsigned long long)-1;
+	r.r12 = mailbox_offset;
+	r.r13 = (unsigned long long)mailbox_node;
+	r.r14 = mon->nr_nodes;
+	r.r15 = stub_offset;
+	if (set_regs(task->tid, &r) || ptrace(PTRACE_CONT, task->tid, NULL, NULL))
+		return -ESRCH;
+	int served = serve_stub_calls(mon, task, g);
+	int stopped = wait_breakpoint(mon, task);
+
+	if (served || stopped)
+		return served ? served : stopped;
+	return worker_ready(mon, g);
+}
+
+/* ------------------------------------------------------------------ births and deaths */
+
+static void birth(struct monitor *mon, struct task *child, struct task *parent)
+{
+	child->born = true;
+	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
+	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
+	if (parent->forking) {
+		fork_happened(mon, parent, child);
+	} else {
+		mon->stats.threads++;
+		if (parent->mm)
+			task_set_mm(mon, child, parent->mm);
+	}
+	if (!child->dead)
+		ptrace(PTRACE_CONT, child->tid, NULL, NULL);
+}
+
+static void child_event(struct monitor *mon, struct task *parent, int event)
+{
+	unsigned long message = 0;
+	struct user_regs_struct regs;
+	int status;
+
+	ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &message);
+	pid_t tid = (pid_t)message;
+	struct task *child = task_find(mon, tid);
+
+	if (!child) {
+		child = task_new(mon, tid);
+		if (!child) {
+			monitor_warn("no memory for a new thread of %d: it is ended", parent->tgid);
+			kill(tid, SIGKILL);
+			ptrace(PTRACE_CONT, parent->tid, NULL, NULL);
+			return;
+		}
+	}
+	if (event == PTRACE_EVENT_CLONE && !get_regs(parent->tid, &regs) &&
+	    (regs.rdi & CLONE_THREAD))
+		child->tgid = parent->tgid;
+	if (!child->stopped_at_birth) {
+		if (wait_stop(mon, tid, &status) || !WIFSTOPPED(status))
+			child->dead = true;
+	}
+	if (child->dead) {
+		if (parent->forking)
+			fork_failed(mon, parent);
+		task_gone(mon, child);
+	} else {
+		birth(mon, child, parent);
+		if (child->dead)
+			thread_end(mon, child, child->dead_status);
+	}
+	ptrace(PTRACE_CONT, parent->tid, NULL, NULL);
+}
+
+static void exec_event(struct monitor *mon, pid_t tid)
+{
+	unsigned long message = 0;
+	struct task *task, *other;
+
+	/* The thread that called exec takes the leader's id; all others are gone. */
+	ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message);
+	if ((pid_t)message != tid && (other = task_find(mon, (pid_t)message)))
+		task_gone(mon, other);
+	task = task_find(mon, tid);
+	if (!task)
+		task = task_new(mon, tid);
+	if (!task) {
+		kill(tid, SIGKILL);
+		return;
+	}
+	for (uint32_t i = 0; i < TASK_HASH; i++) {
+		struct task *t = mon->tasks[i];
+
+		while (t) {
+			struct task *next = t->hash_next;
+			if (t->tgid == tid && t != task)
+				task_gone(mon, t);
+			t = next;
+		}
+	}
+	task->born = true;
+	exec_takeover(mon, task);
+	if (task->dead)
+		thread_end(mon, task, task->dead_status);
+	else
+		ptrace(PTRACE_CONT, tid, NULL, NULL);
+}
+
+void thread_end(struct monitor *mon, struct task *task, int status)
+{
+	pid_t tid = task->tid;
+
+	trace(mon, "thread %d ends, status %#x", tid, status);
+	task_gone(mon, task);
+	if (tid == mon->root) {
+		mon->root_status = status;
+		mon->root_done = true;
+	}
+}
+
+static void signal_stop(struct monitor *mon, struct task *task, int sig)
+{
+	mon->stats.signals++;
+	trace(mon, "thread %d gets signal %d", task->tid, sig);
+	ptrace(PTRACE_CONT, task->tid, NULL, (void *)(long)sig);
+}
+
+void ptrace_event(struct monitor *mon, pid_t tid, int status)
+{
+	struct task *task = task_find(mon, tid);
+	struct user_regs_struct regs;
+
+	if (!WIFSTOPPED(status)) {
+		if (task)
+			thread_end(mon, task, status);
+		else
+			guest_mm_reaped(mon, tid);
+		return;
+	}
+	int sig = WSTOPSIG(status), event = status >> 16;
+
+	if (!task) { /* a child whose parent's event is still to come */
+		task = task_new(mon, tid);
+		if (task)
+			task->stopped_at_birth = true;
+		else
+			kill(tid, SIGKILL);
+		return;
+	}
+	switch (event) {
+	case PTRACE_EVENT_SECCOMP:
+		if (!get_regs(tid, &regs))
+			fork_prepare(mon, task, &regs);
+		return;
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE:
+		child_event(mon, task, event);
+		return;
+	case PTRACE_EVENT_EXEC:
+		exec_event(mon, tid);
+		return;
+	case PTRACE_EVENT_STOP:
+		if (!task->born && !task->mm) {
+			task->stopped_at_birth = true;
+			return;
+		}
+		if (sig == SIGTRAP)
+			ptrace(PTRACE_CONT, tid, NULL, NULL);
+		else
+			ptrace(PTRACE_LISTEN, tid, NULL, NULL); /* group stop */
+		return;
+	case 0:
+		break;
+	default:
+		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		return;
+	}
+	if (sig == (SIGTRAP | 0x80)) { /* the exit of a fork that did not happen */
+		if (task->forking)
+			fork_failed(mon, task);
+		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		return;
+	}
+	signal_stop(mon, task, sig);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine's RAM: one memory file a node, all of them mapped in the monitor behind each
+ * other (the direct map).  The host gives a page of such a file only when it is first
+ * touched, which costs more than the guest's own fault; a thread of lowest priority
+ * therefore touches the RAM ahead of its use, up to a limit.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Nodes do not touch, so that no run of frames crosses a file. */
+#define NODE_GAP (UINT64_C(8) << 20)
+
+static int node_file_create(uint64_t bytes)
+{
+	int fd = memfd_create("ondol-ram", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)bytes)) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+int ram_create(struct monitor *mon)
+{
+	uint64_t per_node = mon->options->mem_bytes / mon->options->nr_nodes & ~(PAGE_BYTES - 1);
+	uint64_t at = 0;
+
+	mon->nr_nodes = mon->options->nr_nodes;
+	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
+		mon->node[i].start = at;
+		mon->node[i].end = at + per_node;
+		mon->node[i].fd = node_file_create(per_node);
+		if (mon->node[i].fd < 0)
+			return mon->node[i].fd;
+		at = (at + per_node + NODE_GAP) & ~(NODE_GAP - 1);
+	}
+	mon->ram_bytes = mon->node[mon->nr_nodes - 1].end;
+	mon->ram = mmap(NULL, mon->ram_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
+	if (mon->ram == MAP_FAILED)
+		return -errno;
+	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
+		void *p = mmap(mon->ram + mon->node[i].start, per_node, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED | MAP_NORESERVE, mon->node[i].fd, 0);
+		if (p == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+void ram_destroy(struct monitor *mon)
+{
+	if (mon->ram && mon->ram != MAP_FAILED)
+		munmap(mon->ram, mon->ram_bytes);
+	for (uint32_t i = 0; i < mon->nr_nodes; i++)
+		close(mon->node[i].fd);
+}
+
+/* The file that a frame lives in. */
+int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *out_index)
+{
+	uint64_t pa = pfn * PAGE_BYTES;
+
+	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
+		if (pa < mon->node[i].start || pa >= mon->node[i].end)
+			continue;
+		*out_offset = pa - mon->node[i].start;
+		*out_index = (int)i;
+		return mon->node[i].fd;
+	}
+	return -1;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* What Ondol has to say: warnings, the summary of a run, /proc-like files at its end. */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launch.h"
+
+void monitor_warn(const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+	int n = snprintf(line, sizeof line, "ondol: ");
+
+	va_start(args, format);
+	n += vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+	va_end(args);
+	if (n > (int)sizeof line - 2)
+		n = (int)sizeof line - 2;
+	line[n++] = '\n';
+	(void)!write(STDERR_FILENO, line, (size_t)n); /* one piece: guests write there, too */
+}
+
+void trace(const struct monitor *mon, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	if (!mon->options->trace)
+		return;
+	va_start(args, format);
+	vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	monitor_warn("%s", line);
+}
+
+/* ------------------------------------------------------------------ out of memory */
+
+struct holder {
+	struct guest_mm *g;
+	uint64_t pages;
+};
+
+void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
+{
+	struct holder top[5] = { 0 };
+	struct ondol_machine_stats stats;
+	struct ondol_refusal refusal;
+
+	ondol_machine_stats(mon->machine, &stats);
+	ondol_last_refusal(mon->machine, &refusal);
+	for (struct guest_mm *g = mon->mms; g; g = g->next) {
+		struct ondol_mm_stats mm;
+		struct holder h = { .g = g };
+
+		ondol_mm_stats(g->mm, &mm);
+		h.pages = mm.rss_anon + mm.rss_file + mm.rss_shmem;
+		for (int i = 0; i < 5; i++)
+			if (h.pages > top[i].pages) {
+				struct holder swap = top[i];
+				top[i] = h;
+				h = swap;
+			}
+	}
+	monitor_warn("out of memory: %s (%d) is killed, touching %#llx: %s",
+		     task->mm ? task->mm->comm : "?", task->tgid, (unsigned long long)addr,
+		     refusal.reason ? refusal.reason : "no free frame");
+	monitor_warn("  %llu of %llu MiB free; data %llu, page cache %llu, page tables %llu, "
+		     "slab %llu MiB",
+		     (unsigned long long)stats.pages_free >> 8,
+		     (unsigned long long)stats.pages_total >> 8,
+		     (unsigned long long)stats.pages[ONDOL_PAGE_ANON] >> 8,
+		     (unsigned long long)stats.pages[ONDOL_PAGE_CACHE] >> 8,
+		     (unsigned long long)stats.pages[ONDOL_PAGE_PGTABLE] >> 8,
+		     (unsigned long long)stats.pages[ONDOL_PAGE_SLAB] >> 8);
+	for (int i = 0; i < 5 && top[i].g; i++)
+		monitor_warn("  %-16s %8llu KiB resident", top[i].g->comm,
+			     (unsigned long long)top[i].pages * 4);
+	monitor_warn("  give the machine more with --mem");
+}
+
+/* ------------------------------------------------------------------ summary */
+
+static uint64_t pages_used(const struct ondol_machine_stats *s)
+{
+	return s->pages_total - s->pages_free;
+}
+
+/* Frames by use are told as they were when most were out. */
+void report_sample(struct monitor *mon)
+{
+	struct ondol_machine_stats now;
+
+	if (!mon->options->stats)
+		return;
+	ondol_machine_stats(mon->machine, &now);
+	if (pages_used(&now) > mon->peak_sampled) {
+		mon->peak_sampled = pages_used(&now);
+		mon->at_peak = now;
+	}
+}
+
+void report_snapshot(struct monitor *mon)
+{
+	report_sample(mon);
+	ondol_machine_stats(mon->machine, &mon->at_end);
+}
+
+static const char *human(uint64_t bytes, char *buffer, size_t size)
+{
+	static const char unit[] = "BKMGT";
+	double value = (double)bytes;
+	int u = 0;
+
+	while (value >= 1024 && u < 4) {
+		value /= 1024;
+		u++;
+	}
+	snprintf(buffer, size, u && value < 100 ? "%.1f%c" : "%.0f%c", value, unit[u]);
+	return buffer;
+}
+
+static long monitor_rss_kib(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_maxrss;
+}
+
+static const char *const fault_names[ONDOL_FAULT_NR] = {
+	[ONDOL_FAULT_SPURIOUS] = "spurious",       [ONDOL_FAULT_ZERO_FILL] = "zero_fill",
+	[ONDOL_FAULT_FILE_MINOR] = "page_cache",   [ONDOL_FAULT_FILE_READ] = "file_read",
+	[ONDOL_FAULT_COW_COPY] = "cow_copy",       [ONDOL_FAULT_COW_REUSE] = "cow_reuse",
+};
+
+#define LLU(x) ((unsigned long long)(x))
+
+static void summary_text(struct monitor *mon, const struct launch *launch, int leaked, FILE *out)
+{
+	const struct ondol_machine_stats *s = &mon->at_end, *p = &mon->at_peak;
+	const struct port_stats *h = &mon->stats;
+	char a[16], b[16], c[16], d[16], e[16];
+	uint64_t faults = 0;
+
+	for (int i = 0; i < ONDOL_FAULT_NR; i++)
+		faults += s->faults[i];
+	fprintf(out, "ondol: what %s did with memory\n", launch->name);
+	fprintf(out, "  machine     %s in %u node%s, %u CPU%s, %u B a page record\n",
+		human(s->pages_total * 4096, a, sizeof a), mon->nr_nodes,
+		mon->nr_nodes == 1 ? "" : "s", mon->options->nr_cpus,
+		mon->options->nr_cpus == 1 ? "" : "s", s->page_record_size);
+	fprintf(out, "  peak        %s in use: data %s, page cache %s, page tables %s, slab %s\n",
+		human(pages_used(p) * 4096, a, sizeof a),
+		human(p->pages[ONDOL_PAGE_ANON] * 4096, b, sizeof b),
+		human(p->pages[ONDOL_PAGE_CACHE] * 4096, c, sizeof c),
+		human(p->pages[ONDOL_PAGE_PGTABLE] * 4096, d, sizeof d),
+		human(p->pages[ONDOL_PAGE_SLAB] * 4096, e, sizeof e));
+	fprintf(out, "  itself      %s reserved for the page array, %s other; monitor RSS %s\n",
+		human(p->pages[ONDOL_PAGE_RESERVED] * 4096, a, sizeof a),
+		human(p->pages[ONDOL_PAGE_KERNEL] * 4096, b, sizeof b),
+		human((uint64_t)monitor_rss_kib() * 1024, c, sizeof c));
+	fprintf(out, "  faults      %llu: zero-fill %llu, page cache %llu, file read %llu, "
+		"COW copy %llu, COW reuse %llu, spurious %llu\n",
+		LLU(faults), LLU(s->faults[ONDOL_FAULT_ZERO_FILL]),
+		LLU(s->faults[ONDOL_FAULT_FILE_MINOR]), LLU(s->faults[ONDOL_FAULT_FILE_READ]),
+		LLU(s->faults[ONDOL_FAULT_COW_COPY]), LLU(s->faults[ONDOL_FAULT_COW_REUSE]),
+		LLU(s->faults[ONDOL_FAULT_SPURIOUS]));
+	fprintf(out, "              %llu pages populated, %llu refused\n", LLU(s->fault_pages),
+		LLU(s->faults_refused));
+	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges\n",
+		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
+	fprintf(out, "  regions     %llu at most; %llu look-ups, %llu answered by mmap_cache\n",
+		LLU(s->nr_vma_peak), LLU(s->vma_lookups), LLU(s->mmap_cache_hits));
+	fprintf(out, "  host TLB    %llu fills (%llu pages), %llu flushes, %llu protects, "
+		"%llu evictions\n",
+		LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes), LLU(h->protects),
+		LLU(h->evictions));
+	fprintf(out, "  program     %llu execs, %llu forks, %llu threads, %llu memory calls, "
+		"%llu opens looked at, %llu signals\n",
+		LLU(h->execs), LLU(h->forks), LLU(h->threads), LLU(h->calls), LLU(h->opens),
+		LLU(h->signals));
+	fprintf(out, "  at the end  %s\n",
+		leaked ? "FRAMES ARE MISSING: see above" : "every frame is back");
+}
+
+static void json_string(FILE *out, const char *s)
+{
+	fputc('"', out);
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			fprintf(out, "\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			fprintf(out, "\\u%04x", *s);
+		else
+			fputc(*s, out);
+	}
+	fputc('"', out);
+}
+
+static void summary_json(struct monitor *mon, const struct launch *launch, int leaked, FILE *out)
+{
+	const struct ondol_machine_stats *s = &mon->at_end, *p = &mon->at_peak;
+	const struct port_stats *h = &mon->stats;
+
+	fprintf(out, "{\"program\":");
+	json_string(out, launch->name);
+	fprintf(out, ",\"machine\":{\"pages\":%llu,\"nodes\":%u,\"cpus\":%u,\"page_record_bytes\":%u}",
+		LLU(s->pages_total), mon->nr_nodes, mon->options->nr_cpus, s->page_record_size);
+	fprintf(out, ",\"peak_pages\":{\"used\":%llu", LLU(pages_used(p)));
+	for (int i = 0; i < ONDOL_NR_PAGE_USES; i++)
+		fprintf(out, ",\"%s\":%llu", ondol_page_use_name((enum ondol_page_use)i),
+			LLU(p->pages[i]));
+	fprintf(out, "},\"faults\":{");
+	for (int i = 0; i < ONDOL_FAULT_NR; i++)
+		fprintf(out, "%s\"%s\":%llu", i ? "," : "", fault_names[i], LLU(s->faults[i]));
+	fprintf(out, ",\"pages\":%llu,\"refused\":%llu}", LLU(s->fault_pages),
+		LLU(s->faults_refused));
+	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu}",
+		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
+	fprintf(out, ",\"vma\":{\"peak\":%llu,\"lookups\":%llu,\"mmap_cache_hits\":%llu}",
+		LLU(s->nr_vma_peak), LLU(s->vma_lookups), LLU(s->mmap_cache_hits));
+	fprintf(out, ",\"host_tlb\":{\"messages\":%llu,\"fills\":%llu,\"pages\":%llu,\"flushes\":%llu,"
+		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
+		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
+		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
+	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,\"memory_calls\":%llu,"
+		"\"opens\":%llu,\"signals\":%llu,\"oom_kills\":%llu}",
+		LLU(h->execs), LLU(h->forks), LLU(h->threads), LLU(h->calls), LLU(h->opens),
+		LLU(h->signals), LLU(h->oom_kills));
+	fprintf(out, ",\"monitor_rss_kib\":%ld,\"all_frames_back\":%s}\n", monitor_rss_kib(),
+		leaked ? "false" : "true");
+}
+
+void report_run(struct monitor *mon, const struct launch *launch, int leaked)
+{
+	FILE *out = stderr;
+
+	if (leaked)
+		monitor_warn("frames are missing at the end (%s): please report this",
+			     ondol_strerror(leaked));
+	if (!mon->options->stats)
+		return;
+	if (mon->options->stats_file) {
+		out = fopen(mon->options->stats_file, "we");
+		if (!out) {
+			monitor_warn("%s: %s", mon->options->stats_file, strerror(errno));
+			return;
+		}
+	}
+	if (mon->options->json)
+		summary_json(mon, launch, leaked, out);
+	else
+		summary_text(mon, launch, leaked, out);
+	if (out != stderr)
+		fclose(out);
+}
+
+/* ------------------------------------------------------------------ --proc DIR */
+
+static int file_write(void *ctx, const char *text, size_t size)
+{
+	return fwrite(text, 1, size, ctx) == size ? 0 : -EIO;
+}
+
+static FILE *proc_open(const struct monitor *mon, const char *name)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/%s", mon->options->proc_dir, name);
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		monitor_warn("%s: %s", path, strerror(errno));
+	return f;
+}
+
+/* A task's maps, when its address space ends. */
+void report_proc_mm(struct monitor *mon, struct guest_mm *g)
+{
+	static const struct {
+		const char *name;
+		int (*text)(struct ondol_mm_struct *, ondol_write_t, void *);
+	} texts[] = { { "maps", ondol_proc_maps },
+		      { "smaps", ondol_proc_smaps },
+		      { "statm", ondol_proc_statm },
+		      { "status", ondol_proc_status_vm } };
+	char path[4096], name[64];
+
+	snprintf(path, sizeof path, "%s/%u-%s", mon->options->proc_dir, g->id, g->comm);
+	if (mkdir(path, 0777) && errno != EEXIST) {
+		monitor_warn("%s: %s", path, strerror(errno));
+		return;
+	}
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		snprintf(name, sizeof name, "%u-%s/%s", g->id, g->comm, texts[i].name);
+		FILE *f = proc_open(mon, name);
+
+		if (!f)
+			return;
+		texts[i].text(g->mm, file_write, f);
+		fclose(f);
+	}
+}
+
+void report_proc(struct monitor *mon)
+{
+	static const struct {
+		const char *name;
+		int (*text)(struct ondol_machine *, ondol_write_t, void *);
+	} texts[] = { { "buddyinfo", ondol_proc_buddyinfo },
+		      { "zoneinfo", ondol_proc_zoneinfo },
+		      { "slabinfo", ondol_proc_slabinfo },
+		      { "vmstat", ondol_proc_vmstat },
+		      { "meminfo", ondol_proc_meminfo } };
+
+	for (size_t i = 0; mon->options->proc_dir && i < sizeof texts / sizeof *texts; i++) {
+		FILE *f = proc_open(mon, texts[i].name);
+
+		if (!f)
+			return;
+		texts[i].text(mon->machine, file_write, f);
+		fclose(f);
+	}
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls that come to us by seccomp's USER_NOTIF: the answers' channel, and the calls
+ * that are not memory calls themselves (opens of /proc texts, futexes, limits).
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SYS_openat2_ 437
+
+void notif_reply(struct monitor *mon, uint64_t id, int64_t result)
+{
+	struct seccomp_notif_resp reply = { .id = id };
+
+	if (result < 0 && result > -4096)
+		reply.error = (int32_t)result;
+	else
+		reply.val = result;
+	ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_SEND, &reply); /* ENOENT: the thread was killed */
+}
+
+void notif_continue(struct monitor *mon, uint64_t id)
+{
+	struct seccomp_notif_resp reply = { .id = id,
+					    .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+	ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+}
+
+int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t flags,
+		uint32_t fd_flags)
+{
+	struct seccomp_notif_addfd add = {
+		.id = id,
+		.flags = flags,
+		.srcfd = (uint32_t)fd,
+		.newfd = (uint32_t)new_fd,
+		.newfd_flags = fd_flags,
+	};
+	int r = ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	return r < 0 ? -errno : r;
+}
+
+void notif_late(struct guest_mm *g, const struct seccomp_notif *notif)
+{
+	struct notif_node *node = malloc(sizeof *node);
+
+	if (!node)
+		return;
+	node->next = NULL;
+	node->notif = *notif;
+	*g->late_notifs_end = node;
+	g->late_notifs_end = &node->next;
+}
+
+/* It came while we waited for another one: next time round. */
+void notif_early(struct monitor *mon, const struct seccomp_notif *notif)
+{
+	struct notif_node *node = malloc(sizeof *node);
+
+	if (!node) {
+		notif_reply(mon, notif->id, -ENOMEM);
+		return;
+	}
+	node->next = NULL;
+	node->notif = *notif;
+	*mon->early_notifs_end = node;
+	mon->early_notifs_end = &node->next;
+}
+
+/* ------------------------------------------------------------------ futex */
+
+/* The kernel cannot wait for a page while it holds these futexes: have it there before. */
+static void futex_prefault(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	unsigned op = (unsigned)arg[1] & FUTEX_CMD_MASK;
+
+	fault_in(mon, g, arg[0]);
+	if (op == FUTEX_WAKE_OP || op == FUTEX_CMP_REQUEUE_PI)
+		fault_in(mon, g, arg[4]);
+}
+
+/* ------------------------------------------------------------------ limits */
+
+static uint64_t *limit_of(struct task *task, unsigned resource)
+{
+	return resource == RLIMIT_AS ? task->rlimit_as : task->rlimit_data;
+}
+
+static void limit_apply(struct monitor *mon, struct task *task, unsigned resource,
+			const uint64_t value[2])
+{
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+			if (t->tgid == task->tgid)
+				memcpy(limit_of(t, resource), value, 2 * sizeof *value);
+	limits_refresh(task, task->mm);
+}
+
+/* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are the core's. */
+static int64_t limit_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+			  bool *out_continue)
+{
+	bool both = data->nr == SYS_prlimit64;
+	unsigned resource = (unsigned)data->args[both ? 1 : 0];
+	uint64_t set_at = both ? data->args[2] : data->nr == SYS_setrlimit ? data->args[1] : 0;
+	uint64_t get_at = both ? data->args[3] : data->nr == SYS_getrlimit ? data->args[1] : 0;
+	struct task *target = task;
+	uint64_t value[2], *limit;
+
+	if (both && data->args[0] && (pid_t)data->args[0] != task->tgid)
+		target = task_find(mon, (pid_t)data->args[0]);
+	if (!target || !target->mm) {
+		*out_continue = true;
+		return 0;
+	}
+	limit = limit_of(target, resource);
+	if (set_at) {
+		uint64_t old[2] = { limit[0], limit[1] };
+		int r = ondol_copy_from_user(task->mm->mm, value, set_at, sizeof value);
+
+		if (r)
+			return r;
+		if (value[0] > value[1])
+			return -EINVAL;
+		if (value[1] > limit[1] && !mon->privileged)
+			return -EPERM;
+		if (get_at && (r = ondol_copy_to_user(task->mm->mm, get_at, old, sizeof old)))
+			return r;
+		limit_apply(mon, target, resource, value);
+		return 0;
+	}
+	if (get_at)
+		return ondol_copy_to_user(task->mm->mm, get_at, limit, 2 * sizeof *limit);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ dispatch */
+
+static void serve(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
+{
+	bool native = false;
+	int64_t r = 0;
+
+	switch (notif->data.nr) {
+	case SYS_open:
+	case SYS_openat:
+	case SYS_openat2_:
+		mon->stats.opens++;
+		if (!procfs_open(mon, task, notif))
+			notif_continue(mon, notif->id);
+		return;
+	case SYS_futex:
+		futex_prefault(mon, task->mm, notif->data.args);
+		native = true;
+		break;
+	case SYS_prlimit64:
+	case SYS_getrlimit:
+	case SYS_setrlimit:
+		r = limit_call(mon, task, &notif->data, &native);
+		break;
+	default:
+		mon->stats.calls++;
+		r = mmcall(mon, task, &notif->data, &native);
+		trace(mon, "call %d: %d(%#llx, %#llx, %#llx, %#llx) = %#llx", task->tid,
+		      notif->data.nr, notif->data.args[0], notif->data.args[1],
+		      notif->data.args[2], notif->data.args[3], (long long)r);
+	}
+	if (native)
+		notif_continue(mon, notif->id);
+	else
+		notif_reply(mon, notif->id, r);
+}
+
+void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
+{
+	struct task *task = task_find(mon, (pid_t)notif->pid);
+
+	if (notif->data.nr == STUB_CALL_HELLO || notif->data.nr == STUB_CALL_BOOT) {
+		notif_reply(mon, notif->id, -ENOSYS); /* a program's own idea */
+		return;
+	}
+	if (!task || !task->mm || task->mm->worker_dead) {
+		/* Before its first exec, the program-to-be is still a copy of the monitor. */
+		if (task && !task->mm)
+			notif_continue(mon, notif->id);
+		else
+			notif_reply(mon, notif->id, -ENOMEM);
+		return;
+	}
+	if (task->mm->forking) {
+		notif_late(task->mm, notif);
+		return;
+	}
+	serve(mon, task, notif);
+}
+
+void notif_serve_early(struct monitor *mon)
+{
+	while (mon->early_notifs) {
+		struct notif_node *node = mon->early_notifs;
+
+		mon->early_notifs = node->next;
+		if (!mon->early_notifs)
+			mon->early_notifs_end = &mon->early_notifs;
+		notif_serve(mon, &node->notif);
+		free(node);
+	}
+}
+
+void notif_events(struct monitor *mon)
+{
+	struct pollfd p = { .fd = mon->notif, .events = POLLIN };
+	struct seccomp_notif notif;
+
+	if (poll(&p, 1, 0) <= 0) /* a nested wait has taken it */
+		return;
+	memset(&notif, 0, sizeof notif);
+	if (!ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
+		notif_serve(mon, &notif);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Guest threads: the table of them, and what we may ask of one. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SYS_pidfd_open_ 434
+#define SYS_pidfd_getfd_ 438
+
+struct task *task_find(struct monitor *mon, pid_t tid)
+{
+	struct task *t = mon->tasks[(uint32_t)tid % TASK_HASH];
+
+	while (t && t->tid != tid)
+		t = t->hash_next;
+	return t;
+}
+
+struct task *task_new(struct monitor *mon, pid_t tid)
+{
+	struct task *t = ondol_kmem_cache_alloc(mon->task_cache, ONDOL_GFP_KERNEL);
+
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof *t);
+	t->tid = t->tgid = tid;
+	t->pidfd = -1;
+	t->rlimit_as[0] = t->rlimit_as[1] = UINT64_MAX;
+	t->rlimit_data[0] = t->rlimit_data[1] = UINT64_MAX;
+	t->hash_next = mon->tasks[(uint32_t)tid % TASK_HASH];
+	mon->tasks[(uint32_t)tid % TASK_HASH] = t;
+	mon->nr_tasks++;
+	return t;
+}
+
+/* `g` gets a reference from the task; the old address space loses one. */
+void task_set_mm(struct monitor *mon, struct task *task, struct guest_mm *g)
+{
+	struct guest_mm *old = task->mm;
+
+	if (g)
+		g->refs++;
+	task->mm = g;
+	if (old)
+		guest_mm_put(mon, old);
+}
+
+void task_gone(struct monitor *mon, struct task *task)
+{
+	struct task **p = &mon->tasks[(uint32_t)task->tid % TASK_HASH];
+	struct guest_mm *g = task->mm;
+
+	while (*p != task)
+		p = &(*p)->hash_next;
+	*p = task->hash_next;
+	mon->nr_tasks--;
+	if (task->pidfd >= 0)
+		close(task->pidfd);
+	if (g && g->forking == task->tid)
+		fork_failed(mon, task);
+	task_set_mm(mon, task, NULL);
+	ondol_kmem_cache_free(mon->task_cache, task);
+}
+
+int task_pidfd(struct task *task)
+{
+	if (task->pidfd < 0)
+		task->pidfd = (int)syscall(SYS_pidfd_open_, task->tgid, 0);
+	return task->pidfd;
+}
+
+/* Our own copy of the guest's descriptor `fd` (the same open file), or -errno. */
+int task_getfd(struct task *task, int fd)
+{
+	int pidfd = task_pidfd(task);
+
+	if (pidfd < 0)
+		return -errno;
+	int mine = (int)syscall(SYS_pidfd_getfd_, pidfd, fd, 0);
+	return mine < 0 ? -errno : mine;
+}
+
+void task_kill(struct monitor *mon, struct task *task, int sig)
+{
+	(void)mon;
+	kill(task->tgid, sig);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* ondol run and ondol doctor: options in, the hosted port called. */
+#include <argp.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "linux/linux_port.h"
+#include "ondol.h"
+
+#define MEM_MIN (UINT64_C(4) << 20)
+#define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
+
+enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
+       OPT_PROC, OPT_PIN, OPT_TRACE };
+
+static const struct argp_option run_options[] = {
+	{ 0, 0, 0, 0, "The machine:", 1 },
+	{ "mem", OPT_MEM, "SIZE", 0,
+	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G)", 1 },
+	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
+	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
+	{ "fault-around", OPT_AROUND, "N", 0,
+	  "Pages mapped by one fault, a power of two, 1 to 512 (default: 16); with 1 a frame is "
+	  "given only for a page that is touched", 1 },
+	{ "pin", OPT_PIN, "CPU", 0, "Keep everything on one processor of this computer", 1 },
+	{ 0, 0, 0, 0, "What to tell (nothing, unless asked):", 2 },
+	{ "stats", OPT_STATS, 0, 0, "A summary on stderr when the program has ended", 2 },
+	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
+	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
+	{ "proc", OPT_PROC, "DIR", 0,
+	  "At the end write buddyinfo, zoneinfo, slabinfo, vmstat, meminfo and each program's "
+	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
+	{ "trace", OPT_TRACE, 0, 0, "Every event on stderr", 2 },
+	{ 0 },
+};
+
+static const char run_doc[] =
+	"Run an unmodified Linux program with all of its memory from Ondol.\v"
+	"The program's input, output, exit status and signals are its own, as under env(1).\n"
+	"Exit status: the program's; 125 if Ondol itself fails, 126 if the program cannot be "
+	"executed, 127 if it is not found; 128+N if it is killed by signal N.\n\n"
+	"Examples:\n"
+	"  ondol run -- python3 -c 'print(sum(range(10**6)))'\n"
+	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
+	"  ondol run --proc out -- ls && cat out/buddyinfo\n";
+
+static error_t bad(struct argp_state *state, const char *option, const char *value,
+		   const char *wanted)
+{
+	fprintf(stderr, "%s: --%s %s: %s\n", state->name, option, value, wanted);
+	exit(ONDOL_EXIT_CANNOT);
+}
+
+static long number(struct argp_state *state, const char *option, const char *value, long low,
+		   long high)
+{
+	char wanted[80], *end;
+	long n;
+
+	errno = 0;
+	n = strtol(value, &end, 10);
+	if (errno || end == value || *end || n < low || n > high) {
+		snprintf(wanted, sizeof wanted, "want a whole number from %ld to %ld", low, high);
+		bad(state, option, value, wanted);
+	}
+	return n;
+}
+
+static error_t parse_run(int key, char *arg, struct argp_state *state)
+{
+	struct ondol_linux_options *o = state->input;
+
+	switch (key) {
+	case OPT_MEM:
+		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN)
+			return bad(state, "mem", arg, "want a size of 4M or more, such as 64M or 2G");
+		break;
+	case OPT_NODES:
+		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
+		break;
+	case OPT_CPUS:
+		o->nr_cpus = (uint32_t)number(state, "cpus", arg, 1, 256);
+		break;
+	case OPT_AROUND:
+		o->fault_around = (uint32_t)number(state, "fault-around", arg, 1, 512);
+		if (o->fault_around & (o->fault_around - 1))
+			return bad(state, "fault-around", arg, "want a power of two");
+		break;
+	case OPT_PIN:
+		o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
+		break;
+	case OPT_STATS:
+		o->stats = true;
+		break;
+	case OPT_STATS_FILE:
+		o->stats = true;
+		o->stats_file = arg;
+		break;
+	case OPT_JSON:
+		o->stats = o->json = true;
+		break;
+	case OPT_PROC:
+		o->proc_dir = arg;
+		break;
+	case OPT_TRACE:
+		o->trace = true;
+		break;
+	case ARGP_KEY_NO_ARGS:
+		fprintf(stderr, "%s: which program? Try: ondol run -- ls -l\n", state->name);
+		exit(ONDOL_EXIT_CANNOT);
+	case ARGP_KEY_ARG: /* the program: everything after it is its own */
+		state->next--;
+		return ARGP_ERR_UNKNOWN;
+	case ARGP_KEY_ARGS:
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp run_argp = { run_options, parse_run, "[--] PROGRAM [ARGUMENT...]",
+				      run_doc, NULL, NULL, NULL };
+
+static void defaults(struct ondol_linux_options *o)
+{
+	uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	cpu_set_t cpus;
+
+	if (!o->mem_bytes)
+		o->mem_bytes = installed / 2 < MEM_DEFAULT_MAX ? installed / 2 : MEM_DEFAULT_MAX;
+	if (!o->nr_nodes)
+		o->nr_nodes = 1;
+	if (!o->fault_around)
+		o->fault_around = 16;
+	if (o->pin_cpu >= 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET(o->pin_cpu, &cpus);
+		if (sched_setaffinity(0, sizeof cpus, &cpus)) {
+			fprintf(stderr, "ondol run: --pin %d: %s\n", o->pin_cpu, strerror(errno));
+			exit(ONDOL_EXIT_CANNOT);
+		}
+	}
+	if (!o->nr_cpus) {
+		CPU_ZERO(&cpus);
+		sched_getaffinity(0, sizeof cpus, &cpus);
+		o->nr_cpus = CPU_COUNT(&cpus) > 256 ? 256 : (uint32_t)CPU_COUNT(&cpus);
+	}
+	if (o->proc_dir && mkdir(o->proc_dir, 0777) && errno != EEXIST) {
+		fprintf(stderr, "ondol run: --proc %s: %s\n", o->proc_dir, strerror(errno));
+		exit(ONDOL_EXIT_CANNOT);
+	}
+}
+
+int command_run(int argc, char **argv)
+{
+	struct ondol_linux_options options = { .pin_cpu = -1 };
+	int first = 0, sig;
+
+	argp_err_exit_status = ONDOL_EXIT_CANNOT;
+	if (argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, &first, &options) &&
+	    (!first || first >= argc))
+		return ONDOL_EXIT_CANNOT;
+	defaults(&options);
+	int status = ondol_linux_run(&options, argv + first, &sig);
+
+	if (sig) { /* die as the program did, without a core of our own */
+		struct rlimit none = { 0, 0 };
+		sigset_t set;
+
+		setrlimit(RLIMIT_CORE, &none);
+		sigemptyset(&set);
+		sigaddset(&set, sig);
+		signal(sig, SIG_DFL);
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+		raise(sig);
+	}
+	return status;
+}
+
+/* ------------------------------------------------------------------ doctor */
+
+static const struct argp_option doctor_options[] = {
+	{ "json", OPT_JSON, 0, 0, "As one line of JSON", 0 },
+	{ 0 },
+};
+
+static error_t parse_doctor(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key == OPT_JSON)
+		*(bool *)state->input = true;
+	else if (key == ARGP_KEY_ARG)
+		argp_error(state, "too many arguments");
+	else
+		return ARGP_ERR_UNKNOWN;
+	return 0;
+}
+
+int command_doctor(int argc, char **argv)
+{
+	static const struct argp argp = { doctor_options, parse_doctor, NULL,
+		"Say what this machine allows `ondol run`, and the one command that mends what it "
+		"does not.  Exit status 0: programs can be run.", NULL, NULL, NULL };
+	bool json = false;
+
+	argp_err_exit_status = ONDOL_EXIT_CANNOT;
+	argp_parse(&argp, argc, argv, 0, NULL, &json);
+	return ondol_linux_doctor(stdout, json);
+}
