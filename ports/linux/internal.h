@@ -161,6 +161,7 @@ struct monitor {
 	bool root_done, shutting_down, interrupted;
 	bool privileged;
 	int launch_socket;
+	int front; /* line to the process that the user started, or -1 */
 	struct ondol_machine_stats at_peak; /* by use, when most frames were out */
 	uint64_t peak_sampled;
 	struct ondol_machine_stats at_end;
@@ -185,6 +186,9 @@ void trace(const struct monitor *mon, const char *format, ...)
 void report_sample(struct monitor *mon);
 void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
+
+/* front.c */
+void front_tell(struct monitor *mon, int status, int sig);
 
 /* ram.c */
 int ram_create(struct monitor *mon);

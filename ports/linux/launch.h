@@ -3,6 +3,7 @@
 #ifndef ONDOL_LINUX_LAUNCH_H
 #define ONDOL_LINUX_LAUNCH_H
 
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "internal.h"
@@ -25,6 +26,11 @@ int launch_start(struct monitor *mon, const struct launch *launch);
 int launch_go(struct monitor *mon);
 /* errno of the exec, or 0. */
 int launch_exec_error(struct monitor *mon);
+
+/* front.c */
+pid_t front_fork(int *out_fd);
+void front_listen(int fd, sigset_t *set);
+int front_wait(pid_t monitor, int fd, const sigset_t *set, int *out_signal);
 
 /* report.c */
 void report_snapshot(struct monitor *mon);

@@ -123,6 +123,23 @@ static int machine_destroy(struct monitor *mon)
 
 /* ------------------------------------------------------------------ events */
 
+static void kill_all(struct monitor *mon)
+{
+	mon->shutting_down = true;
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+			kill(t->tgid, SIGKILL);
+}
+
+/* Who started us is gone without having been told: nobody waits for the program any more. */
+static void front_lost(struct monitor *mon)
+{
+	close(mon->front);
+	mon->front = -1;
+	if (!mon->root_done)
+		kill_all(mon);
+}
+
 /* Something for our own ears: passed on to the program, as a shell would have sent it. */
 static void own_signal(struct monitor *mon, const struct signalfd_siginfo *info)
 {
@@ -136,11 +153,7 @@ static void own_signal(struct monitor *mon, const struct signalfd_siginfo *info)
 	if (!mon->root_done)
 		kill(mon->root, sig);
 	else if (sig == SIGTERM || sig == SIGHUP || sig == SIGINT)
-		mon->interrupted = true;
-	if (mon->interrupted)
-		for (uint32_t i = 0; i < TASK_HASH; i++)
-			for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-				kill(t->tgid, SIGKILL);
+		kill_all(mon);
 }
 
 static void reap(struct monitor *mon)
@@ -183,6 +196,8 @@ static void main_loop(struct monitor *mon)
 				signal_events(mon);
 			else if (event[i].data.ptr == &mon->notif)
 				notif_events(mon);
+			else if (event[i].data.ptr == &mon->front)
+				front_lost(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
 				fault_events(mon, event[i].data.ptr);
 		}
@@ -279,32 +294,24 @@ static int end_status(struct monitor *mon, const struct launch *launch, int *out
 	return WEXITSTATUS(mon->root_status);
 }
 
-int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
+/* The monitor's whole life; the program's status goes to the front. */
+static void monitor_main(struct monitor *mon, const struct ondol_linux_options *options,
+			 struct launch *launch)
 {
-	struct monitor *mon = calloc(1, sizeof *mon);
-	struct launch launch = { .argv = argv };
-	int status = launch_resolve(&launch);
+	int sig = 0;
 
-	*out_signal = 0;
-	if (!mon || status) {
-		free(mon);
-		return mon ? status : ONDOL_EXIT_CANNOT;
-	}
-	const char *obstacle = ondol_linux_obstacle();
-
-	if (obstacle) {
-		monitor_warn("%s", obstacle);
-		return ONDOL_EXIT_CANNOT;
-	}
-	launch_limits_prepare(&launch);
+	launch_limits_prepare(launch);
 	int r = monitor_init(mon, options);
 
 	if (!r)
-		r = start(mon, &launch);
+		r = watch(mon, mon->front, &mon->front);
+	if (!r)
+		r = start(mon, launch);
 	if (r) {
 		monitor_warn("cannot start: %s%s", strerror(-r),
 			     r == -ENOMEM ? " (is --mem large enough?)" : "");
-		return ONDOL_EXIT_CANNOT;
+		front_tell(mon, ONDOL_EXIT_CANNOT, 0);
+		return;
 	}
 	main_loop(mon);
 	while (mon->dying) { /* their mailboxes are frames, too */
@@ -316,15 +323,47 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 		if (tid > 0)
 			ptrace_event(mon, tid, wait_status);
 	}
-	status = end_status(mon, &launch, out_signal);
+	int status = end_status(mon, launch, &sig);
+
+	if (!options->stats && !options->proc_dir)
+		front_tell(mon, status, sig);
 	report_snapshot(mon);
 	report_proc(mon);
-	int leaked = machine_destroy(mon);
+	report_run(mon, launch, machine_destroy(mon));
+	front_tell(mon, status, sig);
+}
 
-	report_run(mon, &launch, leaked);
-	ram_destroy(mon);
-	launch_free(&launch);
-	free(mon->machine_storage);
-	free(mon);
-	return status;
+int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
+{
+	struct launch launch = { .argv = argv };
+	int status = launch_resolve(&launch), fd = -1;
+	const char *obstacle = status ? NULL : ondol_linux_obstacle();
+	sigset_t set;
+
+	*out_signal = 0;
+	if (status)
+		return status;
+	if (obstacle) {
+		monitor_warn("%s", obstacle);
+		return ONDOL_EXIT_CANNOT;
+	}
+	pid_t monitor = front_fork(&fd);
+
+	if (monitor < 0) {
+		monitor_warn("cannot start: %s", strerror(-monitor));
+		return ONDOL_EXIT_CANNOT;
+	}
+	if (monitor) {
+		front_listen(fd, &set);
+		status = front_wait(monitor, fd, &set, out_signal);
+		launch_free(&launch);
+		return status;
+	}
+	struct monitor *mon = calloc(1, sizeof *mon);
+
+	if (mon) {
+		mon->front = fd;
+		monitor_main(mon, options, &launch);
+	}
+	_exit(0);
 }

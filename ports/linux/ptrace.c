@@ -263,6 +263,11 @@ void thread_end(struct monitor *mon, struct task *task, int status)
 	if (tid == mon->root) {
 		mon->root_status = status;
 		mon->root_done = true;
+		/* What it left in the background goes on; who started us need not wait. */
+		if (mon->nr_tasks && !mon->options->stats)
+			front_tell(mon, WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+							      WEXITSTATUS(status),
+				   WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	}
 }
 
