@@ -16,7 +16,7 @@
 
 #define ONDOL_PAGE_NIL UINT32_MAX
 
-/* page.flags: use, zone, node and migrate type are fields, the rest are bits. */
+/* page.flags: use, zone, node, order and migrate type are fields, the rest are bits. */
 #define ONDOL_PG_USE_SHIFT 0 /* enum ondol_page_use */
 #define ONDOL_PG_USE_MASK 0x7u
 #define ONDOL_PG_ZONE_SHIFT 3 /* enum ondol_zone_type */
@@ -31,20 +31,26 @@
 #define ONDOL_PG_LRU (1u << 17)
 #define ONDOL_PG_MLOCKED (1u << 18)
 #define ONDOL_PG_ZEROED (1u << 19) /* free frame known to hold zeroes */
+#define ONDOL_PG_ORDER_SHIFT 20 /* of the free or allocated block that this frame heads */
+#define ONDOL_PG_ORDER_MASK 0x1fu
+#define ONDOL_PG_TYPE_SHIFT 25 /* enum migrate_type it was allocated as */
+#define ONDOL_PG_TYPE_MASK 0x3u
+#define ONDOL_PG_HOLE (1u << 27) /* no memory here: only the array spans it */
+#define ONDOL_PG_COMP (1u << 28) /* head of a block whose other frames are TAILs */
 
 struct ondol_page {
 	uint32_t flags;    /* (o) while allocated, (z) while free */
 	uint32_t refcount; /* (a) 0: free */
 	union {
-		struct { /* free, or on a per-CPU list */
+		struct { /* free; on a per-CPU list only `next` */
 			uint32_t next, prev;
-			uint8_t order, migrate_type;
+			uint8_t migrate_type; /* of the list it is on */
 		} buddy;
 		struct { /* first frame of a slab; tails have only `head` */
 			struct ondol_kmem_cache *cache;
 			uint32_t next, prev; /* full, partial or free list of the cache's node */
 			uint16_t nr_inuse, free_head;
-			uint32_t head; /* frame number of the first frame */
+			uint32_t head; /* index of the first frame; also in TAILs of any COMP block */
 		} slab;
 		struct { /* anonymous memory and page cache */
 			struct ondol_address_space *mapping; /* NULL: anonymous */
@@ -52,9 +58,6 @@ struct ondol_page {
 			uint32_t mapcount; /* (a) PTEs that point here */
 			uint32_t next, prev; /* lru, or the gather list while being unmapped */
 		} data;
-		struct { /* allocated with order > 0 */
-			uint8_t order;
-		} block;
 	};
 };
 ONDOL_STATIC_ASSERT(sizeof(struct ondol_page) <= 32, "page record");
@@ -72,6 +75,17 @@ static inline unsigned page_zone_type(const struct ondol_page *page)
 static inline unsigned page_node(const struct ondol_page *page)
 {
 	return (page->flags >> ONDOL_PG_NODE_SHIFT) & ONDOL_PG_NODE_MASK;
+}
+
+static inline unsigned page_order(const struct ondol_page *page)
+{
+	return (page->flags >> ONDOL_PG_ORDER_SHIFT) & ONDOL_PG_ORDER_MASK;
+}
+
+/* Of a frame of a compound block: its first frame. */
+static inline struct ondol_page *page_head(struct ondol_page *pages, struct ondol_page *page)
+{
+	return page->flags & ONDOL_PG_TAIL ? &pages[page->slab.head] : page;
 }
 
 #endif /* ONDOL_PHYS_PAGE_H */

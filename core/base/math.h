@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Integer helpers that need no compiler run-time library on 32-bit hosts. */
+#ifndef ONDOL_BASE_MATH_H
+#define ONDOL_BASE_MATH_H
+
+#include <stdint.h>
+
+static inline uint64_t align_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+static inline uint64_t align_down(uint64_t n, uint64_t to)
+{
+	return n & ~(to - 1);
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Index of the highest set bit; n must not be 0. */
+static inline unsigned log2_u64(uint64_t n)
+{
+	return 63 - (unsigned)__builtin_clzll(n);
+}
+
+/* n / d.  A 64-bit division on a 32-bit host would be a call into libgcc. */
+static inline uint64_t div_u64(uint64_t n, uint32_t d)
+{
+#if UINTPTR_MAX > UINT32_MAX
+	return n / d;
+#else
+	uint64_t quotient = 0, rest = 0;
+
+	for (int bit = 63; bit >= 0; bit--) {
+		rest = rest << 1 | ((n >> bit) & 1);
+		if (rest >= d) {
+			rest -= d;
+			quotient |= UINT64_C(1) << bit;
+		}
+	}
+	return quotient;
+#endif
+}
+
+/* The largest r with r * r <= n. */
+static inline uint32_t sqrt_u64(uint64_t n)
+{
+	uint64_t root = 0;
+
+	for (uint64_t bit = UINT64_C(1) << 31; bit; bit >>= 1)
+		if ((root | bit) * (root | bit) <= n)
+			root |= bit;
+	return (uint32_t)root;
+}
+
+#endif /* ONDOL_BASE_MATH_H */

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a memory map to zones: bring-up of nodes, zones, the page array and watermarks.
+ *
+ * 1 What problem.  Memory is not all alike: some of it is nearer to a CPU than the rest (a
+ *   node), some of it can be reached by an old device or by the kernel and some cannot (a
+ *   zone).  Each part is managed apart, so that one user cannot starve the others.
+ *
+ * 2 Terms.  spanned: frames between a zone's ends, holes included.  present: frames of
+ *   memory.  managed: frames that the buddy was given.  reserved: present, not managed.
+ *
+ * 3 How it works.
+ *
+ *	memblock  |-node 0----------------------|  |-node 1--------|
+ *	limits    DMA     |DMA32                   |NORMAL
+ *	zones     |0 DMA -|0 DMA32 -------------|  |1 NORMAL-------|
+ *	                                                    |#######| page array, maps, lists
+ *
+ *   The page array, the pair maps, the pageblock types and the per-CPU lists of all zones are
+ *   one run of frames, reserved before the buddy is given the rest: high up, out of the
+ *   scarce low zones, but not in HIGHMEM, which the kernel could not always see.
+ *
+ *   Requests walk a zonelist: nodes by distance, in each node from the highest allowed zone
+ *   down.  A zone says no when its free frames would fall to its watermark plus what it keeps
+ *   from requests that could have used a higher zone (lowmem_reserve).
+ *
+ * 4 Invariants.
+ *   [ZONE-1] present = managed + reserved frames, in each zone (C5).
+ *   [ZONE-2] free + on per-CPU lists + allocated = managed.
+ *   [ZONE-3] min <= low <= high watermark.
+ *   [ZONE-4] A frame's record names the zone whose limits and node it has; zones of a node do
+ *            not overlap (C1-C3).
+ *   [ZONE-5] The zones' frames add up to the node's, the nodes' to the machine's (B5, C5).
+ *   [USE-1]  The frames counted for a use are the frames so marked.
+ *
+ * 5 Concurrency.  Everything here is constant after init, except what zone.h marks.
+ * 6 What can fail.  A bad description (-ONDOL_EINVAL); memory too small or too scattered for
+ *   the page array (-ONDOL_ENOMEM).  Nothing then needs undoing.
+ * 7 How to see it.  ondol_proc_zoneinfo, ondol_for_each_zone, ondol_for_each_node.
+ * 8 Sources.  Linux mm/page_alloc.c (setup_per_zone_wmarks, setup_per_zone_lowmem_reserve,
+ *   build_zonelists), Documentation/admin-guide/sysctl/vm.rst; Gorman, "Understanding the
+ *   Linux Virtual Memory Manager", chapters 2, 3 and 6.  Unlike Linux, machines under 16 MiB
+ *   keep a thirty-second part of themselves instead of at least 128 KiB.
+ */
+#include "phys/zone.h"
+
+#include "base/format.h"
+#include "base/math.h"
+#include "phys/buddy.h"
+#include "phys/memblock.h"
+#include "phys/pcp.h"
+
+#define NR_BOOT_ALLOCS 1
+#define REGIONS_MAX 65536
+#define LOCAL_DISTANCE 10
+#define REMOTE_DISTANCE 20
+
+const char *ondol_zone_name(enum ondol_zone_type type)
+{
+	static const char *const names[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable" };
+
+	return (unsigned)type < ONDOL_NR_ZONES ? names[type] : "?";
+}
+
+void *carve_take(struct carve *carve, size_t size, size_t align)
+{
+	carve->used = (carve->used + align - 1) & ~(align - 1);
+	void *piece = (void *)(carve->base + carve->used);
+	carve->used += size;
+	return piece;
+}
+
+static int check_profile(const struct ondol_profile *profile)
+{
+	uint64_t below = 0;
+	bool has_kernel_zone = false;
+
+	if (!profile->nr_orders || profile->nr_orders > ONDOL_MAX_ORDERS)
+		return -ONDOL_EINVAL;
+	for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
+		uint64_t end = profile->zone_end[type];
+
+		if (!end)
+			continue;
+		if (end <= below || end & ~ONDOL_PAGE_MASK)
+			return -ONDOL_EINVAL;
+		below = end;
+		has_kernel_zone |= type <= ONDOL_ZONE_NORMAL;
+	}
+	if (!has_kernel_zone)
+		return -ONDOL_EINVAL;
+	if (profile->lazy == ONDOL_LAZY_DELAY2)
+		return -ONDOL_EOPNOTSUPP;
+	return profile->lazy == ONDOL_LAZY_PCP && !profile->pcp ? -ONDOL_EINVAL : 0;
+}
+
+int phys_check_desc(const struct ondol_machine_desc *desc)
+{
+	uint32_t nr = desc->nr_nodes;
+
+	if (desc->size < sizeof *desc || !desc->regions || !desc->nr_regions ||
+	    desc->nr_regions > REGIONS_MAX || !nr || nr > 64 || !desc->nr_cpus ||
+	    desc->nr_cpus > 256)
+		return -ONDOL_EINVAL;
+	for (uint32_t i = 0; desc->node_distance && i < nr * nr; i++) {
+		uint8_t distance = desc->node_distance[i];
+
+		if (i % (nr + 1) ? distance < LOCAL_DISTANCE : distance != LOCAL_DISTANCE)
+			return -ONDOL_EINVAL;
+	}
+	for (uint32_t i = 0; desc->cpu_to_node && i < desc->nr_cpus; i++)
+		if (desc->cpu_to_node[i] >= nr)
+			return -ONDOL_EINVAL;
+	return check_profile(desc->profile ? desc->profile : &ondol_profile_x86_64);
+}
+
+static struct ondol_phys_state *lay_out(struct carve *storage,
+					const struct ondol_machine_desc *desc,
+					struct memblock *mb)
+{
+	uint32_t nr = desc->nr_nodes;
+	uint32_t capacity = (uint32_t)memblock_capacity(desc, NR_BOOT_ALLOCS);
+	struct ondol_phys_state *phys = carve_take(storage, sizeof *phys, PHYS_CACHE_LINE);
+	struct ondol_zone *zones = carve_take(storage, nr * sizeof *zones << 3, PHYS_CACHE_LINE);
+	struct ondol_node *nodes = carve_take(storage, nr * sizeof *nodes, 8);
+	struct phys_cpu *cpus = carve_take(storage, desc->nr_cpus * sizeof *cpus, PHYS_CACHE_LINE);
+	uint16_t *lists = carve_take(storage, sizeof *lists * nr * nr * ONDOL_NR_ZONES, 8);
+	uint16_t *ids = carve_take(storage, sizeof *ids * nr * ONDOL_NR_ZONES, 8);
+
+	mb->memory = carve_take(storage, sizeof *mb->memory * capacity, 8);
+	mb->reserved = carve_take(storage, sizeof *mb->reserved * capacity, 8);
+	mb->capacity = capacity;
+	if (!storage->base)
+		return NULL;
+	__builtin_memset(phys, 0, sizeof *phys);
+	__builtin_memset(zones, 0, nr * sizeof *zones << 3);
+	__builtin_memset(nodes, 0, nr * sizeof *nodes);
+	__builtin_memset(cpus, 0, desc->nr_cpus * sizeof *cpus);
+	phys->zones = zones;
+	phys->nodes = nodes;
+	phys->cpus = cpus;
+	phys->zone_ids = ids;
+	for (uint32_t i = 0; i < nr; i++)
+		nodes[i].zonelist = lists + (size_t)i * nr * ONDOL_NR_ZONES;
+	return phys;
+}
+
+size_t phys_storage(const struct ondol_machine_desc *desc)
+{
+	struct carve measure = { 0, 0 };
+	struct memblock mb;
+
+	(void)lay_out(&measure, desc, &mb);
+	return measure.used;
+}
+
+/* The zone type of a frame, and the first frame beyond that type. */
+static unsigned type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end)
+{
+	unsigned type = 0;
+
+	while (!profile->zone_end[type] || pfn >= profile->zone_end[type] >> ONDOL_PAGE_SHIFT)
+		type++;
+	*out_end = profile->zone_end[type] >> ONDOL_PAGE_SHIFT;
+	return type;
+}
+
+static uint64_t limit_of_pfns(const struct ondol_profile *profile, unsigned highest)
+{
+	uint64_t limit = 0;
+
+	for (unsigned type = 0; type <= highest; type++)
+		limit = max_u64(limit, profile->zone_end[type] >> ONDOL_PAGE_SHIFT);
+	return limit;
+}
+
+static void add_to_zone(struct ondol_machine *m, unsigned node_id, unsigned type, uint64_t start,
+			uint64_t end)
+{
+	struct ondol_zone *zone = &m->phys->zones[zone_id(node_id, type)];
+	struct ondol_node *node = &m->phys->nodes[node_id];
+	uint32_t first = (uint32_t)(start - m->first_pfn), last = (uint32_t)(end - m->first_pfn);
+
+	if (!zone->present)
+		zone->start = first;
+	zone->end = last;
+	zone->present += last - first;
+	if (!node->present)
+		node->start_pfn = start;
+	node->spanned = (uint32_t)(end - node->start_pfn);
+	node->present += last - first;
+	m->phys->present += last - first;
+}
+
+/* Memory ranges into zones and nodes: who spans and has how much. */
+static void form_zones(struct ondol_machine *m, const struct memblock *mb)
+{
+	struct ondol_phys_state *phys = m->phys;
+
+	for (uint32_t i = 0; i < mb->nr_memory; i++) {
+		const struct memblock_range *range = &mb->memory[i];
+		uint64_t start = range->start, end;
+
+		for (; start < range->end; start = end) {
+			unsigned type = type_of_pfn(m->profile, start, &end);
+
+			end = min_u64(end, range->end);
+			add_to_zone(m, range->node, type, start, end);
+		}
+	}
+	for (uint32_t node = 0; node < m->nr_nodes; node++) {
+		for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
+			struct ondol_zone *zone = &phys->zones[zone_id(node, type)];
+
+			zone->m = m;
+			zone->type = (uint16_t)type;
+			zone->node = (uint16_t)node;
+			zone->flags = zone_id(node, type) << ONDOL_PG_ZONE_SHIFT;
+			if (zone->present)
+				phys->zone_ids[phys->nr_zones++] = (uint16_t)zone_id(node, type);
+		}
+	}
+}
+
+static uint64_t pageblock_bytes(const struct ondol_machine *m, const struct ondol_zone *zone)
+{
+	unsigned order = m->phys->pageblock_order;
+
+	if (!m->profile->migrate_types)
+		return 0;
+	return ((zone->end - 1) >> order) - (zone->start >> order) + 1;
+}
+
+/* Room for all metadata; with base 0 it only measures. */
+static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
+{
+	struct ondol_zone *zone;
+	bool measure = !room->base;
+
+	m->pages = carve_take(room, (size_t)(m->nr_pages * sizeof *m->pages), PHYS_CACHE_LINE);
+	zone_for_each(m->phys, zone, i) {
+		zone->pcp = carve_take(room, m->nr_cpus * sizeof *zone->pcp, PHYS_CACHE_LINE);
+		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(m->profile, zone),
+					    PHYS_CACHE_LINE);
+		uint8_t *types = carve_take(room, (size_t)pageblock_bytes(m, zone), 1);
+
+		if (measure)
+			continue;
+		buddy_init(zone, maps);
+		if (!m->profile->migrate_types)
+			continue;
+		zone->pageblock_type = types;
+		__builtin_memset(types, MIGRATE_MOVABLE, (size_t)pageblock_bytes(m, zone));
+	}
+}
+
+static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16_t first_node)
+{
+	struct carve room = { 0, 0 };
+	uint64_t low = limit_of_pfns(m->profile, ONDOL_ZONE_NORMAL), pfn, nr_pages;
+	int r;
+
+	if (m->nr_pages > SIZE_MAX / sizeof *m->pages / 2)
+		return -ONDOL_ENOMEM;
+	lay_out_metadata(m, &room);
+	nr_pages = align_up(room.used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT;
+	r = memblock_alloc(mb, nr_pages, 0, low, first_node, &pfn);
+	if (r)
+		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
+	if (r)
+		r = memblock_alloc(mb, nr_pages, 0, UINT64_MAX, ONDOL_NODE_ANY, &pfn);
+	if (r)
+		return r;
+	room.base = (uintptr_t)machine_pfn_host(m, pfn);
+	room.used = 0;
+	lay_out_metadata(m, &room);
+	return 0;
+}
+
+static void set_records(struct ondol_machine *m, uint32_t start, uint32_t end, uint32_t flags)
+{
+	struct ondol_page blank = { .flags = flags };
+
+	for (uint32_t i = start; i < end; i++)
+		m->pages[i] = blank;
+}
+
+/* Every frame reserved, or a hole. */
+static void init_records(struct ondol_machine *m, const struct memblock *mb)
+{
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < mb->nr_memory; i++) {
+		const struct memblock_range *range = &mb->memory[i];
+		uint64_t start = range->start, end;
+
+		set_records(m, done, (uint32_t)(start - m->first_pfn),
+			    ONDOL_PG_HOLE | ONDOL_PAGE_RESERVED);
+		for (; start < range->end; start = end) {
+			unsigned type = type_of_pfn(m->profile, start, &end);
+
+			end = min_u64(end, range->end);
+			done = (uint32_t)(end - m->first_pfn);
+			set_records(m, (uint32_t)(start - m->first_pfn), done,
+				    zone_id(range->node, type) << ONDOL_PG_ZONE_SHIFT |
+					    ONDOL_PAGE_RESERVED);
+		}
+	}
+}
+
+/* Give [start, end) to the zone's buddy, in the largest blocks that fit. */
+static void give_run(struct ondol_zone *zone, uint32_t start, uint32_t end)
+{
+	set_records(zone->m, start, end, zone->flags);
+	zone->managed += end - start;
+	zone->m->phys->managed += end - start;
+	while (start < end) {
+		unsigned order = log2_u64(end - start);
+
+		if (order > zone->m->phys->max_order)
+			order = zone->m->phys->max_order;
+		if (start && order > (unsigned)__builtin_ctz(start))
+			order = (unsigned)__builtin_ctz(start);
+		buddy_give(zone, start, order);
+		start += 1u << order;
+	}
+}
+
+static void give_free_memory(struct ondol_machine *m, const struct memblock *mb)
+{
+	struct memblock_range run;
+	struct ondol_zone *zone;
+
+	for (uint64_t from = 0; memblock_next_free(mb, from, &run); from = run.end) {
+		uint64_t start = run.start, end;
+
+		for (; start < run.end; start = end) {
+			unsigned type = type_of_pfn(m->profile, start, &end);
+
+			end = min_u64(end, run.end);
+			give_run(&m->phys->zones[zone_id(run.node, type)],
+				 (uint32_t)(start - m->first_pfn), (uint32_t)(end - m->first_pfn));
+		}
+	}
+	zone_for_each(m->phys, zone, i)
+		zone->nr_merges = zone->nr_splits = 0;
+}
+
+static bool is_highmem(const struct ondol_machine *m, unsigned type)
+{
+	return type == ONDOL_ZONE_HIGHMEM ||
+	       (type == ONDOL_ZONE_MOVABLE && m->profile->zone_end[ONDOL_ZONE_HIGHMEM]);
+}
+
+/*
+ * The reserve for those who must not wait is the square root of sixteen times the memory, both
+ * in KiB (16 MiB keep 512 KiB, 1 GiB keeps 4 MiB), between 128 KiB and 256 MiB; under 16 MiB a
+ * thirty-second.  Zones take their share; low and high lie a quarter of it, or a thousandth
+ * of the zone, above each other.
+ */
+static void set_watermarks(struct ondol_machine *m)
+{
+	struct ondol_zone *zone;
+	uint64_t low_pages = 0, low_kib, pages_min;
+
+	zone_for_each(m->phys, zone, i)
+		low_pages += is_highmem(m, zone->type) ? 0 : zone->managed;
+	low_kib = low_pages << (ONDOL_PAGE_SHIFT - 10);
+	pages_min = min_u64(max_u64(sqrt_u64(low_kib * 16), 128), 262144);
+	pages_min = min_u64(pages_min, low_kib / 32) >> (ONDOL_PAGE_SHIFT - 10);
+
+	zone_for_each(m->phys, zone, i) {
+		uint64_t share = low_pages ? div_u64(pages_min * zone->managed,
+						     (uint32_t)low_pages) : 0;
+		uint64_t min = share, gap = max_u64(share / 4, zone->managed / 1000);
+
+		if (is_highmem(m, zone->type)) {
+			min = min_u64(max_u64(zone->managed / 1024, 32), 128);
+			min = min_u64(min, zone->managed / 32);
+		}
+		zone->watermark[WMARK_MIN] = (uint32_t)min;
+		zone->watermark[WMARK_LOW] = (uint32_t)(min + gap);
+		zone->watermark[WMARK_HIGH] = (uint32_t)(min + 2 * gap);
+	}
+}
+
+/*
+ * A zone keeps a part of what the zones above it have from requests that may use those: one
+ * frame in 256 for DMA and DMA32, in 32 for NORMAL.  Nothing may take HIGHMEM's place.
+ */
+static void set_lowmem_reserves(struct ondol_machine *m)
+{
+	static const uint32_t ratio[ONDOL_NR_ZONES] = { 256, 256, 32, 0, 0 };
+	struct ondol_zone *zone;
+
+	zone_for_each(m->phys, zone, i) {
+		uint32_t above = 0;
+
+		for (unsigned type = zone->type + 1u; type < ONDOL_NR_ZONES; type++) {
+			above += m->phys->zones[zone_id(zone->node, type)].managed;
+			if (zone->managed && ratio[zone->type])
+				zone->lowmem_reserve[type] = above / ratio[zone->type];
+		}
+	}
+}
+
+static unsigned distance_of(const struct ondol_machine_desc *desc, uint32_t from, uint32_t to)
+{
+	if (desc->node_distance)
+		return desc->node_distance[from * desc->nr_nodes + to];
+	return from == to ? LOCAL_DISTANCE : REMOTE_DISTANCE;
+}
+
+/* Nodes by distance; equally far ones beginning behind the own, to spread the load (B6). */
+static void build_zonelist(struct ondol_machine *m, const struct ondol_machine_desc *desc,
+			   uint32_t self)
+{
+	struct ondol_node *node = &m->phys->nodes[self];
+	uint64_t done = 0;
+
+	for (uint32_t n = 0; n < desc->nr_nodes; n++) {
+		uint32_t best = UINT32_MAX;
+
+		for (uint32_t k = 0; k < desc->nr_nodes; k++) {
+			uint32_t at = (self + k) % desc->nr_nodes;
+
+			if (!(done >> at & 1) &&
+			    (best == UINT32_MAX ||
+			     distance_of(desc, self, at) < distance_of(desc, self, best)))
+				best = at;
+		}
+		done |= UINT64_C(1) << best;
+		for (unsigned type = ONDOL_NR_ZONES; type--;)
+			if (m->phys->zones[zone_id(best, type)].managed)
+				node->zonelist[node->nr_zonelist++] =
+					(uint16_t)zone_id(best, type);
+	}
+}
+
+/* The highest zone and the migrate type for each combination of the low GFP bits. */
+static void build_gfp_classes(struct ondol_machine *m)
+{
+	const uint64_t *end = m->profile->zone_end;
+	unsigned base = ONDOL_ZONE_NORMAL, high;
+
+	while (!end[base])
+		base--;
+	high = end[ONDOL_ZONE_HIGHMEM] ? ONDOL_ZONE_HIGHMEM : base;
+	for (ondol_gfp_t gfp = 0; gfp < 32; gfp++) {
+		unsigned zone = base, type = MIGRATE_UNMOVABLE;
+
+		if (gfp & ONDOL_GFP_DMA)
+			zone = end[ONDOL_ZONE_DMA] ? ONDOL_ZONE_DMA : base;
+		else if (gfp & ONDOL_GFP_DMA32)
+			zone = end[ONDOL_ZONE_DMA32] ? ONDOL_ZONE_DMA32 : base;
+		else if (gfp & ONDOL_GFP_HIGHMEM)
+			zone = gfp & ONDOL_GFP_MOVABLE && end[ONDOL_ZONE_MOVABLE] ?
+				       ONDOL_ZONE_MOVABLE : high;
+		if (m->profile->migrate_types && gfp & ONDOL_GFP_MOVABLE)
+			type = MIGRATE_MOVABLE;
+		else if (m->profile->migrate_types && gfp & ONDOL_GFP_RECLAIMABLE)
+			type = MIGRATE_RECLAIMABLE;
+		m->phys->gfp_class[gfp] = (uint8_t)(zone | type << 4);
+	}
+}
+
+static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *desc)
+{
+	struct ondol_phys_state *phys = m->phys;
+
+	for (uint32_t i = 0; i < m->nr_cpus; i++) {
+		struct phys_cpu *cpu = &phys->cpus[i];
+
+		cpu->node = (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[i] :
+							   i % desc->nr_nodes);
+		for (unsigned highest = 0; phys->pcp_on && highest < ONDOL_NR_ZONES; highest++) {
+			for (unsigned type = 0; type <= highest; type++) {
+				struct ondol_zone *zone = &phys->zones[zone_id(cpu->node, type)];
+
+				if (zone->managed)
+					cpu->local[highest] = &zone->pcp[i];
+			}
+		}
+	}
+}
+
+/* pgdat_list (B4), lists of choices and limits: what needs to know how much is managed. */
+static void connect(struct ondol_machine *m, const struct ondol_machine_desc *desc)
+{
+	struct ondol_phys_state *phys = m->phys;
+	struct ondol_node **link = &phys->pgdat_list;
+	struct ondol_zone *zone;
+
+	for (uint32_t i = 0; i < m->nr_nodes; i++) {
+		phys->nodes[i].id = (uint16_t)i;
+		build_zonelist(m, desc, i);
+		if (!phys->nodes[i].present)
+			continue;
+		*link = &phys->nodes[i];
+		link = &phys->nodes[i].next;
+	}
+	zone_for_each(phys, zone, i)
+		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+			pcp_init(&zone->pcp[cpu], zone->managed, m->nr_cpus);
+	build_gfp_classes(m);
+	init_cpus(m, desc);
+	set_watermarks(m);
+	set_lowmem_reserves(m);
+}
+
+int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
+	      struct carve *storage)
+{
+	struct memblock mb;
+	uint64_t end;
+	int r;
+
+	m->phys = lay_out(storage, desc, &mb);
+	m->phys->max_order = (uint8_t)(m->profile->nr_orders - 1);
+	m->phys->pageblock_order = (uint8_t)min_u64(m->phys->max_order, PAGEBLOCK_ORDER_MAX);
+	m->phys->smp = m->nr_cpus > 1;
+	m->phys->pcp_on = m->profile->pcp;
+	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
+	if (r)
+		return r;
+	if (!mb.nr_memory)
+		return -ONDOL_ENOMEM;
+	m->first_pfn = align_down(mb.memory[0].start, UINT64_C(1) << m->phys->max_order);
+	end = mb.memory[mb.nr_memory - 1].end;
+	m->nr_pages = end - m->first_pfn;
+	if (m->nr_pages >= ONDOL_PAGE_NIL)
+		return -ONDOL_EINVAL;
+	form_zones(m, &mb);
+	r = reserve_metadata(m, &mb,
+			     (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[0] : 0));
+	if (r)
+		return r;
+	init_records(m, &mb);
+	give_free_memory(m, &mb);
+	connect(m, desc);
+	return 0;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nodes, zones, free lists and per-CPU page lists: the state of core/phys.
+ *
+ * Frames are named by their index in the machine's page array (pfn - first_pfn, 32 bits).
+ * first_pfn is a multiple of the largest block, so an index is aligned exactly when its pfn is.
+ *
+ * Field letters: (c) constant after init, (z) under zone.lock, (p) written by the own CPU
+ * only, and under zone_pcp.lock where the machine has several, (a) atomic; "ra": anyone may
+ * read it without the lock and sees a recent value.
+ */
+#ifndef ONDOL_PHYS_ZONE_H
+#define ONDOL_PHYS_ZONE_H
+
+#include "base/atomic.h"
+#include "base/spinlock.h"
+#include "phys/machine.h"
+
+#define PHYS_CACHE_LINE 64
+#define PCP_ORDERS 5 /* orders 0 .. 4: a fault-around window of 16 pages still hits the lists */
+#define PAGEBLOCK_ORDER_MAX 9 /* a 2 MiB page of x86-64 */
+
+/* What can become of a block: unmovable ones are kept together, so that the rest can merge. */
+enum migrate_type { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, NR_MIGRATE_TYPES };
+
+enum zone_watermark { WMARK_MIN, WMARK_LOW, WMARK_HIGH, NR_WMARKS };
+
+struct free_area {
+	uint32_t head[NR_MIGRATE_TYPES]; /* (z) first free block, linked by page.buddy */
+	uint32_t nr_free;                /* (z) blocks on all its lists */
+	uint32_t *map;                   /* (z) D5; NULL: the profile or order has none */
+};
+
+/* Two magazines of free blocks: `loaded` serves, `spare` keeps a refill and a drain apart. */
+struct pcp_list {
+	uint32_t head, nr; /* (p) linked by page.buddy.next; blocks */
+};
+
+struct zone_pcp {
+	struct spinlock lock;
+	uint32_t count; /* (p, ra) pages on all lists */
+	uint32_t low;   /* (p, ra) the fewest since the peak was last noted */
+	uint32_t unused;
+	unsigned long nr_allocs, nr_frees;   /* (p, ra) blocks */
+	struct pcp_list loaded0[NR_MIGRATE_TYPES]; /* order 0: on the first cache line */
+	uint16_t cap[PCP_ORDERS];            /* (c) blocks a magazine holds */
+	uint16_t unused16[3];
+	struct pcp_list loaded[PCP_ORDERS - 1][NR_MIGRATE_TYPES]; /* orders 1 up */
+	struct pcp_list spare[PCP_ORDERS][NR_MIGRATE_TYPES];
+	unsigned long numa_miss, numa_foreign, numa_other; /* (p, ra) pages */
+} __attribute__((aligned(PHYS_CACHE_LINE)));
+
+struct ondol_zone {
+	/* Constant after init. */
+	struct ondol_machine *m;
+	struct zone_pcp *pcp; /* one per CPU */
+	uint32_t flags;       /* zone and node bits of its frames' page.flags */
+	uint16_t type, node;
+	uint32_t start, end;  /* indices spanned: [start, end) */
+	uint32_t present;     /* frames of memory; managed: those the buddy was given */
+	uint32_t managed;
+	uint32_t watermark[NR_WMARKS];
+	uint32_t lowmem_reserve[ONDOL_NR_ZONES]; /* by highest zone the request may use */
+	uint8_t *pageblock_type; /* (z) enum migrate_type per pageblock; NULL: one type */
+
+	struct spinlock lock __attribute__((aligned(PHYS_CACHE_LINE)));
+	uint32_t nr_free; /* (z, ra) pages on the free lists */
+	unsigned long nr_merges, nr_splits; /* (z, ra) */
+	struct free_area free_area[ONDOL_MAX_ORDERS];
+} __attribute__((aligned(PHYS_CACHE_LINE)));
+
+struct ondol_node {
+	uint16_t id;
+	struct ondol_node *next; /* pgdat_list (B4) */
+	uint64_t start_pfn;      /* node_start_pfn */
+	uint32_t present, spanned;
+	uint16_t nr_zonelist;
+	uint16_t *zonelist; /* zone ids: nodes by distance, in each from the highest zone down */
+};
+
+struct phys_cpu {
+	uint16_t node; /* (c) */
+	struct zone_pcp *local[ONDOL_NR_ZONES]; /* (c) first choice by highest zone; or NULL */
+	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
+} __attribute__((aligned(PHYS_CACHE_LINE)));
+
+/* Zone ids: the node and zone bits of page.flags, moved down. */
+#define ZONE_ID_BITS 9
+static inline unsigned zone_id(unsigned node, unsigned type)
+{
+	return node << 3 | type;
+}
+
+struct ondol_phys_state {
+	struct ondol_zone *zones;       /* (c) by zone id */
+	struct ondol_node *nodes;       /* (c) by node id */
+	struct ondol_node *pgdat_list;  /* (c) nodes with memory, by id */
+	struct phys_cpu *cpus;          /* (c) */
+	uint8_t gfp_class[32];          /* (c) of the low five GFP bits: zone | type << 4 */
+	uint8_t max_order, pageblock_order; /* (c) */
+	bool smp, pcp_on;               /* (c) */
+	uint32_t present, managed;      /* (c) of all zones */
+	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
+	uint16_t *zone_ids;             /* (c) by node and address */
+	uint32_t used_peak;             /* (a) */
+	uint32_t reclaiming;            /* (a) 1 + the CPU in the shrinkers; 0: none */
+	uint32_t nr_refused;            /* (a) */
+	struct spinlock refusal_lock;
+	struct ondol_refusal refusal;   /* under refusal_lock */
+};
+
+static inline unsigned page_zone_id(const struct ondol_page *page)
+{
+	return (page->flags >> ONDOL_PG_ZONE_SHIFT) & ((1u << ZONE_ID_BITS) - 1);
+}
+
+static inline struct ondol_zone *page_zone(const struct ondol_machine *m,
+					   const struct ondol_page *page)
+{
+	return &m->phys->zones[page_zone_id(page)];
+}
+
+static inline uint32_t page_index(const struct ondol_machine *m, const struct ondol_page *page)
+{
+	return (uint32_t)(page - m->pages);
+}
+
+static inline void *page_host(const struct ondol_machine *m, const struct ondol_page *page)
+{
+	return machine_pfn_host(m, machine_page_pfn(m, page));
+}
+
+static inline struct pcp_list *pcp_loaded(struct zone_pcp *pcp, unsigned order, unsigned type)
+{
+	return order ? &pcp->loaded[order - 1][type] : &pcp->loaded0[type];
+}
+
+static inline uintptr_t zone_lock(struct ondol_zone *zone)
+{
+	return lock_irqsave(zone->m->port, &zone->lock, zone->m->phys->smp);
+}
+
+static inline void zone_unlock(struct ondol_zone *zone, uintptr_t saved)
+{
+	unlock_irqrestore(zone->m->port, &zone->lock, zone->m->phys->smp, saved);
+}
+
+#define zone_for_each(phys, zone, i)                                                          \
+	for (uint32_t i = 0; i < (phys)->nr_zones &&                                          \
+	     ((zone) = &(phys)->zones[(phys)->zone_ids[i]]); i++)
+
+/* zone.c.  Storage and bring-up; phys_init is called once by ondol_machine_init. */
+struct carve { /* hands out pieces of one buffer; with base 0 it only measures */
+	uintptr_t base;
+	size_t used;
+};
+void *carve_take(struct carve *carve, size_t size, size_t align);
+int phys_check_desc(const struct ondol_machine_desc *desc);
+size_t phys_storage(const struct ondol_machine_desc *desc);
+/* `m` has its port and profile.  On failure nothing needs undoing. */
+int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
+	      struct carve *storage);
+
+/* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
+uint32_t phys_pages_used(struct ondol_machine *m);
+long phys_use_count(struct ondol_machine *m, enum ondol_page_use use);
+
+#endif /* ONDOL_PHYS_ZONE_H */
