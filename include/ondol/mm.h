@@ -137,6 +137,9 @@ void ondol_mmput(struct ondol_mm_struct *mm);
 void ondol_mm_set_private(struct ondol_mm_struct *mm, void *priv);
 void *ondol_mm_private(const struct ondol_mm_struct *mm);
 void ondol_mm_set_limits(struct ondol_mm_struct *mm, const struct ondol_mm_limits *limits);
+void ondol_mm_limits(const struct ondol_mm_struct *mm, struct ondol_mm_limits *out_limits);
+/* The profile of the machine that the mm lives on. */
+const struct ondol_profile *ondol_mm_profile(const struct ondol_mm_struct *mm);
 void ondol_mm_layout(const struct ondol_mm_struct *mm, struct ondol_mm_layout *out_layout);
 void ondol_mm_set_layout(struct ondol_mm_struct *mm, const struct ondol_mm_layout *layout);
 /* Where the page directory starts (F5). */
