@@ -36,7 +36,8 @@ struct ondol_address_space_ops {
 /* ops NULL: anonymous shared memory (shmem) of any size, zero-filled, nothing to read. */
 ONDOL_MUST_CHECK int ondol_address_space_create(struct ondol_machine *m,
 						const struct ondol_address_space_ops *ops,
-						void *ctx, struct ondol_address_space **out_mapping);
+						void *ctx,
+						struct ondol_address_space **out_mapping);
 void ondol_address_space_get(struct ondol_address_space *mapping);
 void ondol_address_space_put(struct ondol_address_space *mapping);
 uint64_t ondol_address_space_nr_pages(const struct ondol_address_space *mapping);
