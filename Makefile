@@ -1,4 +1,13 @@
 # SPDX-License-Identifier: MIT
+#
+#   make              build/ondol and build/libondol.a
+#   make check        the fast tests: unit, model, faults, tidy, canaries
+#   make test         all of them, also under the sanitizers, and the programs test
+#   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make fuzz         libFuzzer on the ELF loader, FUZZ_SECONDS=60 (clang)
+#   make programs     unmodified programs natively and under ondol, T=substring
+#
+# T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla
@@ -6,6 +15,7 @@ B       := build
 
 CORE_CFLAGS := -std=gnu11 -ffreestanding -fno-stack-protector $(WARN) -Iinclude -Icore
 PORT_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude
+TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests
 
 CORE_SRC := $(wildcard core/*.c core/*/*.c arch/*/*.c)
 PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c)
@@ -34,19 +44,72 @@ $(B)/tools/%.o: tools/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
 
-# Tests: one program a file.  tests/unit may look inside core; the others see public headers.
+core-objects: $(CORE_OBJ)
+
+# ---------------------------------------------------------------- tests
+# One program a file.  tests/unit may look inside core; the others see public headers.
+
 TEST_SRC := $(wildcard tests/unit/*_test.c tests/model/*_test.c tests/faults/*_test.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
-$(B)/tests/%: tests/%.c $(B)/libondol.a $(wildcard tests/support/*.h)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests -o $@ $< $(B)/libondol.a -lcmocka -pthread
+THREADED_SRC := $(shell grep -l pthread_create $(TEST_SRC) /dev/null)
+THREADED_BIN := $(THREADED_SRC:%.c=$(B)/%)
+FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Itests
 
-check: $(TEST_BIN)
-	@set -e; for t in $(TEST_BIN); do echo "== $$t"; $$t; done
+$(B)/tests/%: tests/%.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(B)/libondol.a -lcmocka -pthread
+$(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FUZZ_CFLAGS) -DFUZZ_SMOKE -MMD -MP -o $@ $< $(B)/libondol.a
+
+CORE_TESTS := $(TEST_BIN) $(if $(wildcard core/virt/*.c),$(B)/tests/fuzz/elf_smoke)
+FAST_TESTS := $(CORE_TESTS) tests/canary/run.sh tests/tidy/source.sh tests/tidy/headers.sh \
+	tests/tidy/objects.sh
+core-tests: $(CORE_TESTS)
+threaded-tests: $(THREADED_BIN)
+
+# The same tests, instrumented, in a build folder of their own.
+ASAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined
+TSAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+ASAN_TESTS := $(CORE_TESTS:$(B)/%=build/asan/%)
+# Fixed addresses: older runtimes do not know the layouts of newer kernels.
+TSAN_TESTS := $(THREADED_BIN:$(B)/%='setarch -R build/tsan/%')
+asan-build:
+	@$(MAKE) --no-print-directory B=build/asan CFLAGS='$(ASAN_FLAGS)' core-tests
+tsan-build:
+	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='$(TSAN_FLAGS)' threaded-tests
+
+need:
+	@tools/dev/need.sh
+check: $(CORE_TESTS) $(B)/tests/canary/canary
+	@tests/run.sh $(FAST_TESTS)
+asan: asan-build
+	@tests/run.sh $(ASAN_TESTS)
+tsan: tsan-build
+	@tests/run.sh $(TSAN_TESTS)
+programs: all
+	@tests/run.sh 'tests/programs/run.sh $(T)'
+test:
+	@tools/dev/need.sh
+	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
+	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
+		tests/programs/run.sh
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang \
+		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link' build/fuzz/libondol.a
+	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -o build/fuzz/elf_fuzz \
+		tests/fuzz/elf_fuzz.c build/fuzz/libondol.a
+	@mkdir -p build/fuzz/corpus-elf
+	build/fuzz/elf_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/ build/fuzz/corpus-elf tests/fuzz/corpus/elf
 
 clean:
 	rm -rf $(B)
 
--include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d)
-.PHONY: all check clean
+-include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
+.PHONY: all core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+	programs test fuzz clean
 .DELETE_ON_ERROR:

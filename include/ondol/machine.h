@@ -85,7 +85,8 @@ ONDOL_MUST_CHECK int ondol_machine_storage(const struct ondol_machine_desc *desc
  */
 ONDOL_MUST_CHECK int ondol_machine_init(void *storage, size_t storage_size,
 					const struct ondol_machine_desc *desc,
-					const struct ondol_port *port, struct ondol_machine **out_m);
+					const struct ondol_port *port,
+					struct ondol_machine **out_m);
 /* -ONDOL_EBUSY, and a leak report to the log, if anything is still allocated. */
 ONDOL_MUST_CHECK int ondol_machine_fini(struct ondol_machine *m);
 

@@ -36,7 +36,8 @@ struct ondol_address_space_ops {
 /* ops NULL: anonymous shared memory (shmem) of any size, zero-filled, nothing to read. */
 ONDOL_MUST_CHECK int ondol_address_space_create(struct ondol_machine *m,
 						const struct ondol_address_space_ops *ops,
-						void *ctx, struct ondol_address_space **out_mapping);
+						void *ctx,
+						struct ondol_address_space **out_mapping);
 void ondol_address_space_get(struct ondol_address_space *mapping);
 void ondol_address_space_put(struct ondol_address_space *mapping);
 uint64_t ondol_address_space_nr_pages(const struct ondol_address_space *mapping);
@@ -137,6 +138,9 @@ void ondol_mmput(struct ondol_mm_struct *mm);
 void ondol_mm_set_private(struct ondol_mm_struct *mm, void *priv);
 void *ondol_mm_private(const struct ondol_mm_struct *mm);
 void ondol_mm_set_limits(struct ondol_mm_struct *mm, const struct ondol_mm_limits *limits);
+void ondol_mm_limits(const struct ondol_mm_struct *mm, struct ondol_mm_limits *out_limits);
+/* The profile of the machine that the mm lives on. */
+const struct ondol_profile *ondol_mm_profile(const struct ondol_mm_struct *mm);
 void ondol_mm_layout(const struct ondol_mm_struct *mm, struct ondol_mm_layout *out_layout);
 void ondol_mm_set_layout(struct ondol_mm_struct *mm, const struct ondol_mm_layout *layout);
 /* Where the page directory starts (F5). */

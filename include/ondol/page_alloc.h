@@ -23,7 +23,7 @@ ONDOL_BEGIN_DECLS
 #define ONDOL_GFP_RECLAIM ((ondol_gfp_t)0x0100)  /* may reclaim, so may take long */
 #define ONDOL_GFP_HIGH ((ondol_gfp_t)0x0200)     /* may use half of the reserve */
 #define ONDOL_GFP_NOWARN ((ondol_gfp_t)0x0400)   /* a refusal is expected */
-#define ONDOL_GFP_MEMALLOC ((ondol_gfp_t)0x0800) /* ignore the watermarks: frees more than it takes */
+#define ONDOL_GFP_MEMALLOC ((ondol_gfp_t)0x0800) /* past the watermarks: will free more */
 
 #define ONDOL_GFP_ATOMIC (ONDOL_GFP_HIGH)
 #define ONDOL_GFP_NOWAIT ((ondol_gfp_t)0)

@@ -105,7 +105,8 @@ static void masks_and_helpers_agree(void **state)
 				assert_int_equal(!!(e.value & f->write_mask), !!(prot & W));
 				assert_int_equal(!!(e.value & f->user_mask), !!(prot & U));
 				if (f->no_exec_mask)
-					assert_int_equal(!(e.value & f->no_exec_mask), !!(prot & X));
+					assert_int_equal(!(e.value & f->no_exec_mask),
+							 !!(prot & X));
 				assert_int_equal(v.prot, prot | f->prot_implied);
 				assert_true(v.present && v.leaf);
 				e.value |= f->accessed_mask;

@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What the tests need beyond a C compiler, make and libc: installs it with apt-get as
+# root, names it otherwise.  Quiet when everything is there.
+cc=${CC:-cc}
+missing=
+add() { missing="$missing $1"; }
+
+echo '#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
+$cc -o "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c" -lcmocka 2>/dev/null || add libcmocka-dev
+required=$missing
+# The programs test runs these; without one its cases are skipped.
+for pair in bash:bash python3:python3 perl:perl sqlite3:sqlite3 git:git awk:mawk; do
+	command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
+done
+# gcc's C++ half checks the public headers as C++17.
+echo 'int main() { return 0; }' | ${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null || add g++
+rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing:$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	log=${TMPDIR:-/tmp}/ondol-need.$$.log
+	if { apt-get install -y --no-install-recommends $missing ||
+		{ apt-get update && apt-get install -y --no-install-recommends $missing; }; } \
+		>"$log" 2>&1 </dev/null; then
+		rm -f "$log"
+		exit 0
+	fi
+	tail -n 5 "$log"
+	rm -f "$log"
+fi
+echo "missing:$missing"
+echo "on Debian and Ubuntu: sudo apt-get install$missing"
+[ -z "$required" ] # without the others tests are skipped
