@@ -20,7 +20,7 @@ TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests
 CORE_SRC := $(wildcard core/*.c core/*/*.c arch/*/*.c)
 PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
-PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o)
+PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o
 
 all: $(B)/ondol
 
@@ -40,6 +40,9 @@ $(B)/arch/%.o: arch/%.c Makefile
 $(B)/ports/%.o: ports/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
+$(B)/ports/%.o: ports/%.S ports/linux/stub_layout.h Makefile
+	@mkdir -p $(@D)
+	$(CC) -c -o $@ $<
 $(B)/tools/%.o: tools/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
