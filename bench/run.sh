@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# make bench: Ondol beside the host, in one run.  Figures are of this machine, now.
+#   BENCH_CPU=N   pin everything to one CPU (default: the first that may be used)
+#   BENCH_ROUNDS  rounds of whole programs (default 9)
+set -u
+B=${B:-build}
+ONDOL=${ONDOL:-$B/ondol}
+CPU=${BENCH_CPU:-$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[,-].*//')}
+ROUNDS=${BENCH_ROUNDS:-9}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT INT TERM
+why=$("$ONDOL" doctor) || { echo "$why"; exit 125; }
+
+echo "# host: $(uname -sr), $(nproc) CPUs; everything on CPU $CPU; medians"
+echo
+echo "## Memory operations, ns (guest: bench/guest.c)"
+pin="taskset -c $CPU"
+$pin "$B/bench/guest" > "$work/native"
+for n in 1 16 64; do
+	$pin "$ONDOL" run --fault-around $n -- "$B/bench/guest" > "$work/around$n" || exit 1
+done
+printf '%-22s %10s %20s %20s %20s\n' operation native "1 page a fault" "16 pages" "64 pages"
+while read -r name native; do
+	printf '%-22s %10s' "$name" "$native"
+	for n in 1 16 64; do
+		v=$(awk -v k="$name" '$1 == k { print $2 }' "$work/around$n")
+		awk -v v="$v" -v n="$native" 'BEGIN { printf " %11s (%5.2fx)", v, v / n }'
+	done
+	echo
+done < "$work/native"
+echo
+echo "## Whole programs, wall ms (bench/wall.c, $ROUNDS rounds in turn)"
+printf '#include <stdio.h>\nint main(void) { puts("hi"); return 0; }\n' > "$work/hello.c"
+set -- true "/bin/true" ls "ls -l /usr/bin" \
+	pipe "bash -c 'ls /usr/bin | sort -r | head -50 | wc -l'"
+command -v python3 > /dev/null && set -- "$@" python3 "$(command -v python3) -S -c 'print(sum(range(10**6)))'"
+command -v gcc > /dev/null && set -- "$@" "gcc -c" "gcc -O1 -c $work/hello.c -o $work/hello.o"
+command -v sqlite3 > /dev/null && set -- "$@" sqlite3 \
+	"sqlite3 :memory: 'with recursive c(x) as (select 1 union all select x+1 from c where x<20000) select sum(x) from c'"
+command -v perl > /dev/null && set -- "$@" perl \
+	"perl -e 'my %h; \$h{\$_}=\$_ for 1..50000; print scalar keys %h'"
+printf '%-14s %9s %18s %18s\n' program native "16 pages" "64 pages"
+"$B/bench/wall" -n "$ROUNDS" -p "$CPU" "" "$ONDOL run --" "$ONDOL run --fault-around 64 --" \
+	-- "$@"
