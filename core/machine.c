@@ -8,6 +8,7 @@
  */
 #include "base/format.h"
 #include "phys/zone.h"
+#include "slab/slab.h"
 
 static void forget_nothing(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			   ondol_virt_addr_t end)
@@ -49,8 +50,14 @@ int ondol_machine_storage(const struct ondol_machine_desc *desc, size_t *out_siz
 	if (r)
 		return r;
 	*out_align = PHYS_CACHE_LINE;
-	*out_size = sizeof(struct ondol_machine) + PHYS_CACHE_LINE + phys_storage(desc);
+	*out_size = sizeof(struct ondol_machine) + PHYS_CACHE_LINE + phys_storage(desc) +
+		    slab_storage(desc);
 	return 0;
+}
+
+static uint64_t frames_out(struct ondol_machine *m)
+{
+	return phys_pages_used(m) - (uint64_t)phys_use_count(m, ONDOL_PAGE_SLAB);
 }
 
 int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_machine_desc *desc,
@@ -78,8 +85,12 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	m->nr_cpus = desc->nr_cpus;
 	m->nr_nodes = desc->nr_nodes;
 	r = phys_init(m, desc, &carve);
+	if (!r)
+		r = slab_init(m, desc, &carve);
 	if (r)
 		return r;
+	m->own_frames = frames_out(m);
+	m->own_objects = slab_active_total(m);
 	*out_m = m;
 	return 0;
 }
@@ -93,14 +104,18 @@ static void report_leaks(struct ondol_machine *m)
 			log_printf(m->port, ONDOL_LOG_ERR, "leak: %ld frames of use %s", count,
 				   ondol_page_use_name((enum ondol_page_use)use));
 	}
+	slab_report_leaks(m);
 }
 
 int ondol_machine_fini(struct ondol_machine *m)
 {
-	ondol_drain_all_pages(m);
-	if (phys_pages_used(m)) {
+	if (frames_out(m) != m->own_frames || slab_active_total(m) != m->own_objects) {
 		report_leaks(m);
 		return -ONDOL_EBUSY;
 	}
+	slab_fini(m);
+	ondol_drain_all_pages(m);
+	/* Every layer gave back what it took, or the accounts are wrong. */
+	ONDOL_VERIFY(m, !phys_pages_used(m), "ZONE-2", phys_pages_used(m), 0);
 	return 0;
 }

@@ -30,6 +30,8 @@ struct ondol_machine {
 	struct ondol_virt_state *virt;
 	struct ondol_hooks hooks; /* upward calls: base/hooks.h */
 	struct ondol_fail_plan *fail_plan; /* or NULL */
+	/* What the machine itself has out after init: anything beyond is somebody's leak. */
+	uint64_t own_frames, own_objects; /* frames that are not slabs; objects of all caches */
 };
 
 static inline struct ondol_page *machine_page(const struct ondol_machine *m, uint64_t pfn)

@@ -46,12 +46,18 @@ struct ondol_page {
 			uint32_t next, prev;
 			uint8_t migrate_type; /* of the list it is on */
 		} buddy;
-		struct { /* first frame of a slab; tails have only `head` */
+		struct { /* first frame of a slab */
 			struct ondol_kmem_cache *cache;
 			uint32_t next, prev; /* full, partial or free list of the cache's node */
 			uint16_t nr_inuse, free_head;
-			uint32_t head; /* index of the first frame; also in TAILs of any COMP block */
+			union {
+				uint32_t colour; /* bytes before the first object */
+				uint32_t head;   /* in a TAIL of any block: index of the first frame */
+			};
 		} slab;
+		struct { /* second frame of a slab of few large objects; its `slab.head` stays */
+			uint16_t state[8];
+		} slab_states;
 		struct { /* anonymous memory and page cache */
 			struct ondol_address_space *mapping; /* NULL: anonymous */
 			uint32_t index;    /* page offset in the mapping */
@@ -61,6 +67,8 @@ struct ondol_page {
 	};
 };
 ONDOL_STATIC_ASSERT(sizeof(struct ondol_page) <= 32, "page record");
+ONDOL_STATIC_ASSERT(offsetof(struct ondol_page, slab.head) >=
+			    offsetof(struct ondol_page, slab_states) + 16, "states beside head");
 
 static inline enum ondol_page_use page_use(const struct ondol_page *page)
 {

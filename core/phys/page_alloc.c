@@ -74,16 +74,18 @@ static struct ondol_page *finish(const struct ondol_machine *m, struct ondol_pag
 
 /* ------------------------------------------------------------------ one zone */
 
-static bool watermark_ok(const struct ondol_zone *zone, const struct request *req)
+/* Frames that the request may take from the zone. */
+static uint32_t pages_above_mark(const struct ondol_zone *zone, const struct request *req)
 {
-	uint32_t free = load_relaxed(&zone->nr_free), size = 1u << req->order;
+	uint32_t free = load_relaxed(&zone->nr_free);
 	uint32_t mark = zone->watermark[req->mark];
 
 	if (req->gfp & ONDOL_GFP_MEMALLOC && req->mark == WMARK_MIN)
-		return free >= size;
+		return free;
 	if (req->gfp & ONDOL_GFP_HIGH && req->mark == WMARK_MIN)
 		mark -= mark / 2;
-	return free >= size && free - size >= mark + zone->lowmem_reserve[req->highest];
+	mark += zone->lowmem_reserve[req->highest];
+	return free > mark ? free - mark : 0;
 }
 
 static void count_numa(struct ondol_machine *m, const struct ondol_zone *zone,
@@ -103,7 +105,7 @@ static void count_numa(struct ondol_machine *m, const struct ondol_zone *zone,
 }
 
 static struct ondol_page *take_listed(struct ondol_zone *zone, const struct request *req,
-				      uint32_t cpu)
+				      uint32_t cpu, uint32_t spare_pages)
 {
 	struct ondol_machine *m = zone->m;
 	struct zone_pcp *pcp = &zone->pcp[cpu];
@@ -111,7 +113,7 @@ static struct ondol_page *take_listed(struct ondol_zone *zone, const struct requ
 
 	pcp_lock(m, pcp);
 	page = pcp_pop(m, pcp, req->order, req->type);
-	if (!page && pcp_refill(zone, pcp, req->order, req->type))
+	if (!page && pcp_refill(zone, pcp, req->order, req->type, spare_pages >> req->order))
 		page = pcp_pop(m, pcp, req->order, req->type);
 	pcp_unlock(m, pcp);
 	return page;
@@ -139,7 +141,8 @@ static struct ondol_page *take_from_buddy(struct ondol_zone *zone, const struct 
 	return page;
 }
 
-static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct request *req)
+static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct request *req,
+					 uint32_t spare_pages)
 {
 	struct ondol_machine *m = zone->m;
 	uintptr_t irq = port_irq_save(m->port);
@@ -147,7 +150,7 @@ static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct r
 	struct ondol_page *page;
 
 	if (m->phys->pcp_on && req->order < PCP_ORDERS)
-		page = take_listed(zone, req, cpu);
+		page = take_listed(zone, req, cpu, spare_pages);
 	else
 		page = take_from_buddy(zone, req, cpu);
 	if (page) {
@@ -167,14 +170,16 @@ static struct ondol_page *walk_zonelist(struct ondol_machine *m, const struct re
 	for (unsigned i = 0; i < node->nr_zonelist; i++) {
 		struct ondol_zone *zone = &m->phys->zones[node->zonelist[i]];
 		struct ondol_page *page;
+		uint32_t spare_pages;
 
 		if (zone->type > req->highest)
 			continue;
 		if (req->gfp & ONDOL_GFP_THISNODE && zone->node != node->id)
 			continue;
-		if (!watermark_ok(zone, req))
+		spare_pages = pages_above_mark(zone, req);
+		if (!(spare_pages >> req->order))
 			continue;
-		page = take_from_zone(zone, req);
+		page = take_from_zone(zone, req, spare_pages);
 		if (page)
 			return page;
 	}

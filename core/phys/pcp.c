@@ -64,7 +64,8 @@ void pcp_note_peak(struct ondol_machine *m, struct zone_pcp *own)
 		;
 }
 
-bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type)
+bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type,
+		uint32_t most)
 {
 	struct pcp_list *list = pcp_loaded(pcp, order, type);
 	struct pcp_list *spare = &pcp->spare[order][type];
@@ -81,7 +82,8 @@ bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, u
 	pcp_note_peak(zone->m, pcp);
 	if (smp)
 		spin_lock(zone->m->port, &zone->lock);
-	got = buddy_take_many(zone, order, type, pcp->cap[order], list);
+	got = buddy_take_many(zone, order, type, most < pcp->cap[order] ? most : pcp->cap[order],
+			      list);
 	if (smp)
 		spin_unlock(&zone->lock);
 	store_relaxed(&pcp->count, pcp->count + (got << order));

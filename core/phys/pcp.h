@@ -10,8 +10,12 @@
 
 /* Magazine sizes from the zone's size; empties the lists. */
 void pcp_init(struct zone_pcp *pcp, uint32_t managed, uint32_t nr_cpus);
-/* `loaded` is empty: swap in the spare one or fetch from the zone.  False: nothing there. */
-bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type);
+/*
+ * `loaded` is empty: swap in the spare one or fetch from the zone, at most `most` blocks.
+ * False: nothing there.
+ */
+bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type,
+		uint32_t most);
 /* `loaded` is full: make room. */
 void pcp_spill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type);
 /* Before the zone's free lists change: the most frames that were out since the last time. */

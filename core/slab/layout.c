@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How objects lie in a slab.
+ *
+ *	small   | colour | object 0 | object 1 | ... | rest | states: 2 bytes an object |
+ *	large   | colour | object 0 | ... up to 8 | rest |      states in the 2nd page record
+ *
+ * Objects of a power of two fill a large slab wholly that way.  The rest is what colouring
+ * moves the objects about in, so that equal offsets of different slabs do not all meet in the
+ * same cache sets (Bonwick 1994, 4.1).
+ */
+#include "base/math.h"
+#include "slab/slab.h"
+
+#define COLOUR_STEP 64 /* a cache line */
+#define USUAL_ORDER 3  /* blocks beyond are hard to come by (Linux: PAGE_ALLOC_COSTLY_ORDER) */
+
+struct fit {
+	uint32_t nr_objects, rest;
+	bool states_in_tail;
+};
+
+static struct fit fit_objects(uint32_t stride, unsigned order)
+{
+	uint32_t size = (uint32_t)ONDOL_PAGE_SIZE << order;
+	struct fit fit = { .nr_objects = size / stride };
+
+	if (order && fit.nr_objects <= SLAB_TAIL_STATES) {
+		fit.states_in_tail = true;
+		fit.rest = size - fit.nr_objects * stride;
+		return fit;
+	}
+	fit.nr_objects = size / (stride + (uint32_t)sizeof(uint16_t));
+	if (fit.nr_objects > SLAB_OBJECTS_MAX)
+		fit.nr_objects = SLAB_OBJECTS_MAX;
+	fit.rest = size - fit.nr_objects * (stride + (uint32_t)sizeof(uint16_t));
+	return fit;
+}
+
+/* A small machine cannot spare large blocks: 512 slabs of the usual order fit at least. */
+static unsigned usual_order(const struct ondol_machine *m, uint32_t stride)
+{
+	uint32_t blocks = m->phys->managed / 512;
+	unsigned order = blocks ? log2_u64(blocks) : 0;
+	unsigned most = stride > ONDOL_PAGE_SIZE ? USUAL_ORDER + 2 : USUAL_ORDER;
+
+	order = order < most ? order : most;
+	return order < m->phys->max_order ? order : m->phys->max_order;
+}
+
+/* The smallest order that wastes a 16th at most, or an 8th, or a 4th; else any that holds one. */
+static int choose_order(const struct ondol_machine *m, uint32_t stride)
+{
+	unsigned usual = usual_order(m, stride);
+
+	for (uint32_t fraction = 16; fraction >= 4; fraction /= 2) {
+		for (unsigned order = 0; order <= usual; order++) {
+			struct fit fit = fit_objects(stride, order);
+
+			if (fit.nr_objects &&
+			    fit.rest <= ((uint32_t)ONDOL_PAGE_SIZE << order) / fraction)
+				return (int)order;
+		}
+	}
+	for (unsigned order = 0; order <= m->phys->max_order; order++)
+		if (fit_objects(stride, order).nr_objects)
+			return (int)order;
+	return -1;
+}
+
+int slab_layout(struct ondol_kmem_cache *cache)
+{
+	uint64_t stride = align_up(align_up(cache->object_size, sizeof(void *)) +
+				   slab_debug_room(cache), cache->align);
+	struct fit fit;
+	int order;
+
+	if (stride > ONDOL_KMALLOC_MAX)
+		return -ONDOL_EINVAL;
+	order = choose_order(cache->m, (uint32_t)stride);
+	if (order < 0)
+		return -ONDOL_EINVAL;
+	fit = fit_objects((uint32_t)stride, (unsigned)order);
+	cache->stride = (uint32_t)stride;
+	cache->reciprocal =
+		(uint32_t)div_u64((UINT64_C(1) << 32) + stride - 1, (uint32_t)stride);
+	cache->order = (uint8_t)order;
+	cache->nr_objects = (uint16_t)fit.nr_objects;
+	cache->states_in_tail = fit.states_in_tail;
+	cache->states_offset = ((uint32_t)ONDOL_PAGE_SIZE << order) -
+			       fit.nr_objects * (uint32_t)sizeof(uint16_t);
+	cache->colour_step = cache->align > COLOUR_STEP ? cache->align : COLOUR_STEP;
+	cache->nr_colours = fit.rest / cache->colour_step + 1;
+	cache->slack_shift = 0;
+	while (cache->object_size >> cache->slack_shift > SLAB_SLACK_MAX)
+		cache->slack_shift++;
+	return 0;
+}
