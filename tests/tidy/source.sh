@@ -89,7 +89,7 @@ NR == FNR && FILENAME ~ /tidy\./ { max[$1] = $2; next }
 		print FILENAME ":" start ": " name ": " FNR - start - 1 " lines, " limit " allowed"
 	start = 0
 }
-start && /^\t\t\t\t\t\t*(if|for|while|switch|do)\>/ {
+start && /^\t\t\t\t\t\t*(if|for|while|switch|do)[ (]/ {
 	print FILENAME ":" FNR ": nested deeper than 4"
 }' "${TMPDIR:-/tmp}/tidy.$$" $core $(tree ports tools) </dev/null |
 	verdict 'functions of at most 70 lines, nesting of at most 4'
