@@ -79,15 +79,14 @@ static void resident(void)
 /* RLIMIT_AS holds for what is reserved, not for what is used. */
 static void address_space_limit(void)
 {
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	struct rlimit limit;
 
 	CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
 	limit.rlim_cur = 1ul << 30;
 	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-	CHECK(mmap(NULL, 2ul << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
-		      MAP_FAILED && errno == ENOMEM);
-	CHECK(mmap(NULL, 1ul << 28, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) !=
-	      MAP_FAILED);
+	CHECK(mmap(NULL, 2ul << 30, PROT_READ, flags, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mmap(NULL, 1ul << 28, PROT_READ, flags, -1, 0) != MAP_FAILED);
 	CHECK(malloc(2ul << 30) == NULL && errno == ENOMEM);
 	say("RLIMIT_AS\n");
 }

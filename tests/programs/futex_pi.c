@@ -14,7 +14,8 @@ struct shared {
 	int value;
 };
 
-static long futex(uint32_t *word, int op, uint32_t val, void *timeout, uint32_t *word2, uint32_t val3)
+static long futex(uint32_t *word, int op, uint32_t val, void *timeout, uint32_t *word2,
+		  uint32_t val3)
 {
 	return syscall(SYS_futex, word, op, val, timeout, word2, val3);
 }
@@ -63,7 +64,8 @@ static void threads(int protocol, const char *name)
 /* The owner dies: the kernel walks its list of held mutexes and marks them. */
 static void robust(int protocol, const char *name)
 {
-	struct shared *s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 
 	CHECK(s != MAP_FAILED);
@@ -89,7 +91,8 @@ static void robust(int protocol, const char *name)
 
 static void condition(void)
 {
-	struct shared *s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 
 	CHECK(s != MAP_FAILED);
