@@ -1,0 +1,184 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Unmodified programs, natively and under `ondol run`: standard output, standard error,
+# exit status and the files they leave must be equal.
+#
+#   tests/programs/run.sh [-n] [-k] [substring...]     (cases whose id contains one)
+#     -n   natively only, twice: are the cases themselves deterministic?
+#     -k   stop at the first failure and keep its folders
+#   ONDOL=build/ondol  OUT=build/programs
+cd "$(dirname "$0")/../.." || exit 2
+top=$PWD
+native_only= stop_early=
+while getopts nk o; do
+	case $o in
+	n) native_only=1 ;;
+	k) stop_early=1 ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+out=${OUT:-build/programs}
+case $out in /*) ;; *) out=$top/$out ;; esac
+ONDOL=${ONDOL:-build/ondol}
+case $ONDOL in /*) ;; *) ONDOL=$top/$ONDOL ;; esac
+P=$out/bin
+S=$top/tests/programs/scripts
+export P S LC_ALL=C
+cc=${CC:-cc}
+ulimit -c 0
+ulimit -s 8192 2>/dev/null
+mkdir -p "$P" || exit 2
+
+build() { # output source flags...
+	o=$P/$1 src=tests/programs/$2
+	shift 2
+	[ "$o" -nt "$src" ] && [ "$o" -nt tests/programs/check.h ] && return 0
+	$cc -O1 -g -w -o "$o" "$src" "$@" -pthread 2>"$out/build.log" && return 0
+	sed 's/^/# /' "$out/build.log"
+	rm -f "$o"
+	return 1
+}
+for c in tests/programs/*.c; do
+	name=$(basename "$c" .c)
+	[ "$name" = static_exec ] && continue
+	build "$name" "$name.c" || echo "not ok - $name compiles"
+done
+build hello_static hello.c -static -no-pie
+build hello_static_pie hello.c -static-pie
+build hello_no_pie hello.c -no-pie
+build static_exec static_exec.c -static -no-pie
+
+if [ -z "$native_only" ]; then
+	if [ ! -x "$ONDOL" ]; then
+		echo "not ok - programs: there is no $ONDOL"
+		exit 1
+	fi
+	why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1)
+	if [ $? -eq 125 ]; then
+		echo "ok - programs # SKIP $(printf '%s' "$why" | head -n 1)"
+		exit 0
+	fi
+fi
+
+# What a run left behind: names, kinds, rights, contents.  The folder is then emptied.
+list_files() {
+	(cd "$1" && find . ! -name . | sort | while read -r f; do
+		if [ -h "$f" ]; then
+			echo "$f -> $(readlink "$f")"
+		elif [ -d "$f" ]; then
+			echo "$f/"
+		else
+			echo "$f $(stat -c %a "$f") $(cksum <"$f")"
+		fi
+	done)
+}
+
+# one ID DIRECT COMMAND LIMIT RESULT [ondol run options...]; without options: natively.
+one() {
+	direct=$1 command=$2 limit=$3 result=$4
+	shift 4
+	cwd=$out/cwd
+	rm -rf "$cwd" "$result"
+	mkdir -p "$cwd" "$result"
+	(
+		cd "$cwd" || exit 2
+		unset T SEED MAKEFLAGS MFLAGS MAKELEVEL
+		if [ $# -gt 0 ]; then
+			shift
+			set -- "$ONDOL" run "$@" --
+		fi
+		if [ -n "$direct" ]; then
+			eval "set -- \"\$@\" $command"
+		else
+			set -- "$@" /bin/sh -c "$command"
+		fi
+		exec timeout -k 5 "$limit" "$@" 2>"$result/stderr"
+	) >"$result/stdout" 2>/dev/null </dev/null
+	echo $? >"$result/status"
+	list_files "$cwd" >"$result/files"
+}
+
+failed=0
+verdict() { # name expected-dir actual-dir
+	for part in status stdout stderr files; do
+		cmp -s "$2/$part" "$3/$part" && continue
+		echo "not ok - $1: $part differs"
+		[ "$(cat "$3/status")" = 124 ] && echo "# did not end in time"
+		diff "$2/$part" "$3/$part" | head -n 20 | cut -c 1-200 | sed 's/^/#   /'
+		[ $part != stderr ] && head -n 10 "$3/stderr" | cut -c 1-200 | sed 's/^/# stderr: /'
+		failed=$((failed + 1))
+		[ -n "$stop_early" ] && exit 1
+		return 1
+	done
+	echo "ok - $1"
+}
+
+run_case() { # id options command
+	id=$1 options=$2 command=$3
+	direct= exit=0 fa1= mem= limit=60 runmem=
+	for o in $options; do
+		case $o in
+		direct) direct=1 ;;
+		exit=*) exit=${o#*=} ;;
+		need=*)
+			if ! command -v "${o#*=}" >/dev/null 2>&1; then
+				echo "ok - $id # SKIP no ${o#*=}"
+				return
+			fi
+			;;
+		fa1) fa1=1 ;;
+		mem=*) mem=${o#*=} ;;
+		time=*) limit=${o#*=} ;;
+		runmem=*) runmem="--mem ${o#*=}" ;;
+		*) echo "not ok - $id: what is $o?"; return ;;
+		esac
+	done
+	native=$out/native.$id under=$out/ondol.$id
+	one "$direct" "$command" "$limit" "$native"
+	if [ "$(cat "$native/status")" != "$exit" ]; then
+		echo "not ok - $id: natively it ends with $(cat "$native/status"), expected $exit"
+		head -n 10 "$native/stderr" | sed 's/^/# stderr: /'
+		failed=$((failed + 1))
+		return
+	fi
+	if [ -n "$native_only" ]; then
+		one "$direct" "$command" "$limit" "$under"
+		verdict "$id" "$native" "$under"
+	else
+		one "$direct" "$command" "$limit" "$under" under $runmem
+		verdict "$id" "$native" "$under"
+		if [ -n "$fa1" ]; then
+			one "$direct" "$command" "$limit" "$under.fa1" under $runmem --fault-around 1
+			verdict "$id (fault-around 1)" "$native" "$under.fa1"
+		fi
+		if [ -n "$mem" ]; then
+			one "$direct" "$command" "$limit" "$under.mem" under --mem "$mem"
+			verdict "$id (mem $mem)" "$native" "$under.mem"
+		fi
+	fi
+	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem"
+}
+
+wanted() { # id substrings...
+	wanted_id=$1
+	shift
+	[ $# -eq 0 ] && return 0
+	for s; do
+		case $wanted_id in *"$s"*) return 0 ;; esac
+	done
+	return 1
+}
+
+# Descriptor 9: the cases themselves must not eat the list.
+exec 9<tests/programs/cases
+while IFS= read -r line <&9; do
+	case $line in '' | '#'*) continue ;; esac
+	id=$(printf '%s' "${line%%|*}" | tr -d ' \t')
+	rest=${line#*|}
+	options=${rest%%|*}
+	command=$(printf '%s' "${rest#*|}" | sed 's/^[ \t]*//')
+	wanted "$id" "$@" || continue
+	run_case "$id" "$options" "$command" 9<&-
+done
+[ "$failed" -eq 0 ]
