@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
 #   make              build/ondol and build/libondol.a
+#   make run          a pipeline of this machine's own programs on Ondol's memory
 #   make check        the fast tests: unit, model, faults, tidy, canaries
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make fuzz         libFuzzer on the ELF loader, FUZZ_SECONDS=60 (clang)
+#   make bench        Ondol beside the host, in one run
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -48,6 +50,18 @@ $(B)/tools/%.o: tools/%.c Makefile
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
 
 core-objects: $(CORE_OBJ)
+
+# The main job on programs that every machine has.
+RUN ?= ls -l /usr/bin | sort -rn -k5 | head -5
+run: all
+	@echo '$$ ondol run --stats -- /bin/sh -c "$(RUN)"'
+	@$(B)/ondol run --stats -- /bin/sh -c '$(RUN)'
+
+$(B)/bench/%: bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -o $@ $<
+bench: all $(B)/bench/guest $(B)/bench/wall
+	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests
 # One program a file.  tests/unit may look inside core; the others see public headers.
@@ -113,6 +127,6 @@ clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:
