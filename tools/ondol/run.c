@@ -51,6 +51,11 @@ static const char run_doc[] =
 	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
 	"  ondol run --proc out -- ls && cat out/buddyinfo\n";
 
+struct run_input {
+	struct ondol_linux_options options;
+	int first; /* index of the program's name */
+};
+
 static error_t bad(struct argp_state *state, const char *option, const char *value,
 		   const char *wanted)
 {
@@ -75,7 +80,8 @@ static long number(struct argp_state *state, const char *option, const char *val
 
 static error_t parse_run(int key, char *arg, struct argp_state *state)
 {
-	struct ondol_linux_options *o = state->input;
+	struct run_input *input = state->input;
+	struct ondol_linux_options *o = &input->options;
 
 	switch (key) {
 	case OPT_MEM:
@@ -116,9 +122,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		fprintf(stderr, "%s: which program? Try: ondol run -- ls -l\n", state->name);
 		exit(ONDOL_EXIT_CANNOT);
 	case ARGP_KEY_ARG: /* the program: everything after it is its own */
-		state->next--;
-		return ARGP_ERR_UNKNOWN;
-	case ARGP_KEY_ARGS:
+		input->first = state->next - 1;
+		state->next = state->argc;
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -161,15 +166,14 @@ static void defaults(struct ondol_linux_options *o)
 
 int command_run(int argc, char **argv)
 {
-	struct ondol_linux_options options = { .pin_cpu = -1 };
-	int first = 0, sig;
+	struct run_input input = { .options = { .pin_cpu = -1 } };
+	int sig;
 
 	argp_err_exit_status = ONDOL_EXIT_CANNOT;
-	if (argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, &first, &options) &&
-	    (!first || first >= argc))
+	if (argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, &input) || !input.first)
 		return ONDOL_EXIT_CANNOT;
-	defaults(&options);
-	int status = ondol_linux_run(&options, argv + first, &sig);
+	defaults(&input.options);
+	int status = ondol_linux_run(&input.options, argv + input.first, &sig);
 
 	if (sig) { /* die as the program did, without a core of our own */
 		struct rlimit none = { 0, 0 };
