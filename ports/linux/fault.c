@@ -83,6 +83,15 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 		worker_wait(mon, g);
 }
 
+/* Whether there was a hole at this page; there is none any more. */
+bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+{
+	uint32_t before = g->nr_holes;
+
+	holes_restore(mon, g, addr, addr + PAGE_BYTES);
+	return g->nr_holes != before;
+}
+
 /* ------------------------------------------------------------------ eviction */
 
 static void region_note(struct guest_mm *g, uint64_t addr)
@@ -247,6 +256,13 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	int r = fault_fill(mon, g, addr & ~(PAGE_BYTES - 1), ONDOL_FAULT_WRITE);
+
+	return r ? r : worker_wait(mon, g);
+}
+
+int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+{
+	int r = fault_fill(mon, g, addr, ONDOL_FAULT_READ);
 
 	return r ? r : worker_wait(mon, g);
 }

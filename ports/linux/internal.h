@@ -228,6 +228,8 @@ void fault_events(struct monitor *mon, struct guest_mm *g);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void evict_if_many(struct monitor *mon, struct guest_mm *g);
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);

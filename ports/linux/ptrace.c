@@ -271,8 +271,30 @@ void thread_end(struct monitor *mon, struct task *task, int status)
 	}
 }
 
+/*
+ * A SIGSEGV or SIGBUS that a hole has raised.  The hole has done its work: it goes, and if
+ * the regions (or the file's size) have changed since it was punched, so that the access is
+ * good now, the signal goes, too.
+ */
+static bool signal_is_stale(struct monitor *mon, struct task *task, int sig)
+{
+	siginfo_t info;
+
+	if ((sig != SIGSEGV && sig != SIGBUS) || !task->mm || !task->mm->nr_holes ||
+	    ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) || info.si_code <= 0 ||
+	    task->mm->forking)
+		return false;
+	uint64_t addr = (uint64_t)info.si_addr & ~(PAGE_BYTES - 1);
+
+	return hole_close(mon, task->mm, addr) && !fault_in_read(mon, task->mm, addr);
+}
+
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
+	if (signal_is_stale(mon, task, sig)) {
+		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+		return;
+	}
 	mon->stats.signals++;
 	trace(mon, "thread %d gets signal %d", task->tid, sig);
 	ptrace(PTRACE_CONT, task->tid, NULL, (void *)(long)sig);
