@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "phys/zone.h"
 #include "slab/slab.h"
+#include "virt/virt.h"
 
 static void forget_nothing(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			   ondol_virt_addr_t end)
@@ -87,6 +88,8 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	r = phys_init(m, desc, &carve);
 	if (!r)
 		r = slab_init(m, desc, &carve);
+	if (!r)
+		r = ondol_virt_init(m);
 	if (r)
 		return r;
 	m->own_frames = frames_out(m);
@@ -113,6 +116,7 @@ int ondol_machine_fini(struct ondol_machine *m)
 		report_leaks(m);
 		return -ONDOL_EBUSY;
 	}
+	ondol_virt_fini(m);
 	slab_fini(m);
 	ondol_drain_all_pages(m);
 	/* Every layer gave back what it took, or the accounts are wrong. */

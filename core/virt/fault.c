@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page faults: find the region, check the right, make the entry (G6, G7).
+ *
+ *	ondol_handle_mm_fault
+ *	    find_region          no region, or the stack grows: stack.c
+ *	    entry present?       allows it: spurious.  No right to write: cow.c
+ *	    entry absent         anonymous: zeroed frames, here.  File: fault_file.c
+ *
+ * Fault-around: with a window of n pages, the absent entries around the fault are filled too,
+ * from one block of consecutive frames, so that software-filled hardware can map them in one
+ * piece.  It must not cost the program memory that it would not get otherwise: blocks beyond
+ * the one page asked for are taken only where they are free without reclaim.
+ */
+#include "virt/virt.h"
+
+struct fault_run fault_absent_run(const struct fault *f)
+{
+	const struct pgtable *pt = &f->mm->pgt;
+	uint64_t size = min_u64((uint64_t)f->around << ONDOL_PAGE_SHIFT,
+				UINT64_C(1) << pgtable_table_shift(pt->format, 0));
+	uint64_t base = align_down(f->addr, size);
+	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
+	uint64_t present = pt->format->present_mask, step = pt->format->pte_size;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	unsigned char *slot = f->slot;
+
+	while (run.lo > lo && !(pte_get(pt, slot - step) & present)) {
+		slot -= step;
+		run.lo -= ONDOL_PAGE_SIZE;
+	}
+	run.slot = slot;
+	slot = (unsigned char *)f->slot + step;
+	while (run.hi < hi && !(pte_get(pt, slot) & present)) {
+		slot += step;
+		run.hi += ONDOL_PAGE_SIZE;
+	}
+	return run;
+}
+
+/* 2^order frames made single, of which the first n stay. */
+static struct ondol_page *alloc_frames(struct ondol_machine *m, uint32_t n, ondol_gfp_t gfp,
+				       bool zero)
+{
+	unsigned order = order_to_hold(n);
+	struct ondol_page *page;
+
+	if (zero && n == 1u << order)
+		gfp |= ONDOL_GFP_ZERO;
+	page = ondol_alloc_pages(m, gfp, order);
+	if (!page || !order)
+		return page;
+	ondol_split_page(m, page, order);
+	for (uint32_t i = n; i < 1u << order; i++)
+		ondol_put_page(m, &page[i]);
+	if (zero && !(gfp & ONDOL_GFP_ZERO))
+		__builtin_memset(machine_pfn_host(m, machine_page_pfn(m, page)), 0,
+				 (size_t)n << ONDOL_PAGE_SHIFT);
+	return page;
+}
+
+struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run, bool zero)
+{
+	struct ondol_machine *m = f->mm->m;
+	uint64_t lo = run->lo, hi = run->hi, tried = 0;
+
+	for (uint64_t size = (uint64_t)f->around << ONDOL_PAGE_SHIFT; size > ONDOL_PAGE_SIZE;
+	     size >>= 1) {
+		uint64_t from = max_u64(lo, align_down(f->addr, size));
+		uint64_t to = min_u64(hi, align_down(f->addr, size) + size);
+		struct ondol_page *page;
+
+		if (to - from == ONDOL_PAGE_SIZE)
+			break;
+		if (to - from == tried)
+			continue;
+		tried = to - from;
+		page = alloc_frames(m, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
+				    ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,
+				    zero);
+		if (page) {
+			run->slot = pte_at(&f->mm->pgt, run->slot,
+					   (from - lo) >> ONDOL_PAGE_SHIFT);
+			run->lo = from;
+			run->hi = to;
+			return page;
+		}
+	}
+	run->slot = f->slot;
+	run->lo = f->addr;
+	run->hi = f->addr + ONDOL_PAGE_SIZE;
+	return alloc_frames(m, 1, ONDOL_GFP_HIGHUSER_MOVABLE, zero);
+}
+
+static int fault_anon(struct fault *f)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct ondol_page *page;
+	uint64_t pte;
+	uint32_t n;
+
+	if (f->around > 1)
+		run = fault_absent_run(f);
+	page = fault_alloc_run(f, &run, true);
+	if (ondol_unlikely(!page))
+		return -ONDOL_ENOMEM;
+	n = (uint32_t)((run.hi - run.lo) >> ONDOL_PAGE_SHIFT);
+	pte = pte_template(mm, flags_prot(f->vma->flags)) |
+	      (machine_page_pfn(mm->m, page) << ONDOL_PAGE_SHIFT);
+	for (uint32_t i = 0; i < n; i++) {
+		page_make_anon(mm->m, &page[i]);
+		pte_set(&mm->pgt, run.slot, pte);
+		run.slot = pte_next(&mm->pgt, run.slot);
+		pte += ONDOL_PAGE_SIZE;
+	}
+	mm->rss[RSS_ANON] += n;
+	mm_note_rss(mm);
+	f->result->kind = ONDOL_FAULT_ZERO_FILL;
+	f->result->nr_pages = n;
+	return 0;
+}
+
+/* Grow the region down to addr's page.  -ONDOL_EFAULT: it may not. */
+static int grow_stack(struct ondol_mm_struct *mm, struct vma *vma, uint64_t addr)
+{
+	const struct vma *prev = vma_prev(vma);
+	uint64_t pages = (vma->start - addr) >> ONDOL_PAGE_SHIFT;
+
+	if (!(vma->flags & ONDOL_VM_GROWSDOWN) || addr < mm->m->profile->mmap_min_addr)
+		return -ONDOL_EFAULT;
+	if (prev && !(prev->flags & ONDOL_VM_GROWSDOWN) && (prev->flags & ONDOL_VM_ACCESS) &&
+	    addr - prev->end < STACK_GUARD_GAP)
+		return -ONDOL_EFAULT;
+	if (vma->end - addr > mm->limits.stack || !mm_may_expand(mm, vma->flags, pages))
+		return -ONDOL_EFAULT;
+	if (vma->flags & ONDOL_VM_LOCKED &&
+	    ((mm->locked_vm + pages) << ONDOL_PAGE_SHIFT) > mm->limits.memlock)
+		return -ONDOL_EFAULT;
+	if (vma->file && vma->pgoff < pages)
+		return -ONDOL_EFAULT;
+	vma_set_start(mm, vma, addr);
+	mm_account(mm, vma->flags, (int64_t)pages);
+	return 0;
+}
+
+static int find_region(struct fault *f)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	ondol_vm_flags_t flags;
+
+	if (f->addr >= mm->task_size)
+		return -ONDOL_EFAULT; /* the kernel's half, or not canonical (A2) */
+	f->vma = vma_find(mm, f->addr);
+	if (!f->vma)
+		return -ONDOL_EFAULT;
+	if (ondol_unlikely(f->vma->start > f->addr)) {
+		int r = grow_stack(mm, f->vma, f->addr);
+
+		if (r)
+			return r;
+		f->result->stack_grown = true;
+	}
+	flags = f->vma->flags;
+	if (!(flags & ONDOL_VM_ACCESS))
+		return -ONDOL_EACCES;
+	if ((f->access & ONDOL_FAULT_WRITE) && !(flags & ONDOL_VM_WRITE))
+		return -ONDOL_EACCES;
+	if ((f->access & ONDOL_FAULT_EXEC) && !(flags & ONDOL_VM_EXEC) &&
+	    !(mm->pgt.format->prot_implied & ONDOL_PROT_EXEC))
+		return -ONDOL_EACCES;
+	if (ondol_unlikely(vma_is_native(f->vma)))
+		return -ONDOL_ENXIO; /* the port's own: no frame of ours can stand there */
+	if (ondol_unlikely(mm->no_write_trap) && flags_are_cow(flags))
+		f->access |= ONDOL_FAULT_WRITE;
+	return 0;
+}
+
+static int make_entry(struct fault *f)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	uint64_t pte;
+
+	f->slot = pgtable_make(&mm->pgt, f->addr);
+	if (ondol_unlikely(!f->slot))
+		return -ONDOL_ENOMEM;
+	pte = pte_get(&mm->pgt, f->slot);
+	if (!pte_present(mm, pte))
+		return vma_is_anon(f->vma) ? fault_anon(f) : fault_file(f);
+	if (pte_allows(mm, pte, f->access)) {
+		f->result->kind = ONDOL_FAULT_SPURIOUS;
+		return 0;
+	}
+	return fault_cow(f, pte);
+}
+
+int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_args *args,
+			  struct ondol_fault_result *out_result)
+{
+	struct ondol_fault_result result = { ONDOL_FAULT_SPURIOUS, 0, false };
+	struct fault f = {
+		.mm = mm,
+		.addr = align_down(args->addr, ONDOL_PAGE_SIZE),
+		.access = args->access,
+		.around = args->nr_around,
+		.result = &result,
+	};
+	int r;
+
+	if (ondol_unlikely(args->size < sizeof *args || !f.around || f.around > AROUND_MAX ||
+			   (f.around & (f.around - 1))))
+		return -ONDOL_EINVAL;
+	r = find_region(&f);
+	if (ondol_likely(!r))
+		r = make_entry(&f);
+	if (ondol_unlikely(r)) {
+		mm->counters.faults_refused++;
+		return r;
+	}
+	mm->counters.faults[result.kind]++;
+	mm->counters.fault_pages += result.nr_pages;
+	if (result.kind == ONDOL_FAULT_FILE_READ)
+		mm->maj_flt++;
+	else if (result.kind != ONDOL_FAULT_SPURIOUS)
+		mm->min_flt++;
+	*out_result = result;
+	return 0;
+}
+
+/* The largest aligned window around addr that [start, end) covers: all of it is wanted. */
+static uint32_t window_inside(uint64_t addr, uint64_t start, uint64_t end)
+{
+	uint32_t n = AROUND_MAX;
+
+	for (; n > 1; n >>= 1) {
+		uint64_t size = (uint64_t)n << ONDOL_PAGE_SHIFT, base = align_down(addr, size);
+
+		if (base >= start && base + size <= end)
+			break;
+	}
+	return n;
+}
+
+int mm_populate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint32_t access)
+{
+	struct ondol_fault_result result;
+	struct ondol_fault_args args = { .size = sizeof args };
+
+	for (uint64_t addr = start; addr < end; addr += ONDOL_PAGE_SIZE) {
+		const struct vma *vma = vma_find(mm, addr);
+		const void *slot = pgtable_find(&mm->pgt, addr);
+		int r;
+
+		if (!vma || vma->start > addr)
+			return -ONDOL_EFAULT;
+		if (vma_is_native(vma)) { /* the port's business */
+			addr = min_u64(vma->end, end) - ONDOL_PAGE_SIZE;
+			continue;
+		}
+		args.access = access ? access : flags_are_cow(vma->flags) ? ONDOL_FAULT_WRITE :
+								       ONDOL_FAULT_READ;
+		if (slot && pte_allows(mm, pte_get(&mm->pgt, slot), args.access))
+			continue;
+		args.addr = addr;
+		args.nr_around = window_inside(addr, start, end);
+		r = ondol_handle_mm_fault(mm, &args, &result);
+		if (r)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: equal regions, shared frames.
+ *
+ *	parent   |w.w.|  -->  |r.r.|     a private page that could be written is read-only in
+ *	child                 |r.r.|     both, and the first to write copies it (cow.c)
+ *
+ * The parent's hardware forgets the entries that were writable, region by region, and keeps
+ * the read-only ones.  After a failure the child is dropped; the parent's entries stay
+ * read-only, which costs it a fault for each page (COW_REUSE) and nothing else.
+ */
+#include "virt/virt.h"
+
+/* One more entry for the frame. */
+static inline void share_frame(struct ondol_page *page)
+{
+	if (ondol_likely(page_exclusive_anon(page))) {
+		/* Ours alone: nobody else can reach the counts. */
+		__atomic_store_n(&page->refcount, 2, __ATOMIC_RELAXED);
+		page->data.mapcount = 2;
+		return;
+	}
+	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&page->data.mapcount, 1, __ATOMIC_RELAXED);
+}
+
+struct dup {
+	struct ondol_mm_struct *from, *to;
+	uint64_t clear_from, clear_to;     /* bits to clear in entries that are not writable */
+	uint64_t clear_from_w, clear_to_w; /* ... in those that are */
+	uint64_t lo, hi;                   /* real MMU: accessed entries made read-only */
+	uint64_t nr_anon, nr_cache;
+};
+
+static int dup_span(struct dup *d, const struct pgtable_span *span)
+{
+	const struct pgtable *pt = &d->from->pgt;
+	const struct ondol_pgtable_format *f = pt->format;
+	void *slot = span->slot;
+	unsigned char *child = NULL;
+
+	for (uint64_t addr = span->addr; addr < span->end;
+	     addr += ONDOL_PAGE_SIZE, slot = pte_next(pt, slot)) {
+		uint64_t pte = pte_get(pt, slot);
+		bool writable = (pte & f->write_mask) != 0;
+		struct ondol_page *page;
+
+		if (!(pte & f->present_mask))
+			continue;
+		if (!child) { /* a table only where there is something to put in it */
+			child = pgtable_make(&d->to->pgt, addr);
+			if (!child)
+				return -ONDOL_ENOMEM;
+			child -= (uint64_t)((unsigned char *)slot - (unsigned char *)span->slot);
+		}
+		page = pte_page(d->from, pte);
+		share_frame(page);
+		if (page_use(page) == ONDOL_PAGE_ANON)
+			d->nr_anon++;
+		else
+			d->nr_cache++;
+		if (writable && d->clear_from_w) {
+			if (!d->from->soft_fill && (pte & f->accessed_mask)) {
+				d->lo = min_u64(d->lo, addr);
+				d->hi = addr + ONDOL_PAGE_SIZE;
+			}
+			pte_set(pt, slot, pte & ~d->clear_from_w);
+		}
+		pte_set(&d->to->pgt, child + ((unsigned char *)slot - (unsigned char *)span->slot),
+			pte & ~(writable ? d->clear_to_w : d->clear_to));
+	}
+	return 0;
+}
+
+/* The entries of one region. */
+static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
+		       const struct vma *vma, bool child_cold)
+{
+	const struct ondol_pgtable_format *f = from->pgt.format;
+	struct dup d = { .from = from, .to = to, .lo = UINT64_MAX };
+	struct pgtable_span span;
+	uint64_t lo, hi;
+	int r = 0;
+
+	if (child_cold)
+		d.clear_to = d.clear_to_w = f->accessed_mask | f->dirty_mask;
+	if (!vma_is_shared(vma)) {
+		d.clear_from_w = f->write_mask | f->dirty_mask;
+		if (from->soft_fill) {
+			d.clear_from_w |= f->accessed_mask; /* the hardware forgets them now */
+			if (tlb_extent(from, vma->start, vma->end,
+				       f->accessed_mask | f->write_mask, &lo, &hi))
+				tlb_invalidate(from, lo, hi);
+		}
+		d.clear_to_w |= d.clear_from_w | f->accessed_mask;
+	}
+	pgtable_for_each_span(&from->pgt, span, vma->start, vma->end) {
+		r = dup_span(&d, &span);
+		if (r)
+			break;
+	}
+	if (d.lo < d.hi)
+		tlb_invalidate(from, d.lo, d.hi);
+	to->rss[RSS_ANON] += d.nr_anon;
+	if (d.nr_cache)
+		to->rss[vma->file->mapping->ops ? RSS_FILE : RSS_SHMEM] += d.nr_cache;
+	return r;
+}
+
+/*
+ * A region whose pages the child does not get.  If the child's hardware starts as a copy of
+ * the parent's, the parent's must not hold them at that moment.
+ */
+static void leave_out(struct ondol_mm_struct *mm, const struct vma *vma, bool child_cold)
+{
+	uint64_t lo, hi;
+
+	if (child_cold || !mm->soft_fill || vma_is_native(vma) ||
+	    !tlb_extent(mm, vma->start, vma->end, mm->pgt.format->accessed_mask, &lo, &hi))
+		return;
+	tlb_invalidate(mm, lo, hi);
+	tlb_clear_accessed(mm, lo, hi);
+}
+
+static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
+		      const struct vma *vma, bool child_cold)
+{
+	struct vma_props props = vma_props(vma);
+	struct vma *copy;
+
+	if (vma->flags & ONDOL_VM_DONTFORK) {
+		leave_out(mm, vma, child_cold);
+		return 0;
+	}
+	props.flags &= ~ONDOL_VM_LOCKED; /* mlock(2): locks are not inherited */
+	copy = vma_alloc(child, &props, vma->start, vma->end, vma->pgoff);
+	if (!copy)
+		return -ONDOL_ENOMEM;
+	vma_link(child, copy);
+	mm_account(child, props.flags, (int64_t)vma_pages(vma));
+	if (vma->flags & ONDOL_VM_WIPEONFORK) {
+		leave_out(mm, vma, child_cold);
+		return 0;
+	}
+	return vma_is_native(vma) ? 0 : dup_entries(mm, child, vma, child_cold);
+}
+
+int ondol_dup_mm(struct ondol_mm_struct *mm, bool child_cold, struct ondol_mm_struct **out_child)
+{
+	struct ondol_mm_struct *child;
+	int r = mm_alloc(mm->m, &child);
+
+	if (r)
+		return r;
+	child->limits = mm->limits;
+	child->layout = mm->layout;
+	for (const struct vma *vma = vma_first(mm); vma && !r; vma = vma_next(vma))
+		r = dup_region(mm, child, vma, child_cold);
+	mm_note_rss(child);
+	if (r) {
+		ondol_mmput(child);
+		return r;
+	}
+	mm->counters.nr_forks++;
+	*out_child = child;
+	return 0;
+}

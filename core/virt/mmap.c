@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* mmap: a new region, or a neighbour that grows over the hole. */
+#include "virt/virt.h"
+
+#define PGOFF_END (UINT64_C(1) << (64 - ONDOL_PAGE_SHIFT)) /* file offsets are 64-bit bytes */
+
+static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
+		      uint64_t *out_length)
+{
+	ondol_vm_flags_t flags = args->vm_flags;
+	uint64_t length = page_align(args->length);
+
+	if (args->size < sizeof *args || !args->length)
+		return -ONDOL_EINVAL;
+	if (!length || length > mm->task_size)
+		return -ONDOL_ENOMEM;
+	if (args->file && !args->file->mapping && !(flags & ONDOL_VM_NATIVE))
+		return -ONDOL_EINVAL;
+	if ((flags & ONDOL_VM_SHARED) && (flags & ONDOL_VM_GROWSDOWN))
+		return -ONDOL_EINVAL;
+	if (args->pgoff > PGOFF_END || (length >> ONDOL_PAGE_SHIFT) > PGOFF_END - args->pgoff)
+		return -ONDOL_EOVERFLOW;
+	*out_length = length;
+	return 0;
+}
+
+/* Where the region goes. */
+static int place(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args, uint64_t length,
+		 uint64_t *out_addr)
+{
+	uint64_t addr = args->addr, min = mm->m->profile->mmap_min_addr;
+
+	if (!(args->map_flags & (ONDOL_MAP_FIXED | ONDOL_MAP_FIXED_NOREPLACE))) {
+		addr = align_down(addr, ONDOL_PAGE_SIZE);
+		if (addr && addr < min)
+			addr = page_align(min);
+		return vma_unmapped_area(mm, addr, length, args->map_flags & ONDOL_MAP_32BIT,
+					 out_addr);
+	}
+	if (addr & ~ONDOL_PAGE_MASK)
+		return -ONDOL_EINVAL;
+	if (!mm_range_ok(mm, addr, length))
+		return -ONDOL_ENOMEM;
+	if (addr < min)
+		return -ONDOL_EPERM;
+	if ((args->map_flags & ONDOL_MAP_FIXED_NOREPLACE) &&
+	    vma_overlaps(mm, addr, addr + length))
+		return -ONDOL_EEXIST;
+	*out_addr = addr;
+	return 0;
+}
+
+/* Pages of [start, end) that have a region already. */
+static uint64_t pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	uint64_t n = 0;
+
+	for (const struct vma *vma = vma_find(mm, start); vma && vma->start < end;
+	     vma = vma_next(vma))
+		n += (min_u64(vma->end, end) - max_u64(vma->start, start)) >> ONDOL_PAGE_SHIFT;
+	return n;
+}
+
+static int check_limits(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t addr,
+			uint64_t length)
+{
+	uint64_t pages = length >> ONDOL_PAGE_SHIFT;
+
+	if (mm->nr_vma > MAX_MAP_COUNT)
+		return -ONDOL_ENOMEM;
+	if ((flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
+	    mm->locked_vm + pages > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
+		return -ONDOL_EAGAIN;
+	/* What it replaces does not count twice. */
+	if (!mm_may_expand(mm, flags, pages) &&
+	    !mm_may_expand(mm, flags, pages - pages_mapped(mm, addr, addr + length)))
+		return -ONDOL_ENOMEM;
+	return 0;
+}
+
+/* Anonymous shared memory is a file that nobody can open; Linux calls it so, too. */
+static int shared_anon_file(struct ondol_machine *m, struct ondol_file **out_file)
+{
+	struct ondol_file_args args = {
+		.size = sizeof args,
+		.name = "/dev/zero (deleted)",
+		.dev_minor = 1,
+	};
+	uintptr_t saved;
+	int r = ondol_address_space_create(m, NULL, NULL, &args.mapping);
+
+	if (r)
+		return r;
+	saved = virt_lock(m);
+	args.ino = ++m->virt->next_ino;
+	virt_unlock(m, saved);
+	r = ondol_file_create(m, &args, out_file);
+	ondol_address_space_put(args.mapping);
+	return r;
+}
+
+/* Make the region; what was there goes.  Nothing has changed on failure. */
+static int map_region(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t start,
+		      uint64_t end, uint64_t pgoff)
+{
+	bool replace = vma_overlaps(mm, start, end);
+	struct vma *vma = NULL;
+	int r;
+
+	if (!replace && vma_extend(mm, start, end, pgoff, props))
+		goto done;
+	vma = vma_alloc(mm, props, start, end, pgoff);
+	if (!vma)
+		return -ONDOL_ENOMEM;
+	if (replace) {
+		r = mm_unmap(mm, start, end);
+		if (r) {
+			vma_free(mm, vma);
+			return r;
+		}
+		if (vma_extend(mm, start, end, pgoff, props)) {
+			vma_free(mm, vma);
+			goto done;
+		}
+	}
+	vma_link(mm, vma);
+	mm->mmap_cache = vma;
+done:
+	mm_account(mm, props->flags, (int64_t)((end - start) >> ONDOL_PAGE_SHIFT));
+	return 0;
+}
+
+/* The flags a region gets that was asked for with these. */
+static int final_flags(const struct ondol_mmap_args *args, ondol_vm_flags_t *out_flags)
+{
+	const ondol_vm_flags_t may = ONDOL_VM_MAYREAD | ONDOL_VM_MAYWRITE | ONDOL_VM_MAYEXEC;
+	ondol_vm_flags_t flags = args->vm_flags;
+
+	if (!(flags & may)) /* nothing said: everything */
+		flags |= may;
+	if (flags & ONDOL_VM_SHARED)
+		flags |= ONDOL_VM_MAYSHARE;
+	if (flags & ONDOL_VM_NATIVE)
+		flags &= ~ONDOL_VM_LOCKED; /* no frame of ours to lock */
+	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
+		return -ONDOL_EACCES;
+	*out_flags = flags;
+	return 0;
+}
+
+int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
+	       ondol_virt_addr_t *out_addr)
+{
+	struct vma_props props = { .file = args->file };
+	uint64_t length = 0, addr = 0;
+	int r = check_args(mm, args, &length);
+
+	if (!r)
+		r = final_flags(args, &props.flags);
+	if (!r)
+		r = place(mm, args, length, &addr);
+	if (!r)
+		r = check_limits(mm, props.flags, addr, length);
+	if (r)
+		return r;
+	if (args->name) {
+		props.name = vma_name_new(mm->m, args->name);
+		if (!props.name)
+			return -ONDOL_ENOMEM;
+	}
+	if ((props.flags & ONDOL_VM_SHARED) && !props.file && !(props.flags & ONDOL_VM_NATIVE))
+		r = shared_anon_file(mm->m, &props.file);
+	if (!r)
+		r = map_region(mm, &props, addr, addr + length, args->pgoff);
+	/* The region has its own references now. */
+	if (props.file && props.file != args->file)
+		ondol_file_put(props.file);
+	vma_name_put(mm->m, props.name);
+	if (r)
+		return r;
+	if (((args->map_flags & ONDOL_MAP_POPULATE) || (props.flags & ONDOL_VM_LOCKED)) &&
+	    mm_populate(mm, addr, addr + length, 0))
+		r = 0; /* as much as there was memory for; mmap succeeds all the same */
+	*out_addr = addr;
+	return r;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* munmap, and emptying ranges whose regions stay. */
+#include "virt/virt.h"
+
+bool mm_range_sealed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	for (const struct vma *vma = vma_find(mm, start); vma && vma->start < end;
+	     vma = vma_next(vma))
+		if (vma->flags & ONDOL_VM_SEALED)
+			return true;
+	return false;
+}
+
+/* Dirty pages of shared files go back to the file when the last chance to see them passes. */
+static void write_back(const struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t first = vma_pgoff_at(vma, start);
+
+	if (!vma_is_shared(vma) || !vma->file || !vma->file->mapping)
+		return;
+	if (cache_writeback(vma->file->mapping, first,
+			    first + ((end - start) >> ONDOL_PAGE_SHIFT)))
+		return; /* munmap does not report it; the pages stay dirty in the cache */
+}
+
+/* Take [start, end) out of the regions; `tail` is a record for what a hole leaves above it. */
+static void cut_regions(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+			struct vma *tail)
+{
+	struct vma *next;
+
+	for (; vma && vma->start < end; vma = next) {
+		uint64_t lo = max_u64(vma->start, start), hi = min_u64(vma->end, end);
+
+		next = vma_next(vma);
+		mm_account(mm, vma->flags, -(int64_t)((hi - lo) >> ONDOL_PAGE_SHIFT));
+		if (tail) { /* VVVVVVV -> VV...TT */
+			vma_set_end(mm, vma, lo);
+			vma_link(mm, tail);
+		} else if (lo > vma->start) {
+			vma_set_end(mm, vma, lo);
+		} else if (hi < vma->end) {
+			vma_set_start(mm, vma, hi);
+		} else {
+			vma_unlink(mm, vma);
+			vma_free(mm, vma);
+		}
+	}
+}
+
+static void free_tables_between(struct mmu_gather *g, uint64_t start, uint64_t end)
+{
+	const struct vma *next = vma_find(g->mm, start);
+	const struct vma *prev = next ? vma_prev(next) : vma_of(rb_last(&g->mm->mm_rb));
+
+	gather_tables(g, start, end, prev ? prev->end : 0,
+		      next ? next->start :
+			     UINT64_C(1) << pgtable_table_shift(g->mm->pgt.format,
+								g->mm->pgt.format->nr_levels - 1u));
+}
+
+void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	struct mmu_gather g;
+
+	gather_begin(&g, mm, false);
+	free_tables_between(&g, start, end);
+	gather_end(&g);
+}
+
+int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	struct vma *first = vma_find(mm, start), *tail = NULL;
+	struct mmu_gather g;
+
+	if (!first || first->start >= end)
+		return 0;
+	if (mm_range_sealed(mm, start, end))
+		return -ONDOL_EPERM;
+	if (first->start < start && first->end > end) {
+		struct vma_props props = vma_props(first);
+
+		if (mm->nr_vma >= MAX_MAP_COUNT)
+			return -ONDOL_ENOMEM;
+		tail = vma_alloc(mm, &props, end, first->end, vma_pgoff_at(first, end));
+		if (!tail)
+			return -ONDOL_ENOMEM;
+	}
+	gather_begin(&g, mm, false);
+	gather_announce(&g, start, end);
+	for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
+		gather_zap(&g, vma, max_u64(vma->start, start), min_u64(vma->end, end));
+	if (g.dirtied) {
+		gather_flush(&g); /* no more writes: now the contents are final */
+		for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
+			write_back(vma, max_u64(vma->start, start), min_u64(vma->end, end));
+	}
+	cut_regions(mm, first, start, end, tail);
+	free_tables_between(&g, start, end);
+	gather_end(&g);
+	return 0;
+}
+
+void mm_zap(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end)
+{
+	struct mmu_gather g;
+
+	gather_begin(&g, mm, false);
+	gather_announce(&g, start, end);
+	gather_zap(&g, vma, start, end);
+	gather_end(&g);
+}
+
+int ondol_munmap(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length)
+{
+	if (addr & ~ONDOL_PAGE_MASK)
+		return -ONDOL_EINVAL;
+	length = page_align(length);
+	if (!mm_range_ok(mm, addr, length))
+		return -ONDOL_EINVAL;
+	return mm_unmap(mm, addr, addr + length);
+}

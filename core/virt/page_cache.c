@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page cache: a file's pages by index, read once and shared by everybody who maps the file.
+ *
+ * The index is a radix tree of 64-way nodes, as high as the largest index needs:
+ *
+ *	height 2           root
+ *	              .---- 0 1 2 ... 63 ----.
+ *	         [0 .. 63]            [4032 .. 4095]
+ *	         page 0 1 2 ...
+ *
+ * A page is read into frames that nobody sees, then put into the tree: who finds a page finds
+ * its contents.  Two readers of one absent page both read; the second drops its copy.
+ *
+ * [CACHE-1] A cached page names its mapping and its index, is of use CACHE and has one
+ *           reference of the cache's and one for each entry that maps it.
+ *
+ * The cache's own reference is taken and dropped under the mapping's lock, and so is every
+ * reference made by a lookup: a page with one reference is one nobody maps, and stays so
+ * while the lock is held.  Nodes are allocated before the lock is taken, because an allocation may
+ * come back to this file to shrink it.
+ */
+#include "virt/virt.h"
+
+#define NODE_BITS 6
+#define NODE_SLOTS (1u << NODE_BITS)
+#define HEIGHT_MAX ((64 + NODE_BITS - 1) / NODE_BITS)
+
+struct cache_node {
+	uint32_t count; /* slots in use */
+	void *slot[NODE_SLOTS]; /* nodes, or pages in the lowest level; free nodes link by [0] */
+};
+
+size_t cache_node_size(void)
+{
+	return sizeof(struct cache_node);
+}
+
+static inline uintptr_t mapping_lock(struct ondol_address_space *mapping)
+{
+	return lock_irqsave(mapping->m->port, &mapping->lock, mapping->m->nr_cpus > 1);
+}
+
+static inline void mapping_unlock(struct ondol_address_space *mapping, uintptr_t saved)
+{
+	unlock_irqrestore(mapping->m->port, &mapping->lock, mapping->m->nr_cpus > 1, saved);
+}
+
+/* ------------------------------------------------------------------ the tree */
+
+static inline bool beyond(uint64_t index, uint32_t height)
+{
+	return height * NODE_BITS < 64 && index >> (height * NODE_BITS);
+}
+
+static inline unsigned slot_of(uint64_t index, uint32_t level)
+{
+	return (unsigned)(index >> (level * NODE_BITS)) & (NODE_SLOTS - 1);
+}
+
+static struct ondol_page *tree_find(const struct ondol_address_space *mapping, uint64_t index)
+{
+	void *at = mapping->root;
+
+	if (!at || beyond(index, mapping->height))
+		return NULL;
+	for (uint32_t level = mapping->height; at && level-- > 0;)
+		at = ((struct cache_node *)at)->slot[slot_of(index, level)];
+	return at;
+}
+
+/* The first page with an index of at least *index; moves *index there. */
+static struct ondol_page *tree_next(const struct ondol_address_space *mapping, uint64_t *index)
+{
+	while (mapping->root && !beyond(*index, mapping->height)) {
+		struct cache_node *node = mapping->root;
+		uint32_t level = mapping->height - 1;
+
+		for (;;) {
+			unsigned i = slot_of(*index, level);
+
+			while (i < NODE_SLOTS && !node->slot[i])
+				i++;
+			if (i != slot_of(*index, level)) { /* on to the begin of that slot */
+				uint64_t below = UINT64_C(1) << (level * NODE_BITS);
+				uint64_t steps = i - slot_of(*index, level);
+				uint64_t next = (*index & ~(below - 1)) + steps * below;
+
+				if (next < *index)
+					return NULL; /* past the last index there is */
+				*index = next;
+			}
+			if (i == NODE_SLOTS)
+				break; /* and again from the root */
+			if (!level)
+				return node->slot[i];
+			node = node->slot[i];
+			level--;
+		}
+	}
+	return NULL;
+}
+
+/* Nodes that inserting at index would have to add. */
+static unsigned nodes_missing(const struct ondol_address_space *mapping, uint64_t index)
+{
+	uint32_t height = mapping->height;
+	const struct cache_node *node = mapping->root;
+	unsigned missing = 0;
+
+	if (!node) {
+		for (height = 1; beyond(index, height); height++)
+			;
+		return height;
+	}
+	for (; beyond(index, height); height++)
+		missing++;
+	/* A new root's path to index shares nothing with the old tree. */
+	if (missing)
+		return missing + height - 1;
+	for (uint32_t level = height; level-- > 1;) {
+		node = node->slot[slot_of(index, level)];
+		if (!node)
+			return level;
+	}
+	return 0;
+}
+
+/* Free nodes in stock, linked by slot[0]. */
+struct node_stock {
+	struct cache_node *first;
+	unsigned nr;
+};
+
+static struct cache_node *stock_take(struct node_stock *stock)
+{
+	struct cache_node *node = stock->first;
+
+	stock->first = node->slot[0];
+	stock->nr--;
+	node->slot[0] = NULL;
+	return node;
+}
+
+static bool stock_fill(struct ondol_address_space *mapping, struct node_stock *stock, unsigned nr)
+{
+	while (stock->nr < nr) {
+		struct cache_node *node = ondol_kmem_cache_alloc(mapping->m->virt->node_cache,
+								 ONDOL_GFP_KERNEL);
+
+		if (!node)
+			return false;
+		__builtin_memset(node, 0, sizeof *node);
+		node->slot[0] = stock->first;
+		stock->first = node;
+		stock->nr++;
+	}
+	return true;
+}
+
+static void stock_drop(struct ondol_address_space *mapping, struct node_stock *stock)
+{
+	while (stock->nr)
+		ondol_kmem_cache_free(mapping->m->virt->node_cache, stock_take(stock));
+}
+
+/* stock has nodes_missing() nodes; the place is empty. */
+static void tree_insert(struct ondol_address_space *mapping, uint64_t index,
+			struct ondol_page *page, struct node_stock *stock)
+{
+	struct cache_node *node;
+
+	if (!mapping->root) {
+		mapping->root = stock_take(stock);
+		for (mapping->height = 1; beyond(index, mapping->height); mapping->height++)
+			;
+	}
+	for (; beyond(index, mapping->height); mapping->height++) {
+		node = stock_take(stock);
+		node->slot[0] = mapping->root;
+		node->count = 1;
+		mapping->root = node;
+	}
+	node = mapping->root;
+	for (uint32_t level = mapping->height; level-- > 1;) {
+		void **slot = &node->slot[slot_of(index, level)];
+
+		if (!*slot) {
+			*slot = stock_take(stock);
+			node->count++;
+		}
+		node = *slot;
+	}
+	node->slot[slot_of(index, 0)] = page;
+	node->count++;
+	mapping->nr_pages++;
+}
+
+/* The page must be there.  Nodes left empty go. */
+static void tree_erase(struct ondol_address_space *mapping, uint64_t index)
+{
+	struct cache_node *path[HEIGHT_MAX], *node = mapping->root;
+	struct ondol_kmem_cache *cache = mapping->m->virt->node_cache;
+
+	for (uint32_t level = mapping->height; level-- > 0;) {
+		path[level] = node;
+		node = node->slot[slot_of(index, level)];
+	}
+	mapping->nr_pages--;
+	for (uint32_t level = 0; level < mapping->height; level++) {
+		path[level]->slot[slot_of(index, level)] = NULL;
+		if (--path[level]->count)
+			return;
+		ondol_kmem_cache_free(cache, path[level]);
+	}
+	mapping->root = NULL;
+	mapping->height = 0;
+}
+
+/* ------------------------------------------------------------------ lookups */
+
+static inline void get_locked(struct ondol_page *page)
+{
+	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
+}
+
+void cache_get_pages(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
+		     struct ondol_page **pages)
+{
+	uintptr_t saved = mapping_lock(mapping);
+
+	for (uint32_t i = 0; i < n; i++) {
+		pages[i] = tree_find(mapping, index + i);
+		if (pages[i])
+			get_locked(pages[i]);
+	}
+	mapping_unlock(mapping, saved);
+}
+
+struct ondol_page *cache_get_page(struct ondol_address_space *mapping, uint64_t index)
+{
+	struct ondol_page *page;
+
+	cache_get_pages(mapping, index, 1, &page);
+	return page;
+}
+
+bool cache_has_page(struct ondol_address_space *mapping, uint64_t index)
+{
+	uintptr_t saved = mapping_lock(mapping);
+	bool has = tree_find(mapping, index) != NULL;
+
+	mapping_unlock(mapping, saved);
+	return has;
+}
+
+int cache_for_each(struct ondol_address_space *mapping,
+		   int (*visit)(void *ctx, uint64_t index, struct ondol_page *page), void *ctx)
+{
+	uintptr_t saved = mapping_lock(mapping);
+	struct ondol_page *page;
+	uint64_t index = 0;
+	int r = 0;
+
+	while (!r && (page = tree_next(mapping, &index))) {
+		r = visit(ctx, index, page);
+		if (!++index)
+			break;
+	}
+	mapping_unlock(mapping, saved);
+	return r;
+}
+
+/* ------------------------------------------------------------------ filling */
+
+/*
+ * Put n pages, the frames from `page` on, in the tree; each is dropped if its place is taken.
+ * -ONDOL_ENOMEM: the rest have been dropped.
+ */
+static int insert_run(struct ondol_address_space *mapping, uint64_t index, struct ondol_page *page,
+		      uint32_t n)
+{
+	struct ondol_machine *m = mapping->m;
+	struct node_stock stock = { NULL, 0 };
+	uintptr_t saved = mapping_lock(mapping);
+	uint32_t i = 0;
+	int r = 0;
+
+	while (i < n) {
+		unsigned missing = nodes_missing(mapping, index + i);
+
+		if (missing > stock.nr) {
+			mapping_unlock(mapping, saved);
+			if (!stock_fill(mapping, &stock, missing))
+				r = -ONDOL_ENOMEM;
+			saved = mapping_lock(mapping);
+			if (r)
+				break;
+			continue; /* somebody else may have been here */
+		}
+		if (tree_find(mapping, index + i)) {
+			ondol_put_page(m, &page[i]);
+		} else {
+			page[i].data.mapping = mapping;
+			page[i].data.index = (uint32_t)(index + i);
+			page[i].data.mapcount = 0;
+			ondol_page_set_use(m, &page[i], ONDOL_PAGE_CACHE);
+			tree_insert(mapping, index + i, &page[i], &stock);
+		}
+		i++;
+	}
+	mapping_unlock(mapping, saved);
+	for (; i < n; i++)
+		ondol_put_page(m, &page[i]);
+	stock_drop(mapping, &stock);
+	return r;
+}
+
+/* The absent pages around index inside its aligned window and inside the file. */
+static void absent_window(struct ondol_address_space *mapping, uint64_t index, uint32_t window,
+			  uint64_t nr_file_pages, uint64_t *out_lo, uint64_t *out_hi)
+{
+	uint64_t lo = index & ~(uint64_t)(window - 1), hi = min_u64(lo + window, nr_file_pages);
+	uint64_t at = index;
+	uintptr_t saved = mapping_lock(mapping);
+
+	while (at > lo && !tree_find(mapping, at - 1))
+		at--;
+	*out_lo = at;
+	for (at = index + 1; at < hi && !tree_find(mapping, at); at++)
+		;
+	*out_hi = at;
+	mapping_unlock(mapping, saved);
+}
+
+static int read_frames(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
+		       struct ondol_page *page)
+{
+	struct ondol_machine *m = mapping->m;
+
+	if (!mapping->ops)
+		return 0; /* zeroed by the allocator */
+	if (machine_should_fail(m, ONDOL_FAIL_READ_PAGE))
+		return -ONDOL_EIO;
+	return mapping->ops->read_pages(mapping->ctx, index, n,
+					machine_pfn_host(m, machine_page_pfn(m, page)));
+}
+
+/* Read [lo, hi), n <= 2^order pages, into one block.  -ONDOL_ENOMEM, -ONDOL_EIO: nothing done. */
+static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t n, unsigned order,
+		      ondol_gfp_t gfp)
+{
+	struct ondol_machine *m = mapping->m;
+	struct ondol_page *page;
+	int r;
+
+	if (!mapping->ops)
+		gfp |= ONDOL_GFP_ZERO;
+	page = ondol_alloc_pages(m, gfp, order);
+	if (!page)
+		return -ONDOL_ENOMEM;
+	if (order)
+		ondol_split_page(m, page, order);
+	for (uint32_t i = n; i < 1u << order; i++)
+		ondol_put_page(m, &page[i]);
+	r = read_frames(mapping, lo, n, page);
+	if (r) {
+		for (uint32_t i = 0; i < n; i++)
+			ondol_put_page(m, &page[i]);
+		return r;
+	}
+	return insert_run(mapping, lo, page, n);
+}
+
+int cache_read_page(struct ondol_address_space *mapping, uint64_t index, uint32_t nr_around,
+		    struct ondol_page **out_page, bool *out_read)
+{
+	uint64_t lo, hi, nr_file_pages = UINT64_MAX;
+	int r = -ONDOL_ENOMEM;
+
+	*out_read = false;
+	if (mapping->ops) {
+		uint64_t size = mapping->ops->size_bytes(mapping->ctx);
+
+		nr_file_pages = (size >> ONDOL_PAGE_SHIFT) + !!(size & (ONDOL_PAGE_SIZE - 1));
+	}
+	if (index >= nr_file_pages)
+		return -ONDOL_ENXIO;
+	/* Between insertion and lookup a shrinker may take the page again: then once more. */
+	while (!(*out_page = cache_get_page(mapping, index))) {
+		*out_read = true;
+		if (nr_around > 1) {
+			absent_window(mapping, index, nr_around, nr_file_pages, &lo, &hi);
+			r = read_block(mapping, lo, (uint32_t)(hi - lo),
+				       order_to_hold((uint32_t)(hi - lo)),
+				       ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN);
+		}
+		if (nr_around == 1 || r)
+			r = read_block(mapping, index, 1, 0, ONDOL_GFP_HIGHUSER_MOVABLE);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ dirty pages */
+
+void cache_mark_dirty(struct ondol_page *page)
+{
+	if (page->data.mapping->ops && page->data.mapping->ops->write_page)
+		__atomic_fetch_or(&page->flags, ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
+}
+
+int cache_writeback(struct ondol_address_space *mapping, uint64_t first, uint64_t end)
+{
+	struct ondol_machine *m = mapping->m;
+	uint64_t index = first;
+	int error = 0;
+
+	if (!mapping->ops || !mapping->ops->write_page)
+		return 0;
+	for (; index < end; index++) {
+		uintptr_t saved = mapping_lock(mapping);
+		struct ondol_page *page = tree_next(mapping, &index);
+		int r;
+
+		while (page && index < end && !(page->flags & ONDOL_PG_DIRTY)) {
+			index++;
+			page = index ? tree_next(mapping, &index) : NULL;
+		}
+		if (page && index < end)
+			get_locked(page);
+		mapping_unlock(mapping, saved);
+		if (!page || index >= end)
+			break;
+		/* Clean from here: a write during the call makes it dirty again. */
+		__atomic_fetch_and(&page->flags, ~ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
+		r = mapping->ops->write_page(mapping->ctx, index,
+					     machine_pfn_host(m, machine_page_pfn(m, page)));
+		if (r) {
+			__atomic_fetch_or(&page->flags, ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
+			error = error ? error : r;
+		}
+		ondol_put_page(m, page);
+	}
+	return error;
+}
+
+/* ------------------------------------------------------------------ shrinking */
+
+static uint64_t drop_pages(struct ondol_address_space *mapping, uint64_t first, uint64_t end,
+			   uint64_t nr_pages, bool even_dirty)
+{
+	uintptr_t saved = mapping_lock(mapping);
+	uint64_t index = first, dropped = 0;
+	struct ondol_page *page;
+
+	while (dropped < nr_pages && (page = tree_next(mapping, &index)) && index < end) {
+		if (page_refs(page) == 1 && (even_dirty || !(page->flags & ONDOL_PG_DIRTY))) {
+			tree_erase(mapping, index);
+			page->data.mapping = NULL;
+			ondol_put_page(mapping->m, page);
+			dropped++;
+		}
+		if (!++index)
+			break;
+	}
+	mapping_unlock(mapping, saved);
+	return dropped;
+}
+
+void cache_drop_all(struct ondol_address_space *mapping)
+{
+	drop_pages(mapping, 0, UINT64_MAX, UINT64_MAX, true);
+}
+
+uint64_t ondol_address_space_shrink(struct ondol_address_space *mapping, uint64_t nr_pages)
+{
+	if (!mapping->ops)
+		return 0; /* shmem: the cache is all there is */
+	return drop_pages(mapping, 0, UINT64_MAX, nr_pages, false);
+}
+
+uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
+{
+	struct ondol_virt_state *v = ctx;
+	uintptr_t saved = virt_lock(m);
+	struct list_node *last = v->mappings.prev;
+	uint64_t freed = 0;
+
+	/* A mapping on the list is alive: its last put waits for this lock. */
+	while (freed < nr_pages && !list_empty(&v->mappings)) {
+		struct list_node *node = v->mappings.next;
+
+		freed += ondol_address_space_shrink(
+			container_of(node, struct ondol_address_space, link), nr_pages - freed);
+		if (freed < nr_pages) { /* the next call begins with another */
+			list_del(node);
+			list_add_tail(node, &v->mappings);
+		}
+		if (node == last)
+			break;
+	}
+	virt_unlock(m, saved);
+	return freed;
+}
+
+void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint64_t end)
+{
+	struct ondol_machine *m = mapping->m;
+	struct ondol_page *page;
+	uint64_t index = first;
+	uintptr_t saved;
+
+	drop_pages(mapping, first, end, UINT64_MAX, true);
+	saved = mapping_lock(mapping);
+	while ((page = tree_next(mapping, &index)) && index < end) {
+		__builtin_memset(machine_pfn_host(m, machine_page_pfn(m, page)), 0,
+				 ONDOL_PAGE_SIZE);
+		if (!++index)
+			break;
+	}
+	mapping_unlock(mapping, saved);
+}

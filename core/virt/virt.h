@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Address spaces: the records of core/virt and what its files offer each other.
+ *
+ * Field letters: (c) constant after creation, (m) the embedder's lock of the mm, (l) the
+ * record's own lock, (s) virt_state.lock, (a) atomic.
+ */
+#ifndef ONDOL_VIRT_VIRT_H
+#define ONDOL_VIRT_VIRT_H
+
+#include <ondol/inspect.h>
+#include <ondol/mm.h>
+#include <ondol/slab.h>
+
+#include "base/list.h"
+#include "base/math.h"
+#include "base/rbtree.h"
+#include "base/spinlock.h"
+#include "pgtable/pgtable.h"
+#include "phys/machine.h"
+
+#define MAX_MAP_COUNT 65530u  /* Linux's sysctl vm.max_map_count */
+#define STACK_GUARD_PAGES 256 /* kept free below a region that grows down: 1 MiB */
+#define STACK_GUARD_GAP (STACK_GUARD_PAGES * ONDOL_PAGE_SIZE)
+#define AROUND_MAX 512u       /* pages; the largest fault-around window */
+
+enum { RSS_ANON, RSS_FILE, RSS_SHMEM, NR_RSS };
+
+/* What happened; summed over all mms for ondol_machine_stats. */
+struct virt_counters {
+	uint64_t faults[ONDOL_FAULT_NR];
+	uint64_t faults_refused, fault_pages;
+	uint64_t vma_lookups, mmap_cache_hits;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+};
+
+struct ondol_virt_state {
+	struct ondol_kmem_cache *mm_cache, *vma_cache, *file_cache; /* (c) */
+	struct ondol_kmem_cache *mapping_cache, *node_cache;        /* (c) */
+	struct spinlock lock;
+	struct list_node mms;      /* (s) struct ondol_mm_struct.link */
+	struct list_node mappings; /* (s) struct ondol_address_space.link, next victim first */
+	struct virt_counters dead; /* (s) of mms that are gone */
+	uint64_t nr_mm;            /* (s) */
+	uint64_t next_ino;         /* (s) names anonymous shared memory in /proc/PID/maps */
+	uint32_t nr_vma, nr_vma_peak; /* (a) */
+};
+
+/* A region's name where neither file nor flags give one; shared by the parts of a split. */
+struct vma_name {
+	uint32_t refcount; /* (a) */
+	char text[];
+};
+
+struct ondol_file {
+	struct ondol_machine *m;             /* (c) */
+	struct ondol_address_space *mapping; /* (c) or NULL; holds a reference */
+	char *name;                          /* (c) "" if none */
+	uint64_t ino;                        /* (c) */
+	uint32_t dev_major, dev_minor;       /* (c) */
+	uint32_t refcount;                   /* (a) */
+};
+
+struct ondol_address_space {
+	struct ondol_machine *m;                   /* (c) */
+	const struct ondol_address_space_ops *ops; /* (c) NULL: shmem */
+	void *ctx;                                 /* (c) */
+	struct list_node link;                     /* (s) */
+	struct spinlock lock;
+	uint32_t refcount;       /* (a) */
+	struct cache_node *root; /* (l) see page_cache.c */
+	uint32_t height;         /* (l) levels of nodes below root; 0: empty */
+	uint64_t nr_pages;       /* (l) */
+};
+
+/* One region.  Linux: vm_area_struct.  All (m). */
+struct vma {
+	struct rb_node rb;
+	uint64_t start, end; /* [start, end) */
+	/* Of the subtree below this node, see vma_tree.c: */
+	uint64_t lo, hi; /* its first address (guard gap included) and its end */
+	uint64_t gap;    /* its largest hole between two regions */
+	ondol_vm_flags_t flags;
+	uint64_t pgoff; /* page of the file that start shows; 0 for anonymous regions */
+	struct ondol_file *file; /* holds a reference, or NULL: anonymous */
+	struct vma_name *name;   /* or NULL */
+};
+
+struct ondol_mm_struct { /* (m) unless marked */
+	struct ondol_machine *m;  /* (c) */
+	struct rb_root mm_rb;
+	struct vma *mmap_cache;   /* the region found last, or NULL */
+	struct pgtable pgt;
+	bool soft_fill;           /* (c) ONDOL_MMU_SOFTWARE_FILL */
+	bool no_write_trap;       /* (c) ONDOL_MMU_NO_WRITE_TRAP */
+	uint32_t users;           /* (a) */
+	uint32_t nr_vma;
+	uint64_t task_size;       /* (c) first address beyond user space */
+	void *priv;
+	uint64_t total_vm, locked_vm, data_vm, exec_vm, stack_vm; /* pages */
+	uint64_t rss[NR_RSS];                                     /* pages */
+	uint64_t hiwater_rss, hiwater_vm;                         /* pages */
+	uint64_t min_flt, maj_flt;
+	struct virt_counters counters;
+	struct ondol_mm_limits limits;
+	struct ondol_mm_layout layout;
+	struct list_node link; /* (s) */
+};
+
+/* ---------------------------------------------------------------- virt.c */
+
+ONDOL_MUST_CHECK int ondol_virt_init(struct ondol_machine *m);
+void ondol_virt_fini(struct ondol_machine *m);
+/* Fills in the fields of *stats that are about mms, regions and faults. */
+void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats);
+
+static inline uintptr_t virt_lock(struct ondol_machine *m)
+{
+	return lock_irqsave(m->port, &m->virt->lock, m->nr_cpus > 1);
+}
+
+static inline void virt_unlock(struct ondol_machine *m, uintptr_t saved)
+{
+	unlock_irqrestore(m->port, &m->virt->lock, m->nr_cpus > 1, saved);
+}
+
+/* ---------------------------------------------------------------- kinds of region */
+
+static inline bool vma_is_shared(const struct vma *vma)
+{
+	return (vma->flags & ONDOL_VM_SHARED) != 0;
+}
+
+/* Private, writable now: where a frame that others see must be copied before a write. */
+static inline bool flags_are_cow(ondol_vm_flags_t flags)
+{
+	return (flags & (ONDOL_VM_SHARED | ONDOL_VM_WRITE)) == ONDOL_VM_WRITE;
+}
+
+static inline bool vma_is_native(const struct vma *vma)
+{
+	return (vma->flags & ONDOL_VM_NATIVE) != 0;
+}
+
+static inline bool vma_is_anon(const struct vma *vma)
+{
+	return !vma->file && !vma_is_native(vma);
+}
+
+static inline uint64_t vma_pages(const struct vma *vma)
+{
+	return (vma->end - vma->start) >> ONDOL_PAGE_SHIFT;
+}
+
+static inline uint64_t vma_pgoff_at(const struct vma *vma, uint64_t addr)
+{
+	return vma->pgoff + ((addr - vma->start) >> ONDOL_PAGE_SHIFT);
+}
+
+/* Regions that grow down keep a hole below them, so that they cannot run into another. */
+static inline uint64_t vma_start_gap(const struct vma *vma)
+{
+	if (!(vma->flags & ONDOL_VM_GROWSDOWN))
+		return vma->start;
+	return vma->start > STACK_GUARD_GAP ? vma->start - STACK_GUARD_GAP : 0;
+}
+
+/* What a page of a region may be used for.  Nothing: not even USER, a PROT_NONE page. */
+static inline uint32_t flags_prot(ondol_vm_flags_t flags)
+{
+	if (!(flags & ONDOL_VM_ACCESS))
+		return 0;
+	return ONDOL_PROT_USER | ONDOL_PROT_READ |
+	       (flags & ONDOL_VM_WRITE ? ONDOL_PROT_WRITE : 0) |
+	       (flags & ONDOL_VM_EXEC ? ONDOL_PROT_EXEC : 0);
+}
+
+/* ---------------------------------------------------------------- vma_tree.c */
+
+#define vma_of(node) rb_entry_or_null(node, struct vma, rb)
+
+extern const struct rb_augment vma_augment;
+
+/* The first region that ends beyond addr, or NULL. */
+struct vma *vma_find(struct ondol_mm_struct *mm, uint64_t addr);
+static inline struct vma *vma_next(const struct vma *vma)
+{
+	return vma_of(rb_next(&vma->rb));
+}
+
+static inline struct vma *vma_prev(const struct vma *vma)
+{
+	return vma_of(rb_prev(&vma->rb));
+}
+
+static inline struct vma *vma_first(const struct ondol_mm_struct *mm)
+{
+	return vma_of(rb_first(&mm->mm_rb));
+}
+
+/* The last region that starts below addr, or NULL. */
+struct vma *vma_below(struct ondol_mm_struct *mm, uint64_t addr);
+/* Whether a region overlaps [start, end). */
+bool vma_overlaps(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+void vma_link(struct ondol_mm_struct *mm, struct vma *vma);
+void vma_unlink(struct ondol_mm_struct *mm, struct vma *vma);
+/* Move an end.  Neighbours must not be overlapped, not even for a moment. */
+void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start);
+void vma_set_end(struct ondol_mm_struct *mm, struct vma *vma, uint64_t end);
+/*
+ * A free range of `length` bytes, as mmap without MAP_FIXED finds it; `hint` is taken when it
+ * is free.  -ONDOL_ENOMEM.
+ */
+ONDOL_MUST_CHECK int vma_unmapped_area(struct ondol_mm_struct *mm, uint64_t hint, uint64_t length,
+				       bool map_32bit, uint64_t *out_addr);
+
+/* ---------------------------------------------------------------- vma_merge.c */
+
+/* What decides whether two regions are equal. */
+struct vma_props {
+	ondol_vm_flags_t flags;
+	struct ondol_file *file;
+	struct vma_name *name;
+};
+
+static inline struct vma_props vma_props(const struct vma *vma)
+{
+	return (struct vma_props){ vma->flags, vma->file, vma->name };
+}
+
+/* A record with references to props' file and name; not in the tree.  NULL: no memory. */
+struct vma *vma_alloc(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t start,
+		      uint64_t end, uint64_t pgoff);
+void vma_free(struct ondol_mm_struct *mm, struct vma *vma); /* drops the references */
+struct vma_name *vma_name_new(struct ondol_machine *m, const char *text);
+void vma_name_get(struct vma_name *name);
+void vma_name_put(struct ondol_machine *m, struct vma_name *name);
+/*
+ * Cover the hole [start, end) by growing a neighbour that has these properties, and join it
+ * with the other neighbour if that has them too.  NULL: none fits.
+ */
+struct vma *vma_extend(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint64_t pgoff,
+		       const struct vma_props *props);
+/*
+ * Give [start, end) of vma other flags, splitting and merging as needed.  Returns the region
+ * that covers the range now; NULL: no memory or too many regions, nothing has changed.
+ */
+struct vma *vma_modify(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+		       ondol_vm_flags_t flags);
+/* Make [start, end) of vma a record of its own.  NULL: no memory, nothing has changed. */
+struct vma *vma_isolate(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end);
+/* Join vma with the neighbours that are equal to it. */
+struct vma *vma_rejoin(struct ondol_mm_struct *mm, struct vma *vma);
+
+/* ---------------------------------------------------------------- mm.c */
+
+/* An mm with page tables and nothing else; in *out_mm on success. */
+ONDOL_MUST_CHECK int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **out_mm);
+/* What /proc/PID/maps calls the region; "" for none. */
+const char *vma_display_name(const struct vma *vma);
+/* Would nr_pages more of this kind stay within the limits? */
+bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
+/* Count pages of regions; nr_pages may be "negative". */
+void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages);
+static inline uint64_t mm_rss(const struct ondol_mm_struct *mm)
+{
+	return mm->rss[RSS_ANON] + mm->rss[RSS_FILE] + mm->rss[RSS_SHMEM];
+}
+
+static inline void mm_note_rss(struct ondol_mm_struct *mm)
+{
+	uint64_t rss = mm_rss(mm);
+
+	if (rss > mm->hiwater_rss)
+		mm->hiwater_rss = rss;
+}
+
+/* [addr, addr + length) with length not 0, inside user space, no wrap. */
+static inline bool mm_range_ok(const struct ondol_mm_struct *mm, uint64_t addr, uint64_t length)
+{
+	return length && length <= mm->task_size && addr <= mm->task_size - length;
+}
+
+/* The smallest block of at least n frames. */
+static inline unsigned order_to_hold(uint32_t n)
+{
+	return n > 1 ? log2_u64(n - 1) + 1 : 0;
+}
+
+/* Round up to pages; 0 when that wraps. */
+static inline uint64_t page_align(uint64_t length)
+{
+	return (length + ONDOL_PAGE_SIZE - 1) & ONDOL_PAGE_MASK;
+}
+
+/* ---------------------------------------------------------------- frames in page tables */
+
+static inline struct ondol_page *pte_page(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return machine_page(mm->m, (pte & mm->pgt.format->phys_mask) >> ONDOL_PAGE_SHIFT);
+}
+
+static inline bool pte_present(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return (pte & mm->pgt.format->present_mask) != 0;
+}
+
+/* An entry without a frame; add the frame's address. */
+static inline uint64_t pte_template(const struct ondol_mm_struct *mm, uint32_t prot)
+{
+	return mm->pgt.format->make_leaf(ondol_phys_addr(0), prot, 0).value;
+}
+
+/* The bits that say what may be done with the page. */
+static inline uint64_t pte_rights_mask(const struct ondol_mm_struct *mm)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+
+	return f->write_mask | f->user_mask | f->no_exec_mask;
+}
+
+static inline bool pte_allows(const struct ondol_mm_struct *mm, uint64_t pte, uint32_t access)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+
+	return (pte & f->present_mask) && (pte & f->user_mask) &&
+	       (!(access & ONDOL_FAULT_WRITE) || (pte & f->write_mask)) &&
+	       (!(access & ONDOL_FAULT_EXEC) || !(pte & f->no_exec_mask));
+}
+
+static inline uint32_t pte_prot(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+
+	if (!(pte & f->user_mask))
+		return 0;
+	return ONDOL_PROT_USER | ONDOL_PROT_READ |
+	       (pte & f->write_mask ? ONDOL_PROT_WRITE : 0) |
+	       (pte & f->no_exec_mask ? 0 : ONDOL_PROT_EXEC);
+}
+
+static inline uint32_t page_refs(const struct ondol_page *page)
+{
+	return __atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * [COW-1] An anonymous frame has one reference for each entry that maps it and no other, so
+ * with one reference it is ours alone, and nobody else can make it two.
+ */
+static inline bool page_exclusive_anon(const struct ondol_page *page)
+{
+	return page_use(page) == ONDOL_PAGE_ANON && page_refs(page) == 1;
+}
+
+static inline unsigned page_rss_class(const struct ondol_page *page)
+{
+	if (page_use(page) == ONDOL_PAGE_ANON)
+		return RSS_ANON;
+	return page->data.mapping->ops ? RSS_FILE : RSS_SHMEM;
+}
+
+/* One more entry maps the frame; the caller already holds the reference it stands for. */
+static inline void page_add_map(struct ondol_page *page)
+{
+	__atomic_fetch_add(&page->data.mapcount, 1, __ATOMIC_RELAXED);
+}
+
+static inline unsigned char *page_data(const struct ondol_mm_struct *mm,
+				       const struct ondol_page *page)
+{
+	return machine_pfn_host(mm->m, machine_page_pfn(mm->m, page));
+}
+
+/* ---------------------------------------------------------------- gather.c */
+
+#define GATHER_SHARED 32
+
+/* Frames taken out of the page tables, to be freed when no hardware can reach them. */
+struct mmu_gather {
+	struct ondol_mm_struct *mm;
+	bool at_once;            /* nothing can reach them any more already */
+	bool dirtied;            /* some page of a file was found dirty */
+	uint32_t exclusive;      /* chain through page.data.next */
+	uint32_t tables;         /* chain of table frames */
+	uint32_t nr_shared;
+	uint64_t lo, hi;         /* accessed entries removed but not yet invalidated */
+	struct ondol_page *shared[GATHER_SHARED];
+};
+
+/* `exiting`: the hardware has let go of the whole mm. */
+void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting);
+/* Before entries of [start, end) are taken away: tell software-filled hardware. */
+void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end);
+/* Empty the part [start, end) of vma's page tables. */
+void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
+/* Take away tables that no region needs: see pgtable_unlink_range. */
+void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,
+		   uint64_t ceiling);
+/* Free what was gathered so far; the hardware is told first. */
+void gather_flush(struct mmu_gather *g);
+void gather_end(struct mmu_gather *g);
+
+/* ---------------------------------------------------------------- tlb.c */
+
+/* The first and the end of the last entry in [start, end) with all bits of `mask`. */
+bool tlb_extent(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint64_t mask,
+		uint64_t *out_lo, uint64_t *out_hi);
+void tlb_invalidate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+void tlb_protect(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint32_t prot);
+/* Clear the accessed bit of entries in [start, end). */
+void tlb_clear_accessed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+
+/* ---------------------------------------------------------------- munmap.c, mmap.c, mprotect.c */
+
+/* Checked arguments; -ONDOL_ENOMEM (nothing changed) or -ONDOL_EPERM. */
+ONDOL_MUST_CHECK int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/* Free the tables of a range that has no region, as far as no neighbour needs them. */
+void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/* Empty the pages of a range of one region, which stays. */
+void mm_zap(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end);
+/* Whether a sealed region is in [start, end). */
+bool mm_range_sealed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/*
+ * Fault in [start, end) as mlock and MAP_POPULATE do; stops at the first page that cannot be,
+ * with its error as ondol_handle_mm_fault's.  `access` 0: for a write where the region is
+ * private and writable, else for what it allows.
+ */
+ONDOL_MUST_CHECK int mm_populate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
+				 uint32_t access);
+/* Bring the entries of [start, end), all in vma, to vma's flags. */
+void mm_change_protection(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start,
+			  uint64_t end);
+
+/* ---------------------------------------------------------------- fault.c, cow.c */
+
+struct fault {
+	struct ondol_mm_struct *mm;
+	struct vma *vma;
+	uint64_t addr;   /* page aligned */
+	uint32_t access; /* ONDOL_FAULT_*; WRITE added where a read-only page would not do */
+	uint32_t around; /* pages of the window */
+	void *slot;      /* addr's entry */
+	struct ondol_fault_result *result;
+};
+
+/* Pages of the window: [lo, hi) around the fault, absent and inside region and table. */
+struct fault_run {
+	uint64_t lo, hi; /* addresses */
+	void *slot;      /* of lo */
+};
+struct fault_run fault_absent_run(const struct fault *f);
+/*
+ * Consecutive single frames for the run, or, when memory is short, for a part of it that
+ * contains the fault; the run is cut down to what there is.  NULL: not even one frame.
+ */
+struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run, bool zero);
+/* A fresh frame becomes private data of this mm, with one entry to map it. */
+static inline void page_make_anon(struct ondol_machine *m, struct ondol_page *page)
+{
+	page->data.mapping = NULL;
+	page->data.mapcount = 1;
+	ondol_page_set_use(m, page, ONDOL_PAGE_ANON);
+}
+/* The entry is there but does not allow the write. */
+ONDOL_MUST_CHECK int fault_cow(struct fault *f, uint64_t pte);
+ONDOL_MUST_CHECK int fault_file(struct fault *f);
+
+/* ---------------------------------------------------------------- page_cache.c */
+
+size_t cache_node_size(void); /* bytes of a node of the index */
+/* With a reference for the caller, or NULL. */
+struct ondol_page *cache_get_page(struct ondol_address_space *mapping, uint64_t index);
+/* The n pages from index on, each with a reference; NULL where there is none. */
+void cache_get_pages(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
+		     struct ondol_page **pages);
+/*
+ * The page, read in (or, in shmem, made) if need be, with the absent ones of its aligned
+ * window of nr_around pages.  *out_read: it was not there.
+ */
+ONDOL_MUST_CHECK int cache_read_page(struct ondol_address_space *mapping, uint64_t index,
+				     uint32_t nr_around, struct ondol_page **out_page,
+				     bool *out_read);
+/* Whether the page is cached. */
+bool cache_has_page(struct ondol_address_space *mapping, uint64_t index);
+void cache_mark_dirty(struct ondol_page *page);
+/* Write dirty pages of [first, end) back; the first error. */
+ONDOL_MUST_CHECK int cache_writeback(struct ondol_address_space *mapping, uint64_t first,
+				     uint64_t end);
+/* Make [first, end) of shmem read as zero: drop pages, clear those that others map. */
+void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint64_t end);
+/* Nobody uses the mapping any more: drop every page, dirty or not. */
+void cache_drop_all(struct ondol_address_space *mapping);
+/* The shrinker: ondol_shrinker_t. */
+uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
+/* Visit the pages in order under the mapping's lock; nonzero stops. */
+int cache_for_each(struct ondol_address_space *mapping,
+		   int (*visit)(void *ctx, uint64_t index, struct ondol_page *page), void *ctx);
+
+#endif /* ONDOL_VIRT_VIRT_H */
