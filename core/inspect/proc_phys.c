@@ -13,17 +13,193 @@
 #include "inspect/inspect.h"
 #include "slab/slab.h"
 
-#define KIB_PER_PAGE (ONDOL_PAGE_SIZE / 1024)
-
-struct item {
-	const char *name;
-	uint64_t value;
+/* What the texts tell, in the units they tell it in; filled in before the first line. */
+struct figures {
+	uint64_t zero;
+	uint64_t free, anon, cache, mapped, shmem, slab, slab_reclaimable, slab_unreclaimable;
+	uint64_t pgtable, total, available, committed, commit_limit, present;
+	uint64_t high_total, high_free, low_total, low_free, data;
+	uint64_t frees, faults, major_faults, reuses;
+	uint64_t numa_hit, numa_miss, numa_foreign, numa_local, numa_other;
 };
 
-/* What node- and machine-wide texts tell of frames in use. */
-struct use_counts {
-	uint64_t pages[ONDOL_NR_PAGE_USES];
-	uint64_t slab_reclaimable;
+struct line {
+	const char *name;
+	size_t field; /* offset in struct figures */
+};
+#define LINE(name, field) { name, offsetof(struct figures, field) }
+
+static const struct line node_lines[] = {
+	LINE("nr_inactive_anon", anon),
+	LINE("nr_active_anon", zero),
+	LINE("nr_inactive_file", cache),
+	LINE("nr_active_file", zero),
+	LINE("nr_unevictable", zero),
+	LINE("nr_slab_reclaimable", slab_reclaimable),
+	LINE("nr_slab_unreclaimable", slab_unreclaimable),
+	LINE("nr_isolated_anon", zero),
+	LINE("nr_isolated_file", zero),
+	LINE("workingset_nodes", zero),
+	LINE("workingset_refault_anon", zero),
+	LINE("workingset_refault_file", zero),
+	LINE("workingset_activate_anon", zero),
+	LINE("workingset_activate_file", zero),
+	LINE("workingset_restore_anon", zero),
+	LINE("workingset_restore_file", zero),
+	LINE("workingset_nodereclaim", zero),
+	LINE("nr_anon_pages", anon),
+	LINE("nr_mapped", mapped),
+	LINE("nr_file_pages", cache),
+	LINE("nr_dirty", zero),
+	LINE("nr_writeback", zero),
+	LINE("nr_writeback_temp", zero),
+	LINE("nr_shmem", shmem),
+	LINE("nr_shmem_hugepages", zero),
+	LINE("nr_shmem_pmdmapped", zero),
+	LINE("nr_file_hugepages", zero),
+	LINE("nr_file_pmdmapped", zero),
+	LINE("nr_anon_transparent_hugepages", zero),
+	LINE("nr_vmscan_write", zero),
+	LINE("nr_vmscan_immediate_reclaim", zero),
+	LINE("nr_dirtied", zero),
+	LINE("nr_written", zero),
+	LINE("nr_throttled_written", zero),
+	LINE("nr_kernel_misc_reclaimable", zero),
+	LINE("nr_foll_pin_acquired", zero),
+	LINE("nr_foll_pin_released", zero),
+	LINE("nr_kernel_stack", zero),
+	LINE("nr_page_table_pages", pgtable),
+	LINE("nr_sec_page_table_pages", zero),
+	LINE("nr_swapcached", zero),
+	LINE("pgpromote_success", zero),
+	LINE("pgpromote_candidate", zero),
+};
+
+static const struct line zone_lines[] = {
+	LINE("nr_free_pages", free),
+	LINE("nr_zone_inactive_anon", zero),
+	LINE("nr_zone_active_anon", zero),
+	LINE("nr_zone_inactive_file", zero),
+	LINE("nr_zone_active_file", zero),
+	LINE("nr_zone_unevictable", zero),
+	LINE("nr_zone_write_pending", zero),
+	LINE("nr_mlock", zero),
+	LINE("nr_bounce", zero),
+	LINE("nr_zspages", zero),
+	LINE("nr_free_cma", zero),
+};
+
+static const struct line numa_lines[] = {
+	LINE("numa_hit", numa_hit),
+	LINE("numa_miss", numa_miss),
+	LINE("numa_foreign", numa_foreign),
+	LINE("numa_interleave", zero),
+	LINE("numa_local", numa_local),
+	LINE("numa_other", numa_other),
+};
+
+static const struct line io_lines[] = {
+	LINE("nr_dirty_threshold", zero),
+	LINE("nr_dirty_background_threshold", zero),
+	LINE("pgpgin", zero),
+	LINE("pgpgout", zero),
+	LINE("pswpin", zero),
+	LINE("pswpout", zero),
+};
+
+static const struct line event_lines[] = {
+	LINE("pgfree", frees),
+	LINE("pgactivate", zero),
+	LINE("pgdeactivate", zero),
+	LINE("pglazyfree", zero),
+	LINE("pgfault", faults),
+	LINE("pgmajfault", major_faults),
+	LINE("pglazyfreed", zero),
+	LINE("pgrefill", zero),
+	LINE("pgreuse", reuses),
+	LINE("pgsteal_kswapd", zero),
+	LINE("pgsteal_direct", zero),
+	LINE("pgscan_kswapd", zero),
+	LINE("pgscan_direct", zero),
+	LINE("pgscan_direct_throttle", zero),
+	LINE("pgscan_anon", zero),
+	LINE("pgscan_file", zero),
+	LINE("pgsteal_anon", zero),
+	LINE("pgsteal_file", zero),
+	LINE("zone_reclaim_failed", zero),
+	LINE("pginodesteal", zero),
+	LINE("slabs_scanned", zero),
+	LINE("kswapd_inodesteal", zero),
+	LINE("kswapd_low_wmark_hit_quickly", zero),
+	LINE("kswapd_high_wmark_hit_quickly", zero),
+	LINE("pageoutrun", zero),
+	LINE("pgrotated", zero),
+	LINE("drop_pagecache", zero),
+	LINE("drop_slab", zero),
+	LINE("oom_kill", zero),
+	LINE("pgmigrate_success", zero),
+	LINE("pgmigrate_fail", zero),
+	LINE("nr_unstable", zero),
+};
+
+static const struct line meminfo_lines[] = {
+	LINE("MemTotal:", total),
+	LINE("MemFree:", free),
+	LINE("MemAvailable:", available),
+	LINE("Buffers:", zero),
+	LINE("Cached:", cache),
+	LINE("SwapCached:", zero),
+	LINE("Active:", zero),
+	LINE("Inactive:", data),
+	LINE("Active(anon):", zero),
+	LINE("Inactive(anon):", anon),
+	LINE("Active(file):", zero),
+	LINE("Inactive(file):", cache),
+	LINE("Unevictable:", zero),
+	LINE("Mlocked:", zero),
+};
+
+static const struct line meminfo_high_lines[] = {
+	LINE("HighTotal:", high_total),
+	LINE("HighFree:", high_free),
+	LINE("LowTotal:", low_total),
+	LINE("LowFree:", low_free),
+};
+
+static const struct line meminfo_more_lines[] = {
+	LINE("SwapTotal:", zero),
+	LINE("SwapFree:", zero),
+	LINE("Zswap:", zero),
+	LINE("Zswapped:", zero),
+	LINE("Dirty:", zero),
+	LINE("Writeback:", zero),
+	LINE("AnonPages:", anon),
+	LINE("Mapped:", mapped),
+	LINE("Shmem:", shmem),
+	LINE("KReclaimable:", slab_reclaimable),
+	LINE("Slab:", slab),
+	LINE("SReclaimable:", slab_reclaimable),
+	LINE("SUnreclaim:", slab_unreclaimable),
+	LINE("KernelStack:", zero),
+	LINE("PageTables:", pgtable),
+	LINE("SecPageTables:", zero),
+	LINE("NFS_Unstable:", zero),
+	LINE("Bounce:", zero),
+	LINE("WritebackTmp:", zero),
+	LINE("CommitLimit:", commit_limit),
+	LINE("Committed_AS:", committed),
+	LINE("VmallocTotal:", zero),
+	LINE("VmallocUsed:", zero),
+	LINE("VmallocChunk:", zero),
+	LINE("Percpu:", zero),
+};
+
+static const struct line meminfo_huge_lines[] = {
+	LINE("AnonHugePages:", zero),
+	LINE("ShmemHugePages:", zero),
+	LINE("ShmemPmdMapped:", zero),
+	LINE("FileHugePages:", zero),
+	LINE("FilePmdMapped:", zero),
 };
 
 static bool has_zone(const struct ondol_machine *m, unsigned type)
@@ -59,91 +235,48 @@ int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx
 
 /* ------------------------------------------------------------------ counters */
 
-/* Frames by use of one node, or of all (node < 0). */
-static void count_uses(struct ondol_machine *m, int node, struct use_counts *counts)
+/* Frames by use of one node, or of all (node < 0), in pages. */
+static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 {
-	uint64_t slab;
+	struct inspect_virt_counts virt;
+	uint64_t pages[ONDOL_NR_PAGE_USES] = { 0 };
 
-	__builtin_memset(counts, 0, sizeof *counts);
-	counts->slab_reclaimable = slab_reclaimable_pages(m);
-	if (node < 0 || m->nr_nodes == 1) {
-		for (unsigned use = ONDOL_PAGE_KERNEL; use < ONDOL_NR_PAGE_USES; use++)
-			counts->pages[use] =
-				(uint64_t)phys_use_count(m, (enum ondol_page_use)use);
-		return;
-	}
+	inspect_virt_counts(m, &virt);
 	/* The counters are the machine's: a node's share is in the records of its frames. */
-	for (uint64_t i = 0; i < m->nr_pages; i++) {
+	for (uint64_t i = 0; node >= 0 && m->nr_nodes > 1 && i < m->nr_pages; i++) {
 		const struct ondol_page *page = &m->pages[i];
 
 		if (page_node(page) == (unsigned)node && !(page->flags & ONDOL_PG_TAIL))
-			counts->pages[page_use(page)] += UINT64_C(1) << page_order(page);
+			pages[page_use(page)] += UINT64_C(1) << page_order(page);
 	}
-	slab = counts->pages[ONDOL_PAGE_SLAB];
-	if (counts->slab_reclaimable > slab)
-		counts->slab_reclaimable = slab;
+	for (unsigned use = ONDOL_PAGE_SLAB; node < 0 || m->nr_nodes == 1; use++) {
+		if (use == ONDOL_NR_PAGE_USES)
+			break;
+		pages[use] = (uint64_t)phys_use_count(m, (enum ondol_page_use)use);
+	}
+	f->anon = pages[ONDOL_PAGE_ANON];
+	f->cache = pages[ONDOL_PAGE_CACHE];
+	f->data = f->anon + f->cache;
+	f->pgtable = pages[ONDOL_PAGE_PGTABLE];
+	f->slab = pages[ONDOL_PAGE_SLAB];
+	f->slab_reclaimable = min_u64(slab_reclaimable_pages(m), f->slab);
+	f->slab_unreclaimable = f->slab - f->slab_reclaimable;
+	f->mapped = virt.mapped_file;
+	f->shmem = virt.shmem;
+	f->committed = virt.committed;
 }
 
-#define OUT_ITEMS(out, format, items)                                                         \
-	do {                                                                                  \
-		for (size_t at = 0; at < sizeof(items) / sizeof((items)[0]); at++)            \
-			out_printf(out, format, (items)[at].name,                             \
-				   (unsigned long long)(items)[at].value);                    \
-	} while (0)
-
-static void out_node_counters(struct out *out, const char *format,
-			      const struct inspect_virt_counts *virt,
-			      const struct use_counts *counts)
+static void out_lines(struct out *out, const char *format, const struct line *lines, size_t nr,
+		      const struct figures *f, uint32_t unit)
 {
-	const struct item items[] = {
-		{ "nr_inactive_anon", counts->pages[ONDOL_PAGE_ANON] },
-		{ "nr_active_anon", 0 },
-		{ "nr_inactive_file", counts->pages[ONDOL_PAGE_CACHE] },
-		{ "nr_active_file", 0 },
-		{ "nr_unevictable", 0 },
-		{ "nr_slab_reclaimable", counts->slab_reclaimable },
-		{ "nr_slab_unreclaimable",
-		  counts->pages[ONDOL_PAGE_SLAB] - counts->slab_reclaimable },
-		{ "nr_isolated_anon", 0 },
-		{ "nr_isolated_file", 0 },
-		{ "workingset_nodes", 0 },
-		{ "workingset_refault_anon", 0 },
-		{ "workingset_refault_file", 0 },
-		{ "workingset_activate_anon", 0 },
-		{ "workingset_activate_file", 0 },
-		{ "workingset_restore_anon", 0 },
-		{ "workingset_restore_file", 0 },
-		{ "workingset_nodereclaim", 0 },
-		{ "nr_anon_pages", counts->pages[ONDOL_PAGE_ANON] },
-		{ "nr_mapped", virt->mapped_file },
-		{ "nr_file_pages", counts->pages[ONDOL_PAGE_CACHE] },
-		{ "nr_dirty", 0 },
-		{ "nr_writeback", 0 },
-		{ "nr_writeback_temp", 0 },
-		{ "nr_shmem", virt->shmem },
-		{ "nr_shmem_hugepages", 0 },
-		{ "nr_shmem_pmdmapped", 0 },
-		{ "nr_file_hugepages", 0 },
-		{ "nr_file_pmdmapped", 0 },
-		{ "nr_anon_transparent_hugepages", 0 },
-		{ "nr_vmscan_write", 0 },
-		{ "nr_vmscan_immediate_reclaim", 0 },
-		{ "nr_dirtied", 0 },
-		{ "nr_written", 0 },
-		{ "nr_throttled_written", 0 },
-		{ "nr_kernel_misc_reclaimable", 0 },
-		{ "nr_foll_pin_acquired", 0 },
-		{ "nr_foll_pin_released", 0 },
-		{ "nr_kernel_stack", 0 },
-		{ "nr_page_table_pages", counts->pages[ONDOL_PAGE_PGTABLE] },
-		{ "nr_sec_page_table_pages", 0 },
-		{ "nr_swapcached", 0 },
-		{ "pgpromote_success", 0 },
-		{ "pgpromote_candidate", 0 },
-	};
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t value = *(const uint64_t *)((const char *)f + lines[i].field);
 
-	OUT_ITEMS(out, format, items);
+		out_printf(out, format, lines[i].name, (unsigned long long)(value * unit));
+	}
 }
+#define OUT_LINES(out, format, lines, f, unit)                                                \
+	out_lines(out, format, lines, sizeof(lines) / sizeof((lines)[0]), f, unit)
 
 /* On the free lists: as in Linux, what the CPUs' lists hold does not count. */
 static uint64_t free_pages(const struct ondol_machine *m)
@@ -156,28 +289,8 @@ static uint64_t free_pages(const struct ondol_machine *m)
 	return free;
 }
 
-static void out_zone_counters(struct out *out, const char *format, uint64_t free)
-{
-	const struct item items[] = {
-		{ "nr_free_pages", free },
-		{ "nr_zone_inactive_anon", 0 },
-		{ "nr_zone_active_anon", 0 },
-		{ "nr_zone_inactive_file", 0 },
-		{ "nr_zone_active_file", 0 },
-		{ "nr_zone_unevictable", 0 },
-		{ "nr_zone_write_pending", 0 },
-		{ "nr_mlock", 0 },
-		{ "nr_bounce", 0 },
-		{ "nr_zspages", 0 },
-		{ "nr_free_cma", 0 },
-	};
-
-	OUT_ITEMS(out, format, items);
-}
-
-/* Of the zones from `first` up to `last`, by zone id. */
-static void out_numa_counters(struct out *out, const char *format, struct ondol_machine *m,
-			      unsigned first, unsigned last)
+/* Of the zones with ids from `first` to `last`. */
+static void count_numa(struct ondol_machine *m, unsigned first, unsigned last, struct figures *f)
 {
 	unsigned long allocs = 0, miss = 0, foreign = 0, other = 0;
 
@@ -191,13 +304,11 @@ static void out_numa_counters(struct out *out, const char *format, struct ondol_
 			other += load_relaxed(&zone->pcp[cpu].numa_other);
 		}
 	}
-	const struct item items[] = {
-		{ "numa_hit", allocs - miss }, { "numa_miss", miss },
-		{ "numa_foreign", foreign },   { "numa_interleave", 0 },
-		{ "numa_local", allocs - other }, { "numa_other", other },
-	};
-
-	OUT_ITEMS(out, format, items);
+	f->numa_hit = allocs - miss;
+	f->numa_miss = miss;
+	f->numa_foreign = foreign;
+	f->numa_local = allocs - other;
+	f->numa_other = other;
 }
 
 /* ------------------------------------------------------------------ zoneinfo */
@@ -239,7 +350,7 @@ static void out_zone(struct out *out, const struct ondol_zone *zone)
 {
 	unsigned id = zone_id(zone->node, zone->type);
 	struct ondol_machine *m = zone->m;
-	uint64_t free = load_relaxed(&zone->nr_free);
+	struct figures f = { .free = load_relaxed(&zone->nr_free) };
 
 	out_printf(out,
 		   "\n  pages free     %llu"
@@ -251,13 +362,14 @@ static void out_zone(struct out *out, const struct ondol_zone *zone)
 		   "\n        present  %u"
 		   "\n        managed  %u"
 		   "\n        cma      %u",
-		   (unsigned long long)free, 0u, zone->watermark[WMARK_MIN],
+		   (unsigned long long)f.free, 0u, zone->watermark[WMARK_MIN],
 		   zone->watermark[WMARK_LOW], zone->watermark[WMARK_HIGH],
 		   zone->end - zone->start, zone->present, zone->managed, 0u);
 	out_protection(out, zone);
 	if (zone->present) {
-		out_zone_counters(out, ZONEINFO_ITEM, free);
-		out_numa_counters(out, ZONEINFO_ITEM, m, id, id);
+		count_numa(m, id, id, &f);
+		OUT_LINES(out, ZONEINFO_ITEM, zone_lines, &f, 1);
+		OUT_LINES(out, ZONEINFO_ITEM, numa_lines, &f, 1);
 		out_pagesets(out, zone);
 		out_printf(out,
 			   "\n  node_unreclaimable:  %u"
@@ -269,12 +381,10 @@ static void out_zone(struct out *out, const struct ondol_zone *zone)
 
 int ondol_proc_zoneinfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
-	struct inspect_virt_counts virt;
-	struct use_counts counts;
+	struct figures f = { 0 };
 	struct out out;
 
 	out_init(&out, write, ctx);
-	inspect_virt_counts(m, &virt);
 	for (const struct ondol_node *node = m->phys->pgdat_list; node; node = node->next) {
 		bool first = true;
 
@@ -287,9 +397,9 @@ int ondol_proc_zoneinfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 				   ondol_zone_name((enum ondol_zone_type)type));
 			if (first && zone->present) {
 				first = false;
-				count_uses(m, node->id, &counts);
+				count_uses(m, node->id, &f);
 				out_printf(&out, "\n  per-node stats");
-				out_node_counters(&out, ZONEINFO_ITEM, &virt, &counts);
+				OUT_LINES(&out, ZONEINFO_ITEM, node_lines, &f, 1);
 			}
 			out_zone(&out, zone);
 		}
@@ -319,75 +429,36 @@ static void out_zone_events(struct out *out, struct ondol_machine *m, const char
 	}
 }
 
-static void out_events(struct out *out, struct ondol_machine *m,
-		       const struct ondol_machine_stats *stats)
+/* On its own: the counters of a machine are too large to share a stack frame. */
+__attribute__((noinline)) static void count_faults(struct ondol_machine *m, struct figures *f)
 {
-	const struct item faults[] = {
-		{ "pgfree", stats->nr_frees },
-		{ "pgactivate", 0 },
-		{ "pgdeactivate", 0 },
-		{ "pglazyfree", 0 },
-		{ "pgfault", stats->faults[ONDOL_FAULT_SPURIOUS] +
-			     stats->faults[ONDOL_FAULT_ZERO_FILL] +
-			     stats->faults[ONDOL_FAULT_FILE_MINOR] +
-			     stats->faults[ONDOL_FAULT_FILE_READ] +
-			     stats->faults[ONDOL_FAULT_COW_COPY] +
-			     stats->faults[ONDOL_FAULT_COW_REUSE] },
-		{ "pgmajfault", stats->faults[ONDOL_FAULT_FILE_READ] },
-		{ "pglazyfreed", 0 },
-		{ "pgrefill", 0 },
-		{ "pgreuse", stats->faults[ONDOL_FAULT_COW_REUSE] },
-		{ "pgsteal_kswapd", 0 },
-		{ "pgsteal_direct", 0 },
-		{ "pgscan_kswapd", 0 },
-		{ "pgscan_direct", 0 },
-		{ "pgscan_direct_throttle", 0 },
-		{ "pgscan_anon", 0 },
-		{ "pgscan_file", 0 },
-		{ "pgsteal_anon", 0 },
-		{ "pgsteal_file", 0 },
-		{ "zone_reclaim_failed", 0 },
-		{ "pginodesteal", 0 },
-		{ "slabs_scanned", 0 },
-		{ "kswapd_inodesteal", 0 },
-		{ "kswapd_low_wmark_hit_quickly", 0 },
-		{ "kswapd_high_wmark_hit_quickly", 0 },
-		{ "pageoutrun", 0 },
-		{ "pgrotated", 0 },
-		{ "drop_pagecache", 0 },
-		{ "drop_slab", 0 },
-		{ "oom_kill", 0 },
-		{ "pgmigrate_success", 0 },
-		{ "pgmigrate_fail", 0 },
-		{ "nr_unstable", 0 },
-	};
-	static const struct item io[] = {
-		{ "nr_dirty_threshold", 0 }, { "nr_dirty_background_threshold", 0 },
-		{ "pgpgin", 0 }, { "pgpgout", 0 }, { "pswpin", 0 }, { "pswpout", 0 },
-	};
+	struct ondol_machine_stats stats;
 
-	OUT_ITEMS(out, VMSTAT_ITEM, io);
-	out_zone_events(out, m, "pgalloc", true);
-	out_zone_events(out, m, "allocstall", false);
-	out_zone_events(out, m, "pgskip", false);
-	OUT_ITEMS(out, VMSTAT_ITEM, faults);
+	ondol_machine_stats(m, &stats);
+	f->frees = stats.nr_frees;
+	for (unsigned kind = 0; kind < ONDOL_FAULT_NR; kind++)
+		f->faults += stats.faults[kind];
+	f->major_faults = stats.faults[ONDOL_FAULT_FILE_READ];
+	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
 }
 
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
-	struct inspect_virt_counts virt;
-	struct ondol_machine_stats stats;
-	struct use_counts counts;
+	struct figures f = { .free = free_pages(m) };
 	struct out out;
 
 	out_init(&out, write, ctx);
-	inspect_virt_counts(m, &virt);
-	ondol_machine_stats(m, &stats);
-	count_uses(m, -1, &counts);
-	out_zone_counters(&out, VMSTAT_ITEM, free_pages(m));
-	out_numa_counters(&out, VMSTAT_ITEM, m, 0, (m->nr_nodes << 3) - 1);
-	out_node_counters(&out, VMSTAT_ITEM, &virt, &counts);
-	out_events(&out, m, &stats);
+	count_uses(m, -1, &f);
+	count_numa(m, 0, (m->nr_nodes << 3) - 1, &f);
+	count_faults(m, &f);
+	OUT_LINES(&out, VMSTAT_ITEM, zone_lines, &f, 1);
+	OUT_LINES(&out, VMSTAT_ITEM, numa_lines, &f, 1);
+	OUT_LINES(&out, VMSTAT_ITEM, node_lines, &f, 1);
+	OUT_LINES(&out, VMSTAT_ITEM, io_lines, &f, 1);
+	out_zone_events(&out, m, "pgalloc", true);
+	out_zone_events(&out, m, "allocstall", false);
+	out_zone_events(&out, m, "pgskip", false);
+	OUT_LINES(&out, VMSTAT_ITEM, event_lines, &f, 1);
 	return out_end(&out);
 }
 
@@ -426,101 +497,34 @@ static void count_high(struct ondol_machine *m, uint64_t *out_total, uint64_t *o
 
 #define MEMINFO_ITEM "%-16s%8llu kB\n"
 
-static void out_meminfo_rest(struct out *out, struct ondol_machine *m,
-			     const struct inspect_virt_counts *virt,
-			     const struct use_counts *counts)
+int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
-	uint64_t slab = counts->pages[ONDOL_PAGE_SLAB], total = m->phys->managed;
-	const struct item items[] = {
-		{ "SwapTotal:", 0 },
-		{ "SwapFree:", 0 },
-		{ "Zswap:", 0 },
-		{ "Zswapped:", 0 },
-		{ "Dirty:", 0 },
-		{ "Writeback:", 0 },
-		{ "AnonPages:", counts->pages[ONDOL_PAGE_ANON] * KIB_PER_PAGE },
-		{ "Mapped:", virt->mapped_file * KIB_PER_PAGE },
-		{ "Shmem:", virt->shmem * KIB_PER_PAGE },
-		{ "KReclaimable:", counts->slab_reclaimable * KIB_PER_PAGE },
-		{ "Slab:", slab * KIB_PER_PAGE },
-		{ "SReclaimable:", counts->slab_reclaimable * KIB_PER_PAGE },
-		{ "SUnreclaim:", (slab - counts->slab_reclaimable) * KIB_PER_PAGE },
-		{ "KernelStack:", 0 },
-		{ "PageTables:", counts->pages[ONDOL_PAGE_PGTABLE] * KIB_PER_PAGE },
-		{ "SecPageTables:", 0 },
-		{ "NFS_Unstable:", 0 },
-		{ "Bounce:", 0 },
-		{ "WritebackTmp:", 0 },
-		{ "CommitLimit:", total / 2 * KIB_PER_PAGE },
-		{ "Committed_AS:", virt->committed * KIB_PER_PAGE },
-		{ "VmallocTotal:", 0 },
-		{ "VmallocUsed:", 0 },
-		{ "VmallocChunk:", 0 },
-		{ "Percpu:", 0 },
-	};
-	static const struct item huge[] = {
-		{ "AnonHugePages:", 0 },
-		{ "ShmemHugePages:", 0 },
-		{ "ShmemPmdMapped:", 0 },
-		{ "FileHugePages:", 0 },
-		{ "FilePmdMapped:", 0 },
-	};
+	const uint32_t kib = ONDOL_PAGE_SIZE / 1024;
+	struct figures f = { .free = free_pages(m), .total = m->phys->managed,
+			     .present = m->phys->present };
+	struct out out;
 
-	OUT_ITEMS(out, MEMINFO_ITEM, items);
-	out_printf(out, "HardwareCorrupted: %5u kB\n", 0u); /* a column too long */
-	OUT_ITEMS(out, MEMINFO_ITEM, huge);
-	out_printf(out,
+	out_init(&out, write, ctx);
+	count_uses(m, -1, &f);
+	f.available = available_pages(m, f.free, f.cache);
+	f.commit_limit = f.total / 2;
+	count_high(m, &f.high_total, &f.high_free);
+	f.low_total = f.total - f.high_total;
+	f.low_free = f.free - f.high_free;
+	OUT_LINES(&out, MEMINFO_ITEM, meminfo_lines, &f, kib);
+	if (m->profile->zone_end[ONDOL_ZONE_HIGHMEM])
+		OUT_LINES(&out, MEMINFO_ITEM, meminfo_high_lines, &f, kib);
+	OUT_LINES(&out, MEMINFO_ITEM, meminfo_more_lines, &f, kib);
+	out_printf(&out, "HardwareCorrupted: %5u kB\n", 0u); /* a column too long */
+	OUT_LINES(&out, MEMINFO_ITEM, meminfo_huge_lines, &f, kib);
+	out_printf(&out,
 		   "HugePages_Total:   %5u\n"
 		   "HugePages_Free:    %5u\n"
 		   "HugePages_Rsvd:    %5u\n"
 		   "HugePages_Surp:    %5u\n",
 		   0u, 0u, 0u, 0u);
-	out_printf(out, MEMINFO_ITEM MEMINFO_ITEM MEMINFO_ITEM, "Hugepagesize:", 2048ull,
-		   "Hugetlb:", 0ull, "DirectMap4k:",
-		   (unsigned long long)(m->phys->present * KIB_PER_PAGE));
-}
-
-int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
-{
-	uint64_t free = free_pages(m), high, high_free;
-	struct inspect_virt_counts virt;
-	struct use_counts counts;
-	struct out out;
-
-	out_init(&out, write, ctx);
-	inspect_virt_counts(m, &virt);
-	count_uses(m, -1, &counts);
-	uint64_t anon = counts.pages[ONDOL_PAGE_ANON], cache = counts.pages[ONDOL_PAGE_CACHE];
-	const struct item items[] = {
-		{ "MemTotal:", m->phys->managed * KIB_PER_PAGE },
-		{ "MemFree:", free * KIB_PER_PAGE },
-		{ "MemAvailable:", available_pages(m, free, cache) * KIB_PER_PAGE },
-		{ "Buffers:", 0 },
-		{ "Cached:", cache * KIB_PER_PAGE },
-		{ "SwapCached:", 0 },
-		{ "Active:", 0 },
-		{ "Inactive:", (anon + cache) * KIB_PER_PAGE },
-		{ "Active(anon):", 0 },
-		{ "Inactive(anon):", anon * KIB_PER_PAGE },
-		{ "Active(file):", 0 },
-		{ "Inactive(file):", cache * KIB_PER_PAGE },
-		{ "Unevictable:", 0 },
-		{ "Mlocked:", 0 },
-	};
-
-	OUT_ITEMS(&out, MEMINFO_ITEM, items);
-	if (m->profile->zone_end[ONDOL_ZONE_HIGHMEM]) {
-		count_high(m, &high, &high_free);
-		const struct item split[] = {
-			{ "HighTotal:", high * KIB_PER_PAGE },
-			{ "HighFree:", high_free * KIB_PER_PAGE },
-			{ "LowTotal:", (m->phys->managed - high) * KIB_PER_PAGE },
-			{ "LowFree:", (free - high_free) * KIB_PER_PAGE },
-		};
-
-		OUT_ITEMS(&out, MEMINFO_ITEM, split);
-	}
-	out_meminfo_rest(&out, m, &virt, &counts);
+	out_printf(&out, MEMINFO_ITEM MEMINFO_ITEM MEMINFO_ITEM, "Hugepagesize:", 2048ull,
+		   "Hugetlb:", 0ull, "DirectMap4k:", (unsigned long long)(f.present * kib));
 	return out_end(&out);
 }
 
