@@ -197,7 +197,7 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 		if (head->slab.nr_inuse || node->nr[SLAB_FREE] <= cache->free_slabs_max)
 			continue;
 		unlink_slab(cache, head, SLAB_FREE);
-		cache->nr_slabs--;
+		store_relaxed(&cache->nr_slabs, cache->nr_slabs - 1);
 		head->slab.next = doomed;
 		doomed = page_index(m, head);
 	}
@@ -257,7 +257,7 @@ uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, voi
 		head = make_slab(cache, gfp);
 		irq = slab_lock(cache);
 		if (head) {
-			cache->nr_slabs++;
+			store_relaxed(&cache->nr_slabs, cache->nr_slabs + 1);
 			link_slab(cache, head, SLAB_FREE);
 			got = take_from_slab(cache, head, &entry, 1);
 		}
@@ -282,7 +282,8 @@ uint64_t ondol_kmem_cache_shrink(struct ondol_kmem_cache *cache)
 		uintptr_t irq = slab_lock(cache);
 		uint32_t index = cache->node[node].head[SLAB_FREE];
 
-		cache->nr_slabs -= cache->node[node].nr[SLAB_FREE];
+		store_relaxed(&cache->nr_slabs,
+			      cache->nr_slabs - cache->node[node].nr[SLAB_FREE]);
 		cache->node[node].head[SLAB_FREE] = NIL;
 		cache->node[node].nr[SLAB_FREE] = 0;
 		slab_unlock(cache, irq);
@@ -530,6 +531,21 @@ uint64_t slab_active_total(struct ondol_machine *m)
 	}
 	unlock_caches(m, irq);
 	return total;
+}
+
+uint64_t slab_reclaimable_pages(struct ondol_machine *m)
+{
+	uintptr_t irq = lock_caches(m);
+	uint64_t pages = 0;
+
+	list_for_each(pos, &m->slab->caches) {
+		struct ondol_kmem_cache *cache = container_of(pos, struct ondol_kmem_cache, link);
+
+		if (cache->flags & ONDOL_SLAB_RECLAIM_ACCOUNT)
+			pages += (uint64_t)load_relaxed(&cache->nr_slabs) << cache->order;
+	}
+	unlock_caches(m, irq);
+	return pages;
 }
 
 void slab_report_leaks(struct ondol_machine *m)

@@ -110,6 +110,8 @@ uint32_t slab_take_many(struct ondol_kmem_cache *cache, unsigned node, struct sl
 void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
 unsigned long slab_active_objects(const struct ondol_kmem_cache *cache);
 uint64_t slab_active_total(struct ondol_machine *m);
+/* Frames of caches that a shrinker could empty. */
+uint64_t slab_reclaimable_pages(struct ondol_machine *m);
 void slab_report_leaks(struct ondol_machine *m);
 
 /* layout.c */
@@ -130,8 +132,9 @@ uint32_t slab_debug_room(const struct ondol_kmem_cache *cache);
 void slab_debug_init(const struct ondol_kmem_cache *cache, void *object);
 void slab_debug_alloc(const struct ondol_kmem_cache *cache, struct ondol_page *head, void *object);
 void slab_debug_free(const struct ondol_kmem_cache *cache, struct ondol_page *head, void *object);
-/* The label of what is broken in a free object, or NULL. */
+/* The label of what is broken in a free object, or in one in use, or NULL. */
 const char *slab_debug_check_free(const struct ondol_kmem_cache *cache, const void *object);
+const char *slab_debug_check_used(const struct ondol_kmem_cache *cache, const void *object);
 
 /* The first frame of the slab a host pointer is in, or NULL: not in a slab. */
 static inline struct ondol_page *slab_of(const struct ondol_machine *m, const void *object)

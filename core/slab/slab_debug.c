@@ -123,6 +123,11 @@ const char *slab_debug_check_free(const struct ondol_kmem_cache *cache, const vo
 	return red_zone_is(cache, bytes, RED_FREE) ? NULL : "SLAB-7";
 }
 
+const char *slab_debug_check_used(const struct ondol_kmem_cache *cache, const void *object)
+{
+	return red_zone_is(cache, object, RED_IN_USE) ? NULL : "SLAB-7";
+}
+
 static void check_chain(const struct ondol_kmem_cache *cache, struct ondol_page *head)
 {
 	struct ondol_kmem_cache *locked = head->slab.cache;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* What the texts need of the virtual layer. */
+#ifndef ONDOL_INSPECT_INSPECT_H
+#define ONDOL_INSPECT_INSPECT_H
+
+#include <ondol/inspect.h>
+
+struct inspect_virt_counts { /* pages */
+	uint64_t mapped_file, shmem, committed;
+};
+void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts);
+
+#endif /* ONDOL_INSPECT_INSPECT_H */

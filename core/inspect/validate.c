@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Validation: every labelled invariant of a machine at rest is looked at, lowest layer first,
+ * and the first broken one named.  Nothing else may use the machine meanwhile.  The invariants
+ * are explained where they are kept: phys/buddy.c, phys/zone.c, phys/pcp.c, slab/slab.c.
+ */
+#include "inspect/validate.h"
+
+static const struct {
+	const char *id, *text;
+} invariants[] = {
+	{ "BUDDY-1", "A free block begins at a multiple of its size and lies in its zone" },
+	{ "BUDDY-2", "free_area[k].nr_free counts the blocks on the lists of order k, and "
+		     "zone.nr_free the frames of all of them" },
+	{ "BUDDY-3", "No two free buddies are on lists, below the highest order" },
+	{ "BUDDY-4", "A map bit is 1 exactly when one block of its pair is on a list" },
+	{ "BUDDY-5", "The links of a list agree; a block on it is marked BUDDY, has the list's "
+		     "order and type, no reference and no use" },
+	{ "BUDDY-6", "Only a block that was handed out comes back" },
+	{ "BUDDY-7", "A block comes back with the order it was handed out with" },
+	{ "BUDDY-8", "What comes back is a frame of this machine that was not reserved" },
+	{ "BUDDY-9", "Every frame is in one place: reserved, in an allocated block, on a per-CPU "
+		     "list or in a free block" },
+	{ "ZONE-1", "present = managed + reserved frames, in each zone" },
+	{ "ZONE-2", "free + on per-CPU lists + allocated = managed" },
+	{ "ZONE-3", "min <= low <= high watermark" },
+	{ "ZONE-4", "A frame's record names the zone whose limits and node it has" },
+	{ "ZONE-5", "The zones' frames add up to the node's, the nodes' to the machine's" },
+	{ "USE-1", "The frames counted for a use are the frames so marked" },
+	{ "PCP-1", "A block on a per-CPU list is marked PCP, has the list's order and type, no "
+		   "reference and no use, and belongs to the list's zone" },
+	{ "PCP-2", "A per-CPU list's nr counts its blocks, and count the pages of all lists" },
+	{ "PCP-3", "No magazine of pages holds more than its capacity" },
+	{ "SLAB-1", "A slab is on the list that the number of its objects in use says" },
+	{ "SLAB-2", "The chain of a slab's free objects has as many entries as are not in use" },
+	{ "SLAB-3", "Every frame of a slab has the use SLAB and names its first frame, and that "
+		    "its cache" },
+	{ "SLAB-4", "The cache counts the slabs on each list and the objects out of all slabs" },
+	{ "SLAB-5", "Only an object in use is freed" },
+	{ "SLAB-6", "What is freed is an object of the cache" },
+	{ "SLAB-7", "Nobody wrote behind an object" },
+	{ "SLAB-8", "Nobody wrote to a free object" },
+	{ "SLAB-9", "Magazines hold objects marked so, no more than fit" },
+	{ "SLAB-10", "cache_cache is the first cache, and each descriptor is an object of it" },
+};
+
+const char *inspect_invariant_text(const char *id)
+{
+	for (size_t i = 0; i < sizeof invariants / sizeof invariants[0]; i++) {
+		const char *a = invariants[i].id, *b = id;
+
+		while (*a && *a == *b) {
+			a++;
+			b++;
+		}
+		if (*a == *b)
+			return invariants[i].text;
+	}
+	return "";
+}
+
+bool inspect_broken(struct ondol_broken_invariant *out, const char *id, uint64_t where,
+		    uint64_t expected, uint64_t actual)
+{
+	out->id = id;
+	out->text = inspect_invariant_text(id);
+	out->where = where;
+	out->expected = expected;
+	out->actual = actual;
+	return false;
+}
+
+int ondol_machine_validate(struct ondol_machine *m, struct ondol_broken_invariant *out_broken)
+{
+	struct ondol_broken_invariant broken;
+
+	if (validate_phys(m, &broken) && validate_slab(m, &broken))
+		return 0;
+	if (out_broken)
+		*out_broken = broken;
+	return -ONDOL_EUCLEAN;
+}

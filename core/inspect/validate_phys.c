@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* The invariants of core/phys: BUDDY, ZONE, PCP, USE.  See validate.c. */
+#include "base/bitmap.h"
+#include "inspect/validate.h"
+#include "phys/buddy.h"
+
+#define NIL ONDOL_PAGE_NIL
+
+struct tally { /* frames of a zone by where they are */
+	uint64_t reserved, free, listed, used[ONDOL_NR_PAGE_USES];
+};
+
+static bool is_free_record(const struct ondol_page *page, uint32_t mark)
+{
+	return (page->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP)) == mark && !page->refcount &&
+	       page_use(page) == ONDOL_PAGE_FREE;
+}
+
+/* One list of the free area: BUDDY-1, BUDDY-5; adds its blocks to *nr. */
+static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, uint64_t *nr,
+		       struct ondol_broken_invariant *out)
+{
+	const struct ondol_machine *m = zone->m;
+	uint32_t prev = NIL, at = zone->free_area[order].head[type];
+
+	for (; at != NIL; at = m->pages[at].buddy.next, (*nr)++) {
+		const struct ondol_page *page = &m->pages[at];
+
+		if (*nr > m->nr_pages) /* a ring */
+			return inspect_broken(out, "BUDDY-5", prev, m->nr_pages, *nr);
+		if (at >= m->nr_pages)
+			return inspect_broken(out, "BUDDY-5", prev, m->nr_pages, at);
+		if (at & ((1u << order) - 1) || at < zone->start ||
+		    at + (1ull << order) > zone->end || page_zone(m, page) != zone)
+			return inspect_broken(out, "BUDDY-1", m->first_pfn + at, order, at);
+		if (!is_free_record(page, ONDOL_PG_BUDDY) || page->buddy.prev != prev ||
+		    page_order(page) != order || page->buddy.migrate_type != type)
+			return inspect_broken(out, "BUDDY-5", m->first_pfn + at, order,
+					      page->flags);
+		prev = at;
+	}
+	return true;
+}
+
+static bool check_lists(struct ondol_zone *zone, struct ondol_broken_invariant *out)
+{
+	uint64_t frames = 0;
+
+	for (unsigned order = 0; order <= zone->m->phys->max_order; order++) {
+		uint64_t nr = 0;
+
+		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
+			if (!check_list(zone, order, type, &nr, out))
+				return false;
+		if (!inspect_equal(out, "BUDDY-2", order, nr, zone->free_area[order].nr_free))
+			return false;
+		frames += nr << order;
+	}
+	return inspect_equal(out, "BUDDY-2", zone->start, frames, zone->nr_free);
+}
+
+static bool is_free_block(const struct ondol_zone *zone, uint32_t index, unsigned order)
+{
+	const struct ondol_page *page = &zone->m->pages[index];
+
+	return index >= zone->start && index < zone->end && page->flags & ONDOL_PG_BUDDY &&
+	       page_zone(zone->m, page) == zone && page_order(page) == order;
+}
+
+/* BUDDY-3 and BUDDY-4 over all pairs of all orders. */
+static bool check_pairs(struct ondol_zone *zone, struct ondol_broken_invariant *out)
+{
+	for (unsigned order = 0; order < zone->m->phys->max_order; order++) {
+		const uint32_t *map = zone->free_area[order].map;
+		uint32_t first = zone->start >> (order + 1);
+
+		for (uint32_t pair = first; pair <= (zone->end - 1) >> (order + 1); pair++) {
+			uint32_t lower = pair << (order + 1), upper = lower + (1u << order);
+			bool a = is_free_block(zone, lower, order);
+			bool b = is_free_block(zone, upper, order);
+
+			if (a && b)
+				return inspect_broken(out, "BUDDY-3",
+						      zone->m->first_pfn + lower, order + 1,
+						      order);
+			if (map && bitmap_test(map, pair - first) != (a != b))
+				return inspect_broken(out, "BUDDY-4",
+						      zone->m->first_pfn + lower, a != b,
+						      a == b);
+		}
+	}
+	return true;
+}
+
+/* One magazine: PCP-1, PCP-3. */
+static bool check_magazine(struct ondol_zone *zone, const struct zone_pcp *pcp,
+			   const struct pcp_list *list, unsigned order, unsigned type,
+			   struct ondol_broken_invariant *out)
+{
+	const struct ondol_machine *m = zone->m;
+	uint32_t at = list->head;
+
+	if (list->nr > pcp->cap[order])
+		return inspect_broken(out, "PCP-3", order, pcp->cap[order], list->nr);
+	for (uint32_t i = 0; i < list->nr; i++, at = m->pages[at].buddy.next) {
+		const struct ondol_page *page = &m->pages[at];
+
+		if (at >= m->nr_pages)
+			return inspect_broken(out, "PCP-1", at, m->nr_pages, at);
+		if (!is_free_record(page, ONDOL_PG_PCP) || page_zone(m, page) != zone ||
+		    page_order(page) != order ||
+		    ((page->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK) != type)
+			return inspect_broken(out, "PCP-1", m->first_pfn + at, order,
+					      page->flags);
+	}
+	return true;
+}
+
+static bool check_pcp(struct ondol_zone *zone, struct zone_pcp *pcp,
+		      struct ondol_broken_invariant *out)
+{
+	uint64_t pages = 0;
+
+	for (unsigned order = 0; order < PCP_ORDERS; order++) {
+		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++) {
+			const struct pcp_list *loaded = pcp_loaded(pcp, order, type);
+			const struct pcp_list *spare = &pcp->spare[order][type];
+
+			if (!check_magazine(zone, pcp, loaded, order, type, out) ||
+			    !check_magazine(zone, pcp, spare, order, type, out))
+				return false;
+			pages += (uint64_t)(loaded->nr + spare->nr) << order;
+		}
+	}
+	return inspect_equal(out, "PCP-2", zone->start, pages, pcp->count);
+}
+
+/* Is the frame where its zone's limits are? */
+static bool frame_fits_zone(const struct ondol_zone *zone, uint32_t index)
+{
+	const uint64_t *end = zone->m->profile->zone_end;
+	uint64_t pa = (zone->m->first_pfn + index) << ONDOL_PAGE_SHIFT;
+
+	for (unsigned type = 0; type < zone->type; type++)
+		if (end[type] && pa < end[type])
+			return false;
+	return pa < end[zone->type] && index >= zone->start && index < zone->end;
+}
+
+/* The block at `index` and how many frames to go on; 0: broken. */
+static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tally *tally,
+			    struct ondol_broken_invariant *out)
+{
+	const struct ondol_page *page = &zone->m->pages[index];
+	uint32_t size = 1u << page_order(page);
+	uint64_t pfn = zone->m->first_pfn + index;
+	enum ondol_page_use use = page_use(page);
+
+	if (use == ONDOL_PAGE_RESERVED) {
+		tally->reserved++;
+		return 1;
+	}
+	if (page->flags & ONDOL_PG_BUDDY)
+		tally->free += size;
+	else if (page->flags & ONDOL_PG_PCP)
+		tally->listed += size;
+	else if (use >= ONDOL_PAGE_KERNEL && page->refcount && !(page->flags & ONDOL_PG_TAIL))
+		tally->used[use] += size;
+	else
+		return (uint32_t)inspect_broken(out, "BUDDY-9", pfn, 1, page->flags);
+	if (index & (size - 1) || index + size > zone->end)
+		return (uint32_t)inspect_broken(out, "BUDDY-1", pfn, size, index);
+	for (uint32_t i = 1; i < size; i++) {
+		const struct ondol_page *inner = &page[i];
+
+		if (inner->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP | ONDOL_PG_HOLE) ||
+		    page_use(inner) == ONDOL_PAGE_RESERVED || inner->refcount ||
+		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != index :
+						    page_use(inner) != ONDOL_PAGE_FREE))
+			return (uint32_t)inspect_broken(out, "BUDDY-9", pfn + i, 0, inner->flags);
+		if (page_zone(zone->m, inner) != zone)
+			return (uint32_t)inspect_broken(out, "ZONE-4", pfn + i, 0, inner->flags);
+	}
+	return size;
+}
+
+static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES],
+			 struct ondol_broken_invariant *out)
+{
+	struct tally tally = { 0 };
+	uint64_t listed = 0, out_frames = 0;
+	uint32_t at = zone->start, step;
+
+	for (; at < zone->end; at += step) {
+		const struct ondol_page *page = &zone->m->pages[at];
+
+		step = 1;
+		if (page->flags & ONDOL_PG_HOLE || page_zone(zone->m, page) != zone)
+			continue;
+		if (!frame_fits_zone(zone, at))
+			return inspect_broken(out, "ZONE-4", zone->m->first_pfn + at, zone->type,
+					      page->flags);
+		step = tally_block(zone, at, &tally, out);
+		if (!step)
+			return false;
+	}
+	for (unsigned use = ONDOL_PAGE_KERNEL; use < ONDOL_NR_PAGE_USES; use++) {
+		used[use] += tally.used[use];
+		out_frames += tally.used[use];
+	}
+	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
+		listed += zone->pcp[cpu].count;
+	return inspect_equal(out, "ZONE-1", zone->start, zone->present,
+			     zone->managed + tally.reserved) &&
+	       inspect_equal(out, "BUDDY-2", zone->start, tally.free, zone->nr_free) &&
+	       inspect_equal(out, "PCP-2", zone->start, tally.listed, listed) &&
+	       inspect_equal(out, "ZONE-2", zone->start, zone->managed,
+			     tally.free + tally.listed + out_frames);
+}
+
+static bool check_zone(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES],
+		       struct ondol_broken_invariant *out)
+{
+	if (zone->watermark[WMARK_MIN] > zone->watermark[WMARK_LOW] ||
+	    zone->watermark[WMARK_LOW] > zone->watermark[WMARK_HIGH])
+		return inspect_broken(out, "ZONE-3", zone->start, zone->watermark[WMARK_MIN],
+				      zone->watermark[WMARK_LOW]);
+	if (!check_lists(zone, out) || !check_pairs(zone, out))
+		return false;
+	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
+		if (!check_pcp(zone, &zone->pcp[cpu], out))
+			return false;
+	return check_frames(zone, used, out);
+}
+
+/* Zones into nodes, nodes into the machine. */
+static bool check_sums(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t present = 0, managed = 0;
+
+	for (uint32_t n = 0; n < m->nr_nodes; n++) {
+		const struct ondol_node *node = &m->phys->nodes[n];
+		uint64_t node_present = 0;
+
+		for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
+			const struct ondol_zone *zone = &m->phys->zones[zone_id(n, type)];
+
+			node_present += zone->present;
+			managed += zone->managed;
+		}
+		if (!inspect_equal(out, "ZONE-5", n, node_present, node->present))
+			return false;
+		if (node->spanned < node->present)
+			return inspect_broken(out, "ZONE-5", n, node->present, node->spanned);
+		present += node->present;
+	}
+	return inspect_equal(out, "ZONE-5", m->nr_nodes, present, m->phys->present) &&
+	       inspect_equal(out, "ZONE-5", m->nr_nodes, managed, m->phys->managed);
+}
+
+bool validate_phys(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t used[ONDOL_NR_PAGE_USES] = { 0 };
+	struct ondol_zone *zone;
+
+	zone_for_each(m->phys, zone, i)
+		if (!check_zone(zone, used, out))
+			return false;
+	for (unsigned use = ONDOL_PAGE_KERNEL; use < ONDOL_NR_PAGE_USES; use++) {
+		long counted = phys_use_count(m, (enum ondol_page_use)use);
+
+		if (!inspect_equal(out, "USE-1", use, used[use], (uint64_t)counted))
+			return false;
+	}
+	return check_sums(m, out);
+}

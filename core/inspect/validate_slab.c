@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* The invariants of core/slab.  See validate.c. */
+#include "inspect/validate.h"
+#include "slab/slab.h"
+
+#define NIL ONDOL_PAGE_NIL
+
+struct slab_tally {
+	uint64_t slabs, inuse, in_magazines;
+};
+
+/* The chain and the states of one slab. */
+static bool check_states(struct ondol_kmem_cache *cache, struct ondol_page *head,
+			 struct slab_tally *tally, struct ondol_broken_invariant *out)
+{
+	const uint16_t *states = slab_states(cache, head);
+	uint64_t pfn = machine_page_pfn(cache->m, head);
+	uint32_t nr_free = (uint32_t)cache->nr_objects - head->slab.nr_inuse;
+	uint32_t chain = 0, at = head->slab.free_head, unused = 0;
+
+	for (; at != SLAB_CHAIN_END; at = states[at], chain++)
+		if (at >= cache->nr_objects || chain > nr_free)
+			return inspect_broken(out, "SLAB-2", pfn, nr_free, at);
+	for (uint32_t i = 0; i < cache->nr_objects; i++) {
+		unused += states[i] < SLAB_IN_USE;
+		tally->in_magazines += states[i] == SLAB_IN_MAGAZINE;
+	}
+	return inspect_equal(out, "SLAB-2", pfn, nr_free, chain) &&
+	       inspect_equal(out, "SLAB-2", pfn, nr_free, unused);
+}
+
+static bool check_debug(struct ondol_kmem_cache *cache, struct ondol_page *head,
+			struct ondol_broken_invariant *out)
+{
+	const uint16_t *states = slab_states(cache, head);
+
+	for (uint32_t i = 0; i < cache->nr_objects; i++) {
+		const char *broken = states[i] < SLAB_IN_USE ?
+			slab_debug_check_free(cache, slab_object(cache, head, i)) :
+			slab_debug_check_used(cache, slab_object(cache, head, i));
+
+		if (broken)
+			return inspect_broken(out, broken, machine_page_pfn(cache->m, head), i,
+					      states[i]);
+	}
+	return true;
+}
+
+static bool check_slab(struct ondol_kmem_cache *cache, struct ondol_page *head,
+		       enum slab_list list, struct slab_tally *tally,
+		       struct ondol_broken_invariant *out)
+{
+	uint64_t pfn = machine_page_pfn(cache->m, head);
+
+	if (page_use(head) != ONDOL_PAGE_SLAB || head->slab.cache != cache ||
+	    page_order(head) != cache->order)
+		return inspect_broken(out, "SLAB-3", pfn, cache->order, head->flags);
+	for (uint32_t i = 1; i < 1u << cache->order; i++)
+		if (!(head[i].flags & ONDOL_PG_TAIL) || page_use(&head[i]) != ONDOL_PAGE_SLAB ||
+		    head[i].slab.head != page_index(cache->m, head))
+			return inspect_broken(out, "SLAB-3", pfn + i, pfn, head[i].flags);
+	if (head->slab.nr_inuse > cache->nr_objects ||
+	    slab_list_of(cache, head->slab.nr_inuse) != list)
+		return inspect_broken(out, "SLAB-1", pfn, list, head->slab.nr_inuse);
+	tally->slabs++;
+	tally->inuse += head->slab.nr_inuse;
+	return check_states(cache, head, tally, out) &&
+	       (!(cache->flags & SLAB_DEBUG_FLAGS) || check_debug(cache, head, out));
+}
+
+static bool check_slab_list(struct ondol_kmem_cache *cache, uint32_t node, enum slab_list list,
+			    struct slab_tally *tally, struct ondol_broken_invariant *out)
+{
+	struct ondol_machine *m = cache->m;
+	uint32_t prev = NIL, at = cache->node[node].head[list];
+	uint64_t nr = 0;
+
+	for (; at != NIL; prev = at, at = m->pages[at].slab.next, nr++) {
+		if (nr > cache->node[node].nr[list] || at >= m->nr_pages ||
+		    m->pages[at].slab.prev != prev || page_node(&m->pages[at]) != node)
+			return inspect_broken(out, "SLAB-4", prev, cache->node[node].nr[list], nr);
+		if (!check_slab(cache, &m->pages[at], list, tally, out))
+			return false;
+	}
+	return inspect_equal(out, "SLAB-4", node, nr, cache->node[node].nr[list]);
+}
+
+static bool check_entries(struct ondol_kmem_cache *cache, const struct slab_entry *entries,
+			  uint32_t nr, struct ondol_broken_invariant *out)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct ondol_page *head = slab_of(cache->m, entries[i].object);
+
+		if (!head || head->slab.cache != cache || *entries[i].state != SLAB_IN_MAGAZINE)
+			return inspect_broken(out, "SLAB-9", (uintptr_t)entries[i].object,
+					      SLAB_IN_MAGAZINE, *entries[i].state);
+	}
+	return true;
+}
+
+static bool check_magazines(struct ondol_kmem_cache *cache, uint64_t in_magazines,
+			    struct ondol_broken_invariant *out)
+{
+	uint64_t held = 0;
+
+	for (uint32_t i = 0; i < cache->m->nr_cpus; i++) {
+		const struct slab_cpu *cpu = &cache->cpu[i];
+
+		if (cpu->nr > cpu->cap || cpu->spare_nr > cpu->cap)
+			return inspect_broken(out, "SLAB-9", i, cpu->cap, cpu->nr);
+		if (!check_entries(cache, cpu->loaded, cpu->nr, out) ||
+		    !check_entries(cache, cpu->spare, cpu->spare_nr, out))
+			return false;
+		held += cpu->nr + cpu->spare_nr;
+	}
+	return inspect_equal(out, "SLAB-9", 0, held, in_magazines);
+}
+
+/* Is the descriptor an object of cache_cache that is in use? */
+static bool check_descriptor(struct ondol_kmem_cache *cache, struct ondol_broken_invariant *out)
+{
+	struct ondol_kmem_cache *cache_cache = cache->m->slab->cache_cache;
+	struct ondol_page *head = slab_of(cache->m, cache);
+	uint32_t offset, index;
+
+	if (!head || head->slab.cache != cache_cache)
+		return inspect_broken(out, "SLAB-10", (uintptr_t)cache, (uintptr_t)cache_cache, 0);
+	offset = (uint32_t)((char *)cache - (char *)slab_object(cache_cache, head, 0));
+	index = slab_index(cache_cache, offset);
+	if (index >= cache_cache->nr_objects || index * cache_cache->stride != offset ||
+	    slab_states(cache_cache, head)[index] != SLAB_IN_USE)
+		return inspect_broken(out, "SLAB-10", (uintptr_t)cache, SLAB_IN_USE, index);
+	return true;
+}
+
+static bool check_cache(struct ondol_kmem_cache *cache, uint64_t *frames,
+			struct ondol_broken_invariant *out)
+{
+	struct slab_tally tally = { 0 };
+
+	for (uint32_t node = 0; node < cache->m->nr_nodes; node++)
+		for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
+			if (!check_slab_list(cache, node, (enum slab_list)list, &tally, out))
+				return false;
+	*frames += tally.slabs << cache->order;
+	return inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.slabs, cache->nr_slabs) &&
+	       inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.inuse, cache->nr_inuse) &&
+	       check_magazines(cache, tally.in_magazines, out) && check_descriptor(cache, out);
+}
+
+bool validate_slab(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t frames = 0;
+
+	if (m->slab->caches.next != &m->slab->cache_cache->link)
+		return inspect_broken(out, "SLAB-10", 0, (uintptr_t)m->slab->cache_cache, 0);
+	list_for_each(pos, &m->slab->caches)
+		if (!check_cache(container_of(pos, struct ondol_kmem_cache, link), &frames, out))
+			return false;
+	return inspect_equal(out, "SLAB-3", 0, (uint64_t)phys_use_count(m, ONDOL_PAGE_SLAB),
+			     frames);
+}
