@@ -2,6 +2,7 @@
 /* Counters of a machine, its zones and nodes, by value. */
 #include "inspect/inspect.h"
 #include "phys/zone.h"
+#include "virt/virt.h"
 
 #define NR_BY_USE(m, use) ((uint64_t)phys_use_count(m, use))
 
@@ -134,6 +135,7 @@ void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *ou
 		add_zone_counters(zone, out_stats);
 	out_stats->nr_refused = load_relaxed(&m->phys->nr_refused);
 	out_stats->page_record_size = sizeof(struct ondol_page);
+	virt_stats(m, out_stats);
 }
 
 void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan)
@@ -141,8 +143,36 @@ void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan)
 	m->fail_plan = plan;
 }
 
+static int count_cached(void *ctx, uint64_t index, struct ondol_page *page)
+{
+	struct inspect_virt_counts *counts = ctx;
+
+	(void)index;
+	counts->mapped_file += load_relaxed(&page->data.mapcount) != 0;
+	return 0;
+}
+
+/* Committed: what private writable and shared anonymous memory may come to need. */
 void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts)
 {
-	(void)m;
-	__builtin_memset(out_counts, 0, sizeof *out_counts);
+	struct ondol_virt_state *v = m->virt;
+	uintptr_t saved = virt_lock(m);
+
+	*out_counts = (struct inspect_virt_counts){ .committed = 0 };
+	list_for_each(node, &v->mappings) {
+		struct ondol_address_space *mapping =
+			container_of(node, struct ondol_address_space, link);
+
+		(void)cache_for_each(mapping, count_cached, out_counts);
+		if (!mapping->ops)
+			out_counts->shmem += ondol_address_space_nr_pages(mapping);
+	}
+	list_for_each(node, &v->mms) {
+		const struct ondol_mm_struct *mm =
+			container_of(node, struct ondol_mm_struct, link);
+
+		out_counts->committed += mm->data_vm + mm->stack_vm;
+	}
+	out_counts->committed += out_counts->shmem;
+	virt_unlock(m, saved);
 }

@@ -2,7 +2,8 @@
 /*
  * Validation: every labelled invariant of a machine at rest is looked at, lowest layer first,
  * and the first broken one named.  Nothing else may use the machine meanwhile.  The invariants
- * are explained where they are kept: phys/buddy.c, phys/zone.c, phys/pcp.c, slab/slab.c.
+ * are explained where they are kept: phys/buddy.c, phys/zone.c, phys/pcp.c, slab/slab.c,
+ * pgtable/pgtable.c, virt/virt.c.
  */
 #include "inspect/validate.h"
 
@@ -42,6 +43,22 @@ static const struct {
 	{ "SLAB-8", "Nobody wrote to a free object" },
 	{ "SLAB-9", "Magazines hold objects marked so, no more than fit" },
 	{ "SLAB-10", "cache_cache is the first cache, and each descriptor is an object of it" },
+	{ "VMA-1", "Regions are sorted, page aligned, not empty, and do not overlap" },
+	{ "VMA-2", "The tree's lo, hi and gap values are right, its colours too" },
+	{ "VMA-3", "Regions lie below task_size; the access flags are within the MAY flags" },
+	{ "VMA-4", "A shared region has a mapping; a native region has no frame" },
+	{ "MM-1", "nr_vma, total_vm and its parts count the regions" },
+	{ "MM-2", "rss counts the frames in the page tables by kind" },
+	{ "PGTABLE-1", "Every table is a frame of use PGTABLE; nr_tables counts them" },
+	{ "PGTABLE-2", "Every table but the root covers some address of some region" },
+	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },
+	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
+	{ "COW-1", "An anonymous frame's references are the entries that map it" },
+	{ "COW-2", "A frame that others see has no writable entry in a private region" },
+	{ "CACHE-1", "A cached page names its mapping and index, and has a reference of the "
+		     "cache's and one for each entry" },
+	{ "MMU-1", "An absent or user-inaccessible entry has no accessed bit; what software has "
+		   "filled in as writable is dirty" },
 };
 
 const char *inspect_invariant_text(const char *id)
@@ -74,7 +91,8 @@ int ondol_machine_validate(struct ondol_machine *m, struct ondol_broken_invarian
 {
 	struct ondol_broken_invariant broken;
 
-	if (validate_phys(m, &broken) && validate_slab(m, &broken))
+	if (validate_phys(m, &broken) && validate_slab(m, &broken) &&
+	    validate_virt(m, &broken))
 		return 0;
 	if (out_broken)
 		*out_broken = broken;

@@ -13,6 +13,7 @@ const char *inspect_invariant_text(const char *id);
 
 bool validate_phys(struct ondol_machine *m, struct ondol_broken_invariant *out);
 bool validate_slab(struct ondol_machine *m, struct ondol_broken_invariant *out);
+bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out);
 
 /* True if actual is as expected. */
 static inline bool inspect_equal(struct ondol_broken_invariant *out, const char *id,

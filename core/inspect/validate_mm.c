@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU.  See validate.c. */
+#include "inspect/inspect.h"
+#include "inspect/validate.h"
+#include "phys/zone.h"
+#include "virt/virt.h"
+
+static uint64_t tables_end(const struct pgtable *pt)
+{
+	return UINT64_C(1) << pgtable_table_shift(pt->format, pt->format->nr_levels - 1u);
+}
+
+/* The region that addr lies in, or NULL; unlike vma_find this leaves no trace. */
+static const struct vma *region_at(const struct ondol_mm_struct *mm, uint64_t addr)
+{
+	struct rb_node *node = mm->mm_rb.node;
+
+	while (node) {
+		const struct vma *vma = rb_entry(node, struct vma, rb);
+
+		if (addr >= vma->start && addr < vma->end)
+			return vma;
+		node = addr < vma->start ? node->left : node->right;
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ regions */
+
+static bool check_region(const struct ondol_mm_struct *mm, const struct vma *vma,
+			 struct ondol_broken_invariant *out)
+{
+	const struct vma *next = vma_next(vma);
+	ondol_vm_flags_t access = vma->flags & ONDOL_VM_ACCESS;
+
+	if (vma->start >= vma->end || (vma->start | vma->end) & ~ONDOL_PAGE_MASK)
+		return inspect_broken(out, "VMA-1", vma->start, vma->start, vma->end);
+	if (next && next->start < vma->end)
+		return inspect_broken(out, "VMA-1", vma->start, vma->end, next->start);
+	if (vma->end > mm->task_size || access & ~(vma->flags >> 4))
+		return inspect_broken(out, "VMA-3", vma->start, mm->task_size, vma->flags);
+	if (!vma_is_native(vma) && (vma_is_shared(vma) || vma->file) &&
+	    !(vma->file && vma->file->mapping))
+		return inspect_broken(out, "VMA-4", vma->start, 1, 0);
+	return true;
+}
+
+static bool check_regions(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
+{
+	struct ondol_mm_struct sum = { .nr_vma = 0 }; /* only its counters are used */
+	bool cached = !mm->mmap_cache;
+
+	if (rb_check(&mm->mm_rb, &vma_augment))
+		return inspect_broken(out, "VMA-2", mm->nr_vma, 0, 1);
+	for (const struct vma *vma = vma_first(mm); vma; vma = vma_next(vma)) {
+		if (!check_region(mm, vma, out))
+			return false;
+		sum.nr_vma++;
+		mm_account(&sum, vma->flags, (int64_t)vma_pages(vma));
+		cached |= vma == mm->mmap_cache;
+	}
+	if (!cached)
+		return inspect_broken(out, "VMA-1", (uintptr_t)mm->mmap_cache, 1, 0);
+	return inspect_equal(out, "MM-1", 0, sum.nr_vma, mm->nr_vma) &&
+	       inspect_equal(out, "MM-1", 1, sum.total_vm, mm->total_vm) &&
+	       inspect_equal(out, "MM-1", 2, sum.data_vm, mm->data_vm) &&
+	       inspect_equal(out, "MM-1", 3, sum.exec_vm, mm->exec_vm) &&
+	       inspect_equal(out, "MM-1", 4, sum.stack_vm, mm->stack_vm) &&
+	       inspect_equal(out, "MM-1", 5, sum.locked_vm, mm->locked_vm);
+}
+
+/* ------------------------------------------------------------------ tables */
+
+/* One table of `level`, where addr is. */
+static bool check_table(struct ondol_mm_struct *mm, unsigned level, uint64_t addr,
+			const void *slot, struct ondol_broken_invariant *out)
+{
+	const struct pgtable *pt = &mm->pgt;
+	uint64_t pa = (uint64_t)((const unsigned char *)slot - pt->direct_map);
+	uint64_t size = UINT64_C(1) << pgtable_table_shift(pt->format, level);
+	uint64_t start = align_down(addr, size);
+	const struct ondol_page *page = machine_page(mm->m, pa >> ONDOL_PAGE_SHIFT);
+
+	if (page_use(page) != ONDOL_PAGE_PGTABLE || page_refs(page) != 1)
+		return inspect_broken(out, "PGTABLE-1", addr, ONDOL_PAGE_PGTABLE, page_use(page));
+	if (level == pt->format->nr_levels - 1u)
+		return true;
+	for (const struct vma *vma = vma_first(mm); vma; vma = vma_next(vma))
+		if (vma->start < start + size && vma->end > start)
+			return true;
+	return inspect_broken(out, "PGTABLE-2", start, level, 0);
+}
+
+static bool check_tables(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
+{
+	const struct pgtable *pt = &mm->pgt;
+	uint64_t end = tables_end(pt), nr_tables = 0;
+	struct pgtable_span span;
+
+	for (unsigned level = 0; level < pt->format->nr_levels; level++)
+		for (uint64_t at = 0; at < end && pgtable_next(pt, level, at, end, &span);
+		     at = span.end) {
+			if (!check_table(mm, level, span.addr, span.slot, out))
+				return false;
+			nr_tables++;
+		}
+	return inspect_equal(out, "PGTABLE-1", pt->root_pa.value, nr_tables, pt->nr_tables);
+}
+
+/* ------------------------------------------------------------------ entries */
+
+static bool check_present(const struct ondol_mm_struct *mm, uint64_t addr, uint64_t pte,
+			  uint64_t rss[NR_RSS], struct ondol_broken_invariant *out)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+	const struct ondol_page *page = pte_page(mm, pte);
+	const struct vma *vma = region_at(mm, addr);
+	uint32_t allowed;
+
+	if (!vma || vma_is_native(vma))
+		return inspect_broken(out, "PGTABLE-3", addr, 1, 0);
+	allowed = flags_prot(vma->flags);
+	allowed |= allowed ? f->prot_implied : 0;
+	if (pte_prot(mm, pte) & ~allowed)
+		return inspect_broken(out, "PGTABLE-4", addr, allowed, pte_prot(mm, pte));
+	if (page_use(page) != ONDOL_PAGE_ANON && page_use(page) != ONDOL_PAGE_CACHE)
+		return inspect_broken(out, "MM-2", addr, ONDOL_PAGE_ANON, page_use(page));
+	rss[page_rss_class(page)]++;
+	if ((pte & f->write_mask) && (pte & f->user_mask) && !vma_is_shared(vma) &&
+	    !page_exclusive_anon(page))
+		return inspect_broken(out, "COW-2", addr, 1, page_refs(page));
+	if (!(pte & f->accessed_mask))
+		return true;
+	if (!(pte & f->user_mask) ||
+	    (mm->no_write_trap && flags_are_cow(vma->flags) && !(pte & f->write_mask)))
+		return inspect_broken(out, "MMU-1", addr, 0, pte);
+	if (mm->soft_fill && (pte & f->write_mask) && !(pte & f->dirty_mask))
+		return inspect_broken(out, "MMU-1", addr, f->dirty_mask, pte);
+	return true;
+}
+
+static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
+{
+	uint64_t rss[NR_RSS] = { 0 }, end = tables_end(&mm->pgt);
+	struct pgtable_span span;
+
+	pgtable_for_each_span(&mm->pgt, span, 0, end) {
+		void *slot = span.slot;
+
+		for (uint64_t addr = span.addr; addr < span.end;
+		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+			uint64_t pte = pte_get(&mm->pgt, slot);
+
+			if (pte_present(mm, pte)) {
+				if (!check_present(mm, addr, pte, rss, out))
+					return false;
+			} else if (pte) {
+				return inspect_broken(out, "MMU-1", addr, 0, pte);
+			}
+		}
+	}
+	for (unsigned kind = 0; kind < NR_RSS; kind++)
+		if (!inspect_equal(out, "MM-2", kind, rss[kind], mm->rss[kind]))
+			return false;
+	return true;
+}
+
+static bool validate_mm(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
+{
+	return check_regions(mm, out) && check_tables(mm, out) && check_entries(mm, out);
+}
+
+int ondol_mm_validate(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out_broken)
+{
+	struct ondol_broken_invariant broken;
+
+	if (validate_mm(mm, &broken))
+		return 0;
+	if (out_broken)
+		*out_broken = broken;
+	return -ONDOL_EUCLEAN;
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+/*
+ * How many entries map a frame is counted in its data.next, which serves only while a range
+ * is being unmapped, so never at rest.
+ */
+static void count_entries(struct ondol_mm_struct *mm)
+{
+	struct pgtable_span span;
+	uint64_t end = tables_end(&mm->pgt);
+
+	pgtable_for_each_span(&mm->pgt, span, 0, end) {
+		void *slot = span.slot;
+
+		for (uint64_t addr = span.addr; addr < span.end;
+		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+			uint64_t pte = pte_get(&mm->pgt, slot);
+
+			if (pte_present(mm, pte))
+				pte_page(mm, pte)->data.next++;
+		}
+	}
+}
+
+static void forget_counts(struct ondol_machine *m)
+{
+	for (uint64_t i = 0; i < m->nr_pages; i++)
+		if (page_use(&m->pages[i]) == ONDOL_PAGE_ANON ||
+		    page_use(&m->pages[i]) == ONDOL_PAGE_CACHE)
+			m->pages[i].data.next = 0;
+}
+
+static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	for (uint64_t i = 0; i < m->nr_pages; i++) {
+		const struct ondol_page *page = &m->pages[i];
+		bool cached = page_use(page) == ONDOL_PAGE_CACHE;
+		uint64_t pfn = m->first_pfn + i;
+
+		if (page_use(page) != ONDOL_PAGE_ANON && !cached)
+			continue;
+		if (page->data.mapcount != page->data.next ||
+		    page_refs(page) != page->data.next + (cached ? 1 : 0))
+			return inspect_broken(out, cached ? "CACHE-1" : "COW-1", pfn,
+					      page->data.next, page_refs(page));
+	}
+	return true;
+}
+
+struct cache_check {
+	const struct ondol_address_space *mapping;
+	uint64_t nr_pages;
+	struct ondol_broken_invariant *out;
+};
+
+static int check_cached(void *ctx, uint64_t index, struct ondol_page *page)
+{
+	struct cache_check *c = ctx;
+
+	c->nr_pages++;
+	if (page_use(page) == ONDOL_PAGE_CACHE && page->data.mapping == c->mapping &&
+	    page->data.index == (uint32_t)index)
+		return 0;
+	(void)inspect_broken(c->out, "CACHE-1", machine_page_pfn(c->mapping->m, page), index,
+			     page->data.index);
+	return 1;
+}
+
+static bool check_caches(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t nr_pages = 0;
+
+	list_for_each(node, &m->virt->mappings) {
+		struct ondol_address_space *mapping =
+			container_of(node, struct ondol_address_space, link);
+		struct cache_check c = { mapping, 0, out };
+
+		if (cache_for_each(mapping, check_cached, &c))
+			return false;
+		if (!inspect_equal(out, "CACHE-1", 0, c.nr_pages, mapping->nr_pages))
+			return false;
+		nr_pages += c.nr_pages;
+	}
+	return inspect_equal(out, "CACHE-1", 1, nr_pages,
+			     (uint64_t)phys_use_count(m, ONDOL_PAGE_CACHE));
+}
+
+bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t nr_tables = 0;
+
+	forget_counts(m);
+	list_for_each(node, &m->virt->mms) {
+		struct ondol_mm_struct *mm = container_of(node, struct ondol_mm_struct, link);
+
+		if (!validate_mm(mm, out))
+			return false;
+		count_entries(mm);
+		nr_tables += mm->pgt.nr_tables;
+	}
+	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,
+			     (uint64_t)phys_use_count(m, ONDOL_PAGE_PGTABLE)) &&
+	       check_counts(m, out) && check_caches(m, out);
+}
