@@ -442,7 +442,7 @@ static void exec_failed(struct monitor *mon, struct task *task, const char *name
 {
 	if (!task->dead) {
 		monitor_warn("%s: cannot be run on Ondol: %s (%s); it is ended", name, why,
-			     ondol_strerror(error));
+			     strerror(error < 0 ? -error : error));
 		kill(task->tgid, SIGKILL);
 	}
 	(void)mon;

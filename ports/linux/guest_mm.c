@@ -38,7 +38,7 @@ struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
 	g->mailbox = ondol_page_address(mon->machine, page);
 	memset(g->mailbox, 0, PAGE_BYTES);
 	g->mailbox->uffd = -1;
-	g->mailbox->monitor_pid = mon->pid;
+	g->slice_at = SLICES_START;
 	g->late_faults_end = &g->late_faults;
 	g->late_notifs_end = &g->late_notifs;
 	g->next = mon->mms;
@@ -120,7 +120,8 @@ void guest_mm_reaped(struct monitor *mon, pid_t worker)
 /* The worker is up: fetch its userfaultfd and listen to it. */
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID };
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID |
+							     UFFD_FEATURE_EVENT_REMAP };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = g };
 	int pidfd = (int)syscall(SYS_pidfd_open_, g->worker, 0);
 

@@ -189,7 +189,7 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs ? 0 : -1);
+		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs || mon->late_faults ? 0 : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.ptr == &mon->signal_fd)
@@ -202,6 +202,7 @@ static void main_loop(struct monitor *mon)
 				fault_events(mon, event[i].data.ptr);
 		}
 		notif_serve_early(mon);
+		fault_serve_late(mon);
 	}
 }
 

@@ -19,6 +19,7 @@
 #define SYS_close 3
 #define SYS_ioctl 16
 #define SYS_sched_yield 24
+#define SYS_getpid 39
 #define SYS_clone 56
 #define SYS_exit 60
 #define SYS_wait4 61
@@ -94,6 +95,9 @@ ondol_stub_worker_create:
 .Lfail:	int3				/* rax < 0: what failed */
 
 .Lmiddle:
+	mov	$SYS_getpid, %eax
+	syscall
+	mov	%eax, %ebx
 	mov	$SYS_clone, %eax
 	mov	$CLONE_FLAGS, %edi
 	xor	%esi, %esi
@@ -141,16 +145,18 @@ ondol_stub_worker_create:
 	mov	%r14, %rdi
 	mov	$SYS_close, %eax
 	syscall
-	mov	$4096, %ebx		/* bounded: in a pid namespace of its own it never comes true */
+	/*
+	 * Not before the middle (ebx) is gone: its end would be the parent's death that the
+	 * signal below is about.
+	 */
 .Lorphan:
 	mov	$SYS_getppid, %eax
 	syscall
-	cmp	MB_MONITOR_PID(%r12), %eax
-	je	.Ladopted
+	cmp	%ebx, %eax
+	jne	.Ladopted
 	mov	$SYS_sched_yield, %eax
 	syscall
-	dec	%ebx
-	jnz	.Lorphan
+	jmp	.Lorphan
 .Ladopted:
 	mov	$1, %edi		/* PR_SET_PDEATHSIG */
 	mov	$9, %esi		/* SIGKILL */
