@@ -106,12 +106,12 @@ asan: asan-build
 tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
 programs: all
-	@tests/run.sh 'tests/programs/run.sh $(T)'
+	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,tests/programs/bad_days.sh)
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh
+		tests/programs/run.sh tests/programs/bad_days.sh
 
 FUZZ_SECONDS ?= 60
 fuzz:

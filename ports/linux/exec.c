@@ -198,7 +198,8 @@ static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint3
 
 static int regions_native(struct monitor *mon, struct guest_mm *g, uint64_t vdso)
 {
-	int r = native_region(g, STUB_ADDR, STUB_END, ONDOL_VM_READ | ONDOL_VM_EXEC, "[ondol]");
+	int r = native_region(g, STUB_ADDR, STUB_END,
+			      ONDOL_VM_READ | ONDOL_VM_EXEC | ONDOL_VM_SEALED, "[ondol]");
 
 	if (r || !vdso)
 		return r;

@@ -83,6 +83,16 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 		worker_wait(mon, g);
 }
 
+/* A flush has made them placeholder. */
+void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < g->nr_holes;)
+		if (g->holes[i].addr >= start && g->holes[i].addr < end)
+			g->holes[i] = g->holes[--g->nr_holes];
+		else
+			i++;
+}
+
 /* Whether there was a hole at this page; there is none any more. */
 bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
@@ -119,15 +129,28 @@ static void region_note(struct guest_mm *g, uint64_t addr)
 	g->regions[g->nr_regions++] = region;
 }
 
+/*
+ * Everything in [start, end) but what the host backs becomes placeholder, in as few pieces as
+ * can be: in a forked process old placeholder does not merge with new (the host's anon_vma is
+ * shared with the parent's), so evicting page by page would leave as many mappings.
+ */
 static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	uint64_t at = start, from, to;
+	uint64_t from = start, at = start;
+	struct ondol_vma_info vma;
 
-	while (at < end && ondol_tlb_span(g->mm, at, end, &from, &to)) {
-		worker_placeholder(mon, g, from, to);
-		at = to;
+	while (at < end && !ondol_find_vma(g->mm, at, &vma) && vma.start < end) {
+		at = vma.end;
+		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
+			continue;
+		if (vma.start > from)
+			worker_placeholder(mon, g, from, vma.start);
+		from = at;
 	}
+	if (from < end)
+		worker_placeholder(mon, g, from, end);
 	worker_wait(mon, g);
+	holes_forget(g, start, end);
 	ondol_tlb_evicted(g->mm, start, end);
 }
 

@@ -101,6 +101,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	memcpy(g->child->comm, g->comm, sizeof g->comm);
 	g->child->slice_at = g->slice_at; /* it has the parent's mappings and so its gaps */
 	g->child->slices_off = g->slices_off;
+	g->child->nr_host_maps = g->nr_host_maps;
 	task->forking = true;
 	signals_block(task->tid, &task->saved_mask);
 	settid_take(task, &regs);

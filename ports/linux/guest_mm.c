@@ -179,15 +179,6 @@ int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder)
 
 /* ------------------------------------------------------------------ mmu operations */
 
-static void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	for (uint32_t i = 0; i < g->nr_holes;)
-		if (g->holes[i].addr >= start && g->holes[i].addr < end)
-			g->holes[i] = g->holes[--g->nr_holes];
-		else
-			i++;
-}
-
 static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			     ondol_virt_addr_t end)
 {

@@ -247,6 +247,7 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end);
 void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);
 

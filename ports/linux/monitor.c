@@ -50,9 +50,13 @@ static uint64_t port_clock(void *ctx)
 
 static void port_log(void *ctx, enum ondol_log_level level, const char *line)
 {
-	(void)ctx;
-	if (level <= ONDOL_LOG_WARN)
+	const struct monitor *mon = ctx;
+
+	/* Refusals are told where they matter, with who held the memory: report_oom. */
+	if (level <= ONDOL_LOG_ERR)
 		monitor_warn("%s", line);
+	else
+		trace(mon, "%s", line);
 }
 
 static int cache_create(struct monitor *mon, const char *name, size_t size,
