@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -94,6 +95,44 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	g->worker_dead = true;
 	g->next = mon->dying;
 	mon->dying = g;
+	if (++mon->nr_dying % 64 == 0)
+		guest_mm_sweep(mon);
+}
+
+/* A worker that somebody else has adopted (a program may be a subreaper): is it gone? */
+static bool adopted_and_gone(pid_t worker)
+{
+	siginfo_t info = { 0 };
+	char path[64], state = 0;
+
+	if (!waitid(P_PID, (id_t)worker, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ||
+	    errno != ECHILD)
+		return false;
+	snprintf(path, sizeof path, "/proc/%d/stat", worker);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return true;
+	int n = fscanf(f, "%*d (%*[^)]) %c", &state);
+
+	fclose(f);
+	return n == 1 && (state == 'Z' || state == 'X');
+}
+
+/* [PORT-3] for workers that we cannot reap ourselves. */
+void guest_mm_sweep(struct monitor *mon)
+{
+	for (struct guest_mm **p = &mon->dying; *p;) {
+		struct guest_mm *g = *p;
+
+		if (!adopted_and_gone(g->worker)) {
+			p = &g->next;
+			continue;
+		}
+		*p = g->next;
+		mon->nr_dying--;
+		guest_mm_free(mon, g);
+	}
 }
 
 /* [PORT-3] A worker was reaped; if it died by itself, its program ends. */
@@ -105,6 +144,7 @@ void guest_mm_reaped(struct monitor *mon, pid_t worker)
 		if (g->worker != worker)
 			continue;
 		*p = g->next;
+		mon->nr_dying--;
 		guest_mm_free(mon, g);
 		return;
 	}

@@ -181,9 +181,11 @@ struct monitor {
 
 	struct task *tasks[TASK_HASH];
 	uint32_t nr_tasks;
+	uint32_t nr_unborn; /* of them, stopped at birth while their parent's event is to come */
 	struct guest_mm *mms;
 	uint32_t next_mm_id;
 	struct guest_mm *dying; /* wait for their worker to be reaped */
+	uint32_t nr_dying;
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	struct file_object *files[1024];
@@ -232,6 +234,7 @@ int host_prot(uint32_t prot);
 /* guest_mm.c */
 struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm);
 void guest_mm_put(struct monitor *mon, struct guest_mm *g);
+void guest_mm_sweep(struct monitor *mon);
 void guest_mm_reaped(struct monitor *mon, pid_t worker);
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g);
 /* Register every part of the placeholder that is not native. */

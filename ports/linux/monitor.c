@@ -299,6 +299,25 @@ static int end_status(struct monitor *mon, const struct launch *launch, int *out
 	return WEXITSTATUS(mon->root_status);
 }
 
+/* Wait for the last workers: their mailboxes are frames, too. */
+static void workers_end(struct monitor *mon)
+{
+	const struct timespec nap = { .tv_nsec = 10000000 };
+
+	for (int naps = 0; mon->dying && naps < 500;) {
+		int status;
+		pid_t tid = waitpid(-1, &status, __WALL);
+
+		if (tid > 0) {
+			ptrace_event(mon, tid, status);
+		} else if (errno != EINTR) {
+			guest_mm_sweep(mon);
+			nanosleep(&nap, NULL);
+			naps++;
+		}
+	}
+}
+
 /* The monitor's whole life; the program's status goes to the front. */
 static void monitor_main(struct monitor *mon, const struct ondol_linux_options *options,
 			 struct launch *launch)
@@ -319,15 +338,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 		return;
 	}
 	main_loop(mon);
-	while (mon->dying) { /* their mailboxes are frames, too */
-		int wait_status;
-		pid_t tid = waitpid(-1, &wait_status, __WALL);
-
-		if (tid < 0 && errno != EINTR)
-			break;
-		if (tid > 0)
-			ptrace_event(mon, tid, wait_status);
-	}
+	workers_end(mon);
 	int status = end_status(mon, launch, &sig);
 
 	if (!options->stats && !options->proc_dir)

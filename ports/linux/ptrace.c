@@ -76,7 +76,7 @@ static void serve_stub_call(struct monitor *mon, struct task *task, struct guest
 				       &offset, &index);
 		notif_addfd(mon, notif.id, fd, 0, SECCOMP_ADDFD_FLAG_SEND, O_CLOEXEC);
 	} else if (notif.data.nr == STUB_CALL_HELLO && g->worker <= 0 &&
-		   !task_find(mon, (pid_t)notif.pid)) {
+		   notif.data.args[1] >> 8 == g->id && !task_find(mon, (pid_t)notif.pid)) {
 		for (uint32_t i = 0; i < mon->nr_nodes; i++)
 			notif_addfd(mon, notif.id, mon->node[i].fd, (int)i,
 				    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
@@ -172,7 +172,7 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 	r.rax = 0;
 	r.orig_rax = (unsigned long long)-1;
 	r.r12 = mailbox_offset;
-	r.r13 = (unsigned long long)mailbox_node;
+	r.r13 = (unsigned long long)mailbox_node | (unsigned long long)g->id << 8;
 	r.r14 = mon->nr_nodes;
 	r.r15 = stub_offset;
 	if (set_regs(task->tid, &r) || ptrace(PTRACE_CONT, task->tid, NULL, NULL))
@@ -187,6 +187,7 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 static void birth(struct monitor *mon, struct task *child, struct task *parent)
 {
 	child->born = true;
+	mon->nr_unborn -= child->stopped_at_birth;
 	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
 	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
 	if (parent->forking) {
@@ -272,12 +273,45 @@ static void exec_event(struct monitor *mon, pid_t tid)
 		ptrace(PTRACE_CONT, tid, NULL, NULL);
 }
 
+/* Is the process alive that a new thread belongs to or a new process is a child of? */
+static bool has_parent(struct monitor *mon, const struct task *child)
+{
+	char path[64], line[256];
+	pid_t tgid = 0, ppid = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", child->tid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	while (!ppid && fgets(line, sizeof line, f))
+		if (sscanf(line, "Tgid: %d", &tgid) != 1 && sscanf(line, "PPid: %d", &ppid) != 1)
+			continue;
+	fclose(f);
+	return task_find(mon, tgid != child->tid ? tgid : ppid) != NULL;
+}
+
+/*
+ * A process killed in the middle of a fork never tells of its child, which would wait at its
+ * birth for ever: it ends too, as if the fork had not happened.
+ */
+static void end_unborn(struct monitor *mon)
+{
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+			if (t->stopped_at_birth && !t->born && !has_parent(mon, t))
+				kill(t->tid, SIGKILL);
+}
+
 void thread_end(struct monitor *mon, struct task *task, int status)
 {
 	pid_t tid = task->tid;
+	bool may_have_unborn = mon->nr_unborn != 0;
 
 	trace(mon, "thread %d ends, status %#x", tid, status);
 	task_gone(mon, task);
+	if (may_have_unborn)
+		end_unborn(mon);
 	if (tid == mon->root) {
 		mon->root_status = status;
 		mon->root_done = true;
@@ -334,9 +368,13 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 
 	if (!task) { /* a child whose parent's event is still to come */
 		task = task_new(mon, tid);
-		if (task)
-			task->stopped_at_birth = true;
-		else
+		if (!task) {
+			kill(tid, SIGKILL);
+			return;
+		}
+		task->stopped_at_birth = true;
+		mon->nr_unborn++;
+		if (!has_parent(mon, task))
 			kill(tid, SIGKILL);
 		return;
 	}
@@ -355,6 +393,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		return;
 	case PTRACE_EVENT_STOP:
 		if (!task->born && !task->mm) {
+			mon->nr_unborn += !task->stopped_at_birth;
 			task->stopped_at_birth = true;
 			return;
 		}

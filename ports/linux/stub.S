@@ -10,7 +10,8 @@
  *   worker loop        carries out the operations that the monitor puts into the mailbox
  *
  * Registers at entry of boot and worker_create, set by the monitor:
- *   r12 mailbox's offset in its RAM file    r13 number the RAM file will have in the worker
+ *   r12 mailbox's offset in its RAM file    r13 number the RAM file will have in the worker, in
+ *   its low 8 bits; above them the number of the mm
  *   r14 number the userfaultfd device will have in the worker    r15 stub page's offset
  */
 #include "stub_layout.h"
@@ -121,6 +122,7 @@ ondol_stub_worker_create:
 	mov	$SYS_setsid, %eax	/* out of reach of kill(-pgrp) */
 	syscall
 	mov	%r12, %rdi
+	mov	%r13, %rsi
 	mov	$STUB_CALL_HELLO, %eax
 	syscall				/* the monitor fills the table */
 	test	%rax, %rax
@@ -129,7 +131,7 @@ ondol_stub_worker_create:
 	mov	$0x1000, %esi
 	mov	$3, %edx		/* PROT_READ | PROT_WRITE */
 	mov	$0x11, %r10d		/* MAP_SHARED | MAP_FIXED */
-	mov	%r13, %r8
+	movzbl	%r13b, %r8d
 	mov	%r12, %r9
 	mov	$SYS_mmap, %eax
 	syscall

@@ -14,7 +14,7 @@
 #define STUB_END 0x6fff00002000
 
 /* System-call numbers that Linux does not have: calls from the stub to the monitor. */
-#define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 0: mailbox offset */
+#define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 1: whose */
 #define STUB_CALL_BOOT 497  /* a program after exec: wants the RAM file */
 
 /* struct mailbox */
