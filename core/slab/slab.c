@@ -153,12 +153,46 @@ static uint32_t take_from_node(struct ondol_kmem_cache *cache, unsigned node,
 	return got;
 }
 
+/* The other nodes' slabs, nearest first; cache.lock is held. */
+static uint32_t take_from_others(struct ondol_kmem_cache *cache, unsigned node,
+				 struct slab_entry *entries, uint32_t want)
+{
+	const struct ondol_phys_state *phys = cache->m->phys;
+	const struct ondol_node *near = &phys->nodes[node];
+	uint32_t got = 0;
+
+	for (unsigned i = 0; i < near->nr_zonelist && got < want; i++)
+		got += take_from_node(cache, phys->zones[near->zonelist[i]].node, entries + got,
+				      want - got);
+	return got;
+}
+
+/* Would the buddy give the cache a block of this node?  Its answer may be outdated. */
+static bool node_can_grow(const struct ondol_kmem_cache *cache, unsigned node)
+{
+	const struct ondol_phys_state *phys = cache->m->phys;
+	unsigned highest = phys->gfp_class[cache->page_gfp & 31] & 0xf;
+
+	for (unsigned type = 0; type <= highest; type++) {
+		const struct ondol_zone *zone = &phys->zones[zone_id(node, type)];
+
+		if (zone->present &&
+		    load_relaxed(&zone->nr_free) >= zone->watermark[WMARK_LOW] +
+			    zone->lowmem_reserve[highest] + (1u << cache->order))
+			return true;
+	}
+	return false;
+}
+
+/* A node without memory has no slabs: its CPUs share those of others, or each object is a slab. */
 uint32_t slab_take_many(struct ondol_kmem_cache *cache, unsigned node, struct slab_entry *entries,
 			uint32_t want)
 {
 	uintptr_t irq = slab_lock(cache);
 	uint32_t got = take_from_node(cache, node, entries, want);
 
+	if (ondol_unlikely(!got && cache->m->nr_nodes > 1 && !node_can_grow(cache, node)))
+		got = take_from_others(cache, node, entries, want);
 	slab_unlock(cache, irq);
 	return got;
 }
@@ -261,9 +295,8 @@ uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, voi
 			link_slab(cache, head, SLAB_FREE);
 			got = take_from_slab(cache, head, &entry, 1);
 		}
-		/* Rather an object of another node than none. */
-		for (uint32_t node = 0; !got && node < m->nr_nodes; node++)
-			got = take_from_node(cache, node, &entry, 1);
+		if (!got) /* rather an object of another node than none */
+			got = take_from_others(cache, here, &entry, 1);
 		slab_unlock(cache, irq);
 	}
 	if (!got)
