@@ -46,14 +46,13 @@ static int create_class(struct ondol_machine *m, uint32_t at, uint32_t size, boo
 					      .align = natural_align(size) };
 	struct ondol_kmem_cache **cache = dma ? &slab->kmalloc_dma[at] : &slab->kmalloc[at];
 	char *name = slab->names[dma][at];
+	unsigned shift = size < 1024 || size % 1024 ? 0 : size >> 20 ? 20 : 10;
 	int r;
 
-	if (size >= 1024 && size % 1024 == 0)
-		format_string(name, sizeof slab->names[0][0], "%skmalloc-%u%s", dma ? "dma-" : "",
-			      size >> 20 ? size >> 20 : size >> 10, size >> 20 ? "M" : "k");
-	else
-		format_string(name, sizeof slab->names[0][0], "%skmalloc-%u", dma ? "dma-" : "", size);
-	r = slab_create(m, name, &args, dma ? ONDOL_GFP_DMA : 0, slab_magazine_size(m, size), cache);
+	format_string(name, sizeof slab->names[0][0], "%skmalloc-%u%s", dma ? "dma-" : "",
+		      size >> shift, shift == 20 ? "M" : shift ? "k" : "");
+	r = slab_create(m, name, &args, dma ? ONDOL_GFP_DMA : 0, slab_magazine_size(m, size),
+			cache);
 	if (!r)
 		(*cache)->is_general = true;
 	return r;

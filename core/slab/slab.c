@@ -263,7 +263,8 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, ondol_gfp_t 
 	head->slab.free_head = 0;
 	irq = slab_lock(cache);
 	head->slab.colour = cache->colour_next * cache->colour_step;
-	cache->colour_next = cache->colour_next + 1 < cache->nr_colours ? cache->colour_next + 1 : 0;
+	if (++cache->colour_next == cache->nr_colours)
+		cache->colour_next = 0;
 	slab_unlock(cache, irq);
 	states = slab_states(cache, head);
 	for (uint32_t i = 0; i < cache->nr_objects; i++) {
@@ -394,7 +395,8 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 	const uint32_t known = ONDOL_SLAB_HWCACHE_ALIGN | ONDOL_SLAB_RECLAIM_ACCOUNT |
 			       SLAB_DEBUG_FLAGS;
 
-	if (!name || args->size < sizeof *args || args->flags & ~known || !args->object_size ||
+	if (!name || !args || args->size < sizeof *args || args->flags & ~known ||
+	    !args->object_size ||
 	    args->object_size > ONDOL_KMALLOC_MAX || args->align & (args->align - 1) ||
 	    args->align > ONDOL_PAGE_SIZE)
 		return -ONDOL_EINVAL;
@@ -407,10 +409,8 @@ int slab_create(struct ondol_machine *m, const char *name,
 {
 	struct ondol_kmem_cache *cache;
 	uintptr_t irq;
-	int r = check_args(name, args);
+	int r;
 
-	if (r)
-		return r;
 	cache = slab_cache_alloc(m->slab->cache_cache, ONDOL_GFP_KERNEL | ONDOL_GFP_ZERO, 0);
 	if (!cache)
 		return -ONDOL_ENOMEM;
@@ -446,6 +446,10 @@ int ondol_kmem_cache_create(struct ondol_machine *m, const char *name,
 			    const struct ondol_kmem_cache_args *args,
 			    struct ondol_kmem_cache **out_cache)
 {
+	int r = check_args(name, args);
+
+	if (r)
+		return r;
 	return slab_create(m, name, args, 0, slab_magazine_size(m, args->object_size), out_cache);
 }
 

@@ -98,6 +98,7 @@ int slab_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);
 /* All caches and frames; the caller has seen that no object is out. */
 void slab_fini(struct ondol_machine *m);
+/* `args` are taken to be good. */
 int slab_create(struct ondol_machine *m, const char *name,
 		const struct ondol_kmem_cache_args *args, ondol_gfp_t page_gfp,
 		uint32_t mag_cap, struct ondol_kmem_cache **out_cache);
