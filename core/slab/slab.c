@@ -361,6 +361,8 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 {
 	size_t align = args->align ? args->align : sizeof(void *);
 	struct ondol_machine_desc shape = { .nr_nodes = m->nr_nodes, .nr_cpus = m->nr_cpus };
+	uint32_t debug = 0;
+	int r;
 
 	cache->m = m;
 	cache->name = name;
@@ -379,7 +381,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	}
 	cache->align = (uint32_t)(align > sizeof(void *) ? align : sizeof(void *));
 	if (m->slab->debug)
-		cache->flags |= slab_debug_flags(m->slab->debug, name);
+		cache->flags |= debug = slab_debug_flags(m->slab->debug, name);
 	if (cache->ctor)
 		cache->flags &= ~ONDOL_SLAB_POISON; /* it would undo the constructor's work */
 	if (cache->flags & ONDOL_SLAB_RECLAIM_ACCOUNT)
@@ -387,7 +389,13 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	for (uint32_t node = 0; node < m->nr_nodes; node++)
 		for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
 			cache->node[node].head[list] = NIL;
-	return slab_layout(cache);
+	r = slab_layout(cache);
+	if (r && debug & ~args->flags & ONDOL_SLAB_RED_ZONE) {
+		/* Only the machine's wish makes it too large: rather no red zone than no cache. */
+		cache->flags &= ~ONDOL_SLAB_RED_ZONE;
+		r = slab_layout(cache);
+	}
+	return r;
 }
 
 static int check_args(const char *name, const struct ondol_kmem_cache_args *args)
