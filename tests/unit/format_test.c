@@ -77,6 +77,11 @@ static void widths(void **state)
 		SAME("[%10.3d][%-10.3d][%10.8d]", n, n, n);
 		SAME("[%*d][%-*d][%.*d]", 9, n, 9, n, 4, n);
 		SAME("[%*.*d]", 12, 6, n);
+		SAME("[%#x][%#X][%#10x][%-#10x]", (unsigned)n, (unsigned)n, (unsigned)n,
+		     (unsigned)n);
+		SAME("[%#010x][%0#3x][%#.5x][%#12.5x]", (unsigned)n, (unsigned)n, (unsigned)n,
+		     (unsigned)n);
+		SAME("[%#llx]", (unsigned long long)n);
 		SAME("[%20llu]", (unsigned long long)n);
 		SAME("[%016llx]", (unsigned long long)n);
 		SAME("%08lx-%08lx", (unsigned long)n, (unsigned long)n + 4096);
@@ -106,7 +111,7 @@ static void strings(void **state)
 /* Random formats out of what there is. */
 static void random_formats(void **state)
 {
-	static const char *const flags[] = { "", "-", "0", "-0" };
+	static const char *const flags[] = { "", "-", "0", "-0", "#", "#0", "-#" };
 	static const char *const types[] = { "d", "u", "x", "X", "lld", "llu", "llx", "zu", "ld" };
 	const char *env = getenv("SEED");
 	unsigned seed = env ? (unsigned)strtoul(env, NULL, 0) : 1;
@@ -118,7 +123,7 @@ static void random_formats(void **state)
 		long long n = (long long)((uint64_t)rand() << 33 ^ (uint64_t)rand() << 11 ^
 					  (uint64_t)rand()) >> rand() % 64;
 		unsigned type = (unsigned)rand() % 9;
-		int at = sprintf(format, "<%%%s", flags[rand() % 4]);
+		int at = sprintf(format, "<%%%s", flags[rand() % (strpbrk(types[type], "xX") ? 7 : 4)]);
 
 		if (rand() % 2)
 			at += sprintf(format + at, "%d", rand() % 30 + 1);
