@@ -61,7 +61,7 @@ static void fetch_magazines(struct ondol_kmem_cache *cache)
 		if (!cpu->cap) {
 			cpu->loaded = first;
 			cpu->spare = second;
-			cpu->cap = cache->mag_cap;
+			store_relaxed(&cpu->cap, cache->mag_cap);
 			first = second = NULL;
 		}
 		unlock_cpu(cache, cpu, irq);
@@ -103,7 +103,7 @@ static void *alloc_slow(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_
 	void *object = NULL;
 	uintptr_t irq;
 
-	if (cache->mag_cap && !cache->cpu[machine_this_cpu(m)].cap)
+	if (cache->mag_cap && !load_relaxed(&cache->cpu[machine_this_cpu(m)].cap))
 		fetch_magazines(cache);
 	cpu = lock_cpu(cache, &irq);
 	if (!cpu->nr && cpu->spare_nr)
@@ -170,7 +170,7 @@ static void free_slow(struct ondol_kmem_cache *cache, void *object, uint16_t *st
 	uintptr_t irq;
 	bool kept = false;
 
-	if (cache->mag_cap && !cache->cpu[machine_this_cpu(cache->m)].cap)
+	if (cache->mag_cap && !load_relaxed(&cache->cpu[machine_this_cpu(cache->m)].cap))
 		fetch_magazines(cache);
 	cpu = lock_cpu(cache, &irq);
 	if (cpu->cap && cpu->nr == cpu->cap) {
@@ -237,7 +237,7 @@ void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget)
 		store_relaxed(&cpu->spare_nr, 0);
 		if (forget) {
 			cpu->loaded = cpu->spare = NULL;
-			cpu->cap = 0;
+			store_relaxed(&cpu->cap, 0);
 		}
 		unlock_irqrestore(m->port, &cpu->lock, m->phys->smp, irq);
 		if (!forget)

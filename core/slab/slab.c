@@ -488,16 +488,18 @@ int ondol_kmem_cache_destroy(struct ondol_kmem_cache *cache)
 
 unsigned long slab_active_objects(const struct ondol_kmem_cache *cache)
 {
-	unsigned long active = load_relaxed(&cache->nr_inuse);
+	unsigned long inuse = load_relaxed(&cache->nr_inuse), held = 0;
 
 	for (uint32_t cpu = 0; cpu < cache->m->nr_cpus; cpu++)
-		active -= load_relaxed(&cache->cpu[cpu].nr) +
-			  load_relaxed(&cache->cpu[cpu].spare_nr);
-	return active;
+		held += load_relaxed(&cache->cpu[cpu].nr) +
+			load_relaxed(&cache->cpu[cpu].spare_nr);
+	/* Magazines that were filled meanwhile are not in `inuse` yet. */
+	return held < inuse ? inuse - held : 0;
 }
 
 static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_info *info)
 {
+	uint64_t given;
 	long slack = 0;
 	uintptr_t irq;
 
@@ -520,7 +522,11 @@ static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_inf
 	info->active_slabs = info->slabs_full + info->slabs_partial;
 	info->nr_slabs = info->active_slabs + info->slabs_free;
 	info->nr_objects = info->nr_slabs * cache->nr_objects;
-	info->bytes_requested = info->active_objects * cache->object_size - (uint64_t)slack;
+	given = info->active_objects * cache->object_size;
+	if (slack > 0)
+		info->bytes_requested = given > (uint64_t)slack ? given - (uint64_t)slack : 0;
+	else
+		info->bytes_requested = given;
 }
 
 int ondol_for_each_cache(struct ondol_machine *m,

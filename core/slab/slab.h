@@ -38,7 +38,7 @@ struct slab_entry {
 struct slab_cpu {
 	struct spinlock lock;
 	uint32_t nr, spare_nr;             /* (u, ra) */
-	uint32_t cap;                      /* (u) of each; 0: no magazines */
+	uint32_t cap;                      /* (u, ra) of each; 0: no magazines */
 	struct slab_entry *loaded, *spare; /* (u) */
 	long slack; /* (u, ra) bytes given beyond those asked for, less those taken back */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
