@@ -172,7 +172,8 @@ static void memory_runs_out(void **state)
 
 	(void)state;
 	for (int round = 0; round < 2; round++) {
-		assert_int_equal(kit_new(&t, 16, 2, round ? &ondol_profile_i386_2_4 : NULL, NULL), 0);
+		assert_int_equal(kit_new(&t, 16, 2, round ? &ondol_profile_i386_2_4 : NULL, NULL),
+				 0);
 		cache = kit_cache(t.m, "one", 1000, 0, 0);
 		for (nr = 0;; nr++) {
 			kit_cpu = nr / 100 % 2;

@@ -123,7 +123,8 @@ static void random_formats(void **state)
 		long long n = (long long)((uint64_t)rand() << 33 ^ (uint64_t)rand() << 11 ^
 					  (uint64_t)rand()) >> rand() % 64;
 		unsigned type = (unsigned)rand() % 9;
-		int at = sprintf(format, "<%%%s", flags[rand() % (strpbrk(types[type], "xX") ? 7 : 4)]);
+		int nr_flags = strpbrk(types[type], "xX") ? 7 : 4;
+		int at = sprintf(format, "<%%%s", flags[rand() % nr_flags]);
 
 		if (rand() % 2)
 			at += sprintf(format + at, "%d", rand() % 30 + 1);
