@@ -243,8 +243,8 @@ static void check_all(void)
 
 	if (ondol_machine_validate(w.t.m, &broken))
 		CHECK(false, "[%s] %s: at %#llx expected %#llx, found %#llx", broken.id,
-		      broken.text, (unsigned long long)broken.where, (unsigned long long)broken.expected,
-		      (unsigned long long)broken.actual);
+		      broken.text, (unsigned long long)broken.where,
+		      (unsigned long long)broken.expected, (unsigned long long)broken.actual);
 	(void)ondol_for_each_cache(w.t.m, check_count, NULL);
 }
 

@@ -253,7 +253,7 @@ static void written_when_free(void **state)
 	unsigned char *object;
 
 	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
+	for (volatile unsigned i = 0; i < 3; i++) {
 		begin("P,mine");
 		object = take();
 		give(object);
