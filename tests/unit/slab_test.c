@@ -576,6 +576,31 @@ static void reclaim_empties_caches(void **state)
 	end();
 }
 
+/* What a shrinker can empty stands among its like, so that what it frees can merge. */
+static void reclaimable_frames(void **state)
+{
+	(void)state;
+	begin(1);
+	for (int reclaimable = 0; reclaimable < 2; reclaimable++) {
+		struct ondol_kmem_cache *cache =
+			kit_cache(t.m, "mine", 9000, 0,
+				  reclaimable ? ONDOL_SLAB_RECLAIM_ACCOUNT : 0);
+		void *object = take(cache);
+		uint32_t flags = slab_of(t.m, object)->flags;
+
+		assert_int_equal(flags >> ONDOL_PG_TYPE_SHIFT & ONDOL_PG_TYPE_MASK,
+				 reclaimable ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE);
+		assert_int_equal(slab_reclaimable_pages(t.m),
+				 reclaimable ? kit_info(t.m, "mine").pages_per_slab : 0);
+		ondol_kmem_cache_free(cache, object);
+		assert_true(cache->order > 0);
+		assert_int_equal(ondol_kmem_cache_shrink(cache),
+				 kit_info(t.m, "mine").pages_per_slab);
+		assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
+	}
+	end();
+}
+
 /*
  * A CPU whose node has no memory of its own (or none left) shares the slabs of others: it does
  * not take a fresh slab for every object.
@@ -697,6 +722,7 @@ int main(void)
 		cmocka_unit_test(destroy_refuses_live_objects),
 		cmocka_unit_test(magazines),
 		cmocka_unit_test(reclaim_empties_caches),
+		cmocka_unit_test(reclaimable_frames),
 		cmocka_unit_test(node_without_memory),
 		cmocka_unit_test(node_without_memory_left),
 		cmocka_unit_test(local_slabs),
