@@ -125,13 +125,8 @@ void *ondol_kzalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
 
 void ondol_kfree(struct ondol_machine *m, const void *object)
 {
-	struct ondol_page *head;
-
-	if (!object)
-		return;
-	head = slab_of(m, object);
-	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
-	slab_cache_free(head->slab.cache, head, (void *)(uintptr_t)object);
+	if (object)
+		slab_free(m, (void *)(uintptr_t)object);
 }
 
 size_t ondol_ksize(struct ondol_machine *m, const void *object)

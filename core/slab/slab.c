@@ -365,6 +365,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	int r;
 
 	cache->m = m;
+	cache->smp = m->phys->smp;
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;
