@@ -217,17 +217,29 @@ static void release_slab(struct ondol_kmem_cache *cache, struct ondol_page *head
 void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
 	struct ondol_machine *m = cache->m;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
 	uintptr_t irq = slab_lock(cache);
-	uint32_t doomed = NIL;
+	struct ondol_page *head = NULL;
+	uint16_t *states = NULL;
+	uint32_t doomed = NIL, offset = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct ondol_page *head = slab_of(m, entries[i].object);
-		struct slab_node *node = &cache->node[page_node(head)];
-		uint32_t before = head->slab.nr_inuse--;
+		uintptr_t object = (uintptr_t)entries[i].object;
+		struct slab_node *node;
+		uint32_t before;
 
+		if (object - base >= size) { /* another slab than the one before */
+			head = slab_locate(m, entries[i].object, &offset);
+			base = object - offset;
+			states = slab_states_at(cache, head, (void *)base);
+		}
+		before = head->slab.nr_inuse--;
 		*entries[i].state = head->slab.free_head;
-		head->slab.free_head = (uint16_t)(entries[i].state - slab_states(cache, head));
+		head->slab.free_head = (uint16_t)(entries[i].state - states);
+		if (before > 1 && before < cache->nr_objects)
+			continue;
 		relist_slab(cache, head, before);
+		node = &cache->node[page_node(head)];
 		if (head->slab.nr_inuse || node->nr[SLAB_FREE] <= cache->free_slabs_max)
 			continue;
 		unlink_slab(cache, head, SLAB_FREE);
@@ -238,8 +250,7 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 	store_relaxed(&cache->nr_inuse, cache->nr_inuse - nr);
 	slab_unlock(cache, irq);
 	while (doomed != NIL) {
-		struct ondol_page *head = &m->pages[doomed];
-
+		head = &m->pages[doomed];
 		doomed = head->slab.next;
 		release_slab(cache, head);
 	}
@@ -372,7 +383,6 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	cache->ctor = args->ctor;
 	cache->arg = args->arg;
 	cache->cpu = (struct slab_cpu *)((char *)cache + nodes_size(&shape));
-	cache->free_slabs_max = 1;
 	if (args->flags & ONDOL_SLAB_HWCACHE_ALIGN) {
 		size_t line = PHYS_CACHE_LINE;
 

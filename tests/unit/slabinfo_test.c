@@ -46,30 +46,30 @@ static void exact_text(void **state)
 		"<num_slabs> <sharedavail>\nkmem_cache ";
 	struct ondol_kmem_cache *cache, *longer;
 	const char *line, *next;
-	void *objects[12];
+	void *objects[24];
 
 	(void)state;
 	assert_int_equal(kit_new(&t, 64, 1, &ondol_profile_i386_2_4, NULL), 0);
-	cache = kit_cache(t.m, "mine", 1000, 0, 0);
+	cache = kit_cache(t.m, "mine", 500, 0, 0);
 	longer = kit_cache(t.m, "a_name_beyond_the_column", 100, 256, 0);
 	assert_memory_equal(slabinfo(), headings, sizeof headings - 1);
 	/* An idle cache. */
-	assert_non_null(strstr(slabinfo(), "\nmine                   0      0   1000    4    1 "
+	assert_non_null(strstr(slabinfo(), "\nmine                   0      0    504    8    1 "
 					   ": tunables    0    0    0 "
 					   ": slabdata      0      0      0\n"));
-	for (unsigned i = 0; i < 12; i++)
+	for (unsigned i = 0; i < 24; i++)
 		objects[i] = ondol_kmem_cache_alloc(cache, ONDOL_GFP_KERNEL);
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 9; i++)
 		ondol_kmem_cache_free(cache, objects[i]);
 	/* Three slabs: a free one, a partial and a full one. */
 	line = strstr(slabinfo(), "\nmine ");
 	assert_non_null(line);
 	next = strchr(line + 1, '\n');
-	assert_memory_equal(line, "\nmine                   7     12   1000    4    1 "
+	assert_memory_equal(line, "\nmine                  15     24    504    8    1 "
 				  ": tunables    0    0    0 "
 				  ": slabdata      2      3      0\n", (size_t)(next + 1 - line));
 	assert_non_null(strstr(next, "\na_name_beyond_the_column      0      0    256   15    1 "));
-	for (unsigned i = 5; i < 12; i++)
+	for (unsigned i = 9; i < 24; i++)
 		ondol_kmem_cache_free(cache, objects[i]);
 	assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
 	assert_int_equal(ondol_kmem_cache_destroy(longer), 0);
