@@ -298,8 +298,7 @@ static void start(uint64_t seed)
 	w.seed = seed;
 	w.planted = planted;
 	w.nr_cpus = desc.nr_cpus;
-	assert_int_equal(toy_init(&w.t, &desc), 0);
-	kit_hook(&w.t);
+	assert_int_equal(kit_init(&w.t, &desc), 0);
 }
 
 static void finish(void)

@@ -25,15 +25,30 @@ static inline void kit_log(void *ctx, enum ondol_log_level level, const char *li
 		sprintf(kit_log_text + used, "%s\n", line);
 }
 
-static inline void kit_hook(struct toy *t)
+/* toy_init with a log that is kept and a CPU to choose, both there from the start. */
+static inline int kit_init(struct toy *t, const struct ondol_machine_desc *desc)
 {
+	struct ondol_port port = { .version = ONDOL_PORT_VERSION, .size = sizeof port, .ctx = t,
+				   .panic = toy_panic, .this_cpu = kit_this_cpu, .log = kit_log };
+	size_t size, align;
+
 	kit_cpu = 0;
 	kit_log_text[0] = '\0';
-	t->port.this_cpu = kit_this_cpu;
-	t->port.log = kit_log;
+	memset(t, 0, sizeof *t);
+	for (uint32_t i = 0; i < desc->nr_regions; i++)
+		if (desc->regions[i].end.value > t->ram_size)
+			t->ram_size = desc->regions[i].end.value;
+	t->ram = mmap(NULL, t->ram_size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->ram == MAP_FAILED || ondol_machine_storage(desc, &size, &align) ||
+	    posix_memalign(&t->storage, align, size))
+		return -ONDOL_ENOMEM;
+	port.direct_map = t->ram;
+	t->port = port;
+	return ondol_machine_init(t->storage, size, desc, &t->port, &t->m);
 }
 
-/* toy_new with the checks `debug` asks for, its log kept and its CPU to choose. */
+/* One node of `mib` MiB with the checks `debug` asks for. */
 static inline int kit_new(struct toy *t, uint64_t mib, uint32_t cpus,
 			  const struct ondol_profile *profile, const char *debug)
 {
@@ -41,13 +56,8 @@ static inline int kit_new(struct toy *t, uint64_t mib, uint32_t cpus,
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &region,
 					   .nr_regions = 1, .nr_nodes = 1, .nr_cpus = cpus,
 					   .profile = profile, .debug = debug };
-	int r;
 
-	kit_cpu = 0;
-	r = toy_init(t, &desc);
-	if (!r)
-		kit_hook(t);
-	return r;
+	return kit_init(t, &desc);
 }
 
 struct kit_find {

@@ -614,8 +614,7 @@ static void node_without_memory(void **state)
 	void *objects[100];
 
 	(void)state;
-	assert_int_equal(toy_init(&t, &desc), 0);
-	kit_hook(&t);
+	assert_int_equal(kit_init(&t, &desc), 0);
 	cache = kit_cache(t.m, "mine", 100, 0, 0);
 	for (unsigned i = 0; i < 100; i++) {
 		kit_cpu = i & 1;
@@ -646,8 +645,7 @@ static void node_without_memory_left(void **state)
 	unsigned nr = 0;
 
 	(void)state;
-	assert_int_equal(toy_init(&t, &desc), 0);
-	kit_hook(&t);
+	assert_int_equal(kit_init(&t, &desc), 0);
 	cache = kit_cache(t.m, "mine", 1000, 0, 0);
 	while ((pages[nr] = ondol_alloc_pages_node(t.m, 1, only, 0)))
 		nr++;
@@ -685,8 +683,7 @@ static void local_slabs(void **state)
 	void *objects[100];
 
 	(void)state;
-	assert_int_equal(toy_init(&t, &desc), 0);
-	kit_hook(&t);
+	assert_int_equal(kit_init(&t, &desc), 0);
 	cache = kit_cache(t.m, "mine", 100, 0, 0);
 	for (unsigned i = 0; i < 100; i++) {
 		kit_cpu = i & 1;
