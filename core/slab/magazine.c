@@ -8,6 +8,11 @@
  *
  * As pcp.c does with frames.  The first use of a cache on a CPU fetches two magazines; while
  * there is no room for them, objects come straight from the slabs.
+ *
+ * A pop or a push is all that most calls need, so everything else is out of line: the way that
+ * matters then saves no registers and fills a cache line or two of code.  A CPU's lock is taken
+ * for the sake of those who drain it, where several CPUs work at once; an uncontended lock is
+ * three quarters of what a call costs there.
  */
 #include "slab/slab.h"
 
@@ -296,7 +301,7 @@ void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget)
 
 	for (uint32_t i = 0; i < m->nr_cpus; i++) {
 		struct slab_cpu *cpu = &cache->cpu[i];
-		uintptr_t irq = lock_irqsave(m->port, &cpu->lock, m->phys->smp);
+		uintptr_t irq = lock_irqsave(m->port, &cpu->lock, cache->smp);
 		struct slab_entry *loaded = cpu->loaded, *spare = cpu->spare;
 
 		if (cpu->nr)
@@ -309,7 +314,7 @@ void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget)
 			cpu->loaded = cpu->spare = NULL;
 			store_relaxed(&cpu->cap, 0);
 		}
-		unlock_irqrestore(m->port, &cpu->lock, m->phys->smp, irq);
+		unlock_irqrestore(m->port, &cpu->lock, cache->smp, irq);
 		if (!forget)
 			continue;
 		magazine_delete(m, loaded);

@@ -62,7 +62,7 @@ struct ondol_kmem_cache {
 	uint8_t slack_shift;     /* (c) */
 	bool states_in_tail;     /* (c) in the second page record, not behind the objects */
 	bool is_general;         /* (c) kmalloc's */
-	bool smp;                /* (c) as phys_state.smp */
+	bool smp;                /* (c) several CPUs work at once: locks are taken */
 	uint32_t object_size;    /* (c) */
 	uint32_t align;          /* (c) */
 	void (*ctor)(void *object, void *arg); /* (c) */
