@@ -60,7 +60,12 @@ run: all
 $(B)/bench/%: bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -o $@ $<
-bench: all $(B)/bench/guest $(B)/bench/wall
+# memset is wrapped, so that a fault can be timed without clearing the page.
+$(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
+		-Wl,--wrap=memset -ldl
+bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests
