@@ -110,13 +110,15 @@ asan: asan-build
 	@tests/run.sh $(ASAN_TESTS)
 tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
+TERMINAL := 'if command -v python3 >/dev/null; then tests/programs/terminal.py; else \
+	echo "ok - terminal \# SKIP no python3"; fi'
 programs: all
-	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,tests/programs/bad_days.sh)
+	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,tests/programs/bad_days.sh $(TERMINAL))
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh tests/programs/bad_days.sh
+		tests/programs/run.sh tests/programs/bad_days.sh $(TERMINAL)
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -20,6 +20,7 @@
 #include "internal.h"
 
 #define REGION_BYTES (2ul << 20) /* the unit of eviction */
+#define SAMPLE_FAULTS 32
 
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
 {
@@ -316,6 +317,8 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
 	int r = fault_fill(mon, g, addr, access);
 
+	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
+		report_sample(mon);
 	if (r)
 		fault_refused(mon, g, addr, access, (pid_t)msg->arg.pagefault.feat.ptid, r);
 }

@@ -76,6 +76,7 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	if (g->refs && --g->refs)
 		return;
 	trace(mon, "mm %u ends", g->id);
+	report_sample(mon);
 	if (mon->options->proc_dir)
 		report_proc_mm(mon, g);
 	*g->pprev = g->next;

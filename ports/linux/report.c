@@ -89,7 +89,10 @@ static uint64_t pages_used(const struct ondol_machine_stats *s)
 	return s->pages_total - s->pages_free;
 }
 
-/* Frames by use are told as they were when most were out. */
+/*
+ * Frames by use are told as they were when most were out, as far as this looks: at every
+ * SAMPLE_FAULTS-th fault and whenever an address space ends.
+ */
 void report_sample(struct monitor *mon)
 {
 	struct ondol_machine_stats now;
