@@ -512,6 +512,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage)
 {
 	struct memblock mb;
+	const char *broken;
 	uint64_t end;
 	int r;
 
@@ -535,6 +536,8 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 			     (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[0] : 0));
 	if (r)
 		return r;
+	broken = memblock_check(&mb);
+	ONDOL_VERIFY(m, !broken, broken, mb.nr_memory, mb.nr_reserved);
 	init_records(m, &mb);
 	give_free_memory(m, &mb);
 	connect(m, desc);
