@@ -147,6 +147,14 @@ static bool frame_fits_zone(const struct ondol_zone *zone, uint32_t index)
 	return pa < end[zone->type] && index >= zone->start && index < zone->end;
 }
 
+/* Does the frame name a zone that may have it? */
+static bool names_its_zone(const struct ondol_machine *m, uint32_t index)
+{
+	const struct ondol_page *page = &m->pages[index];
+
+	return page_zone_id(page) < m->nr_nodes << 3 && frame_fits_zone(page_zone(m, page), index);
+}
+
 /* The block at `index` and how many frames to go on; 0: broken. */
 static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tally *tally,
 			    struct ondol_broken_invariant *out)
@@ -195,11 +203,13 @@ static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_US
 		const struct ondol_page *page = &zone->m->pages[at];
 
 		step = 1;
-		if (page->flags & ONDOL_PG_HOLE || page_zone(zone->m, page) != zone)
+		if (page->flags & ONDOL_PG_HOLE)
 			continue;
-		if (!frame_fits_zone(zone, at))
+		if (!names_its_zone(zone->m, at))
 			return inspect_broken(out, "ZONE-4", zone->m->first_pfn + at, zone->type,
 					      page->flags);
+		if (page_zone(zone->m, page) != zone) /* of a node whose banks lie between */
+			continue;
 		step = tally_block(zone, at, &tally, out);
 		if (!step)
 			return false;
