@@ -7,7 +7,7 @@
 #define DIGITS_MAX 24 /* 64 bits in decimal are 20 */
 
 struct spec {
-	bool left, zero, upper;
+	bool left, zero, upper, prefix;
 	int width, precision; /* precision < 0: none */
 };
 
@@ -60,11 +60,11 @@ static void out_field(struct out *out, const struct spec *spec, const char *text
 }
 
 static void out_number(struct out *out, const struct spec *spec, uint64_t n, uint32_t base,
-		       bool negative)
+		       const char *prefix)
 {
 	const char *digits = spec->upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[DIGITS_MAX];
-	int at = DIGITS_MAX, size, zeros, blanks;
+	int at = DIGITS_MAX, size, zeros, blanks, room = spec->width;
 
 	while (n) {
 		uint64_t rest = base == 16 ? n >> 4 : div_u64(n, base);
@@ -72,17 +72,19 @@ static void out_number(struct out *out, const struct spec *spec, uint64_t n, uin
 		text[--at] = digits[n - rest * base];
 		n = rest;
 	}
+	for (const char *c = prefix; *c; c++)
+		room--;
 	size = DIGITS_MAX - at;
 	zeros = (spec->precision < 0 ? 1 : spec->precision) - size;
 	if (zeros < 0)
 		zeros = 0;
-	if (spec->zero && !spec->left && spec->precision < 0 &&
-	    spec->width - negative - size > zeros)
-		zeros = spec->width - negative - size;
-	blanks = spec->width - negative - zeros - size;
+	if (spec->zero && !spec->left && spec->precision < 0 && room - size > zeros)
+		zeros = room - size;
+	blanks = room - zeros - size;
 	if (!spec->left)
 		out_repeat(out, ' ', blanks);
-	out_repeat(out, '-', negative);
+	while (*prefix)
+		out_string(out, prefix++, 1);
 	out_repeat(out, '0', zeros);
 	out_string(out, text + at, (size_t)size);
 	if (spec->left)
@@ -132,6 +134,7 @@ void out_vprintf(struct out *out, const char *f, va_list list)
 		int longs = 0;
 		bool word = false;
 		const char *plain = f;
+		uint64_t bits;
 		int64_t n;
 
 		while (*f && *f != '%')
@@ -139,8 +142,8 @@ void out_vprintf(struct out *out, const char *f, va_list list)
 		out_string(out, plain, (size_t)(f - plain));
 		if (!*f++)
 			break;
-		for (; *f == '-' || *f == '0'; f++)
-			*(*f == '-' ? &spec.left : &spec.zero) = true;
+		for (; *f == '-' || *f == '0' || *f == '#'; f++)
+			*(*f == '-' ? &spec.left : *f == '0' ? &spec.zero : &spec.prefix) = true;
 		f = parse_count(f, &spec.width, *f == '*' ? va_arg(args, int) : 0);
 		if (*f == '.') {
 			f++;
@@ -166,18 +169,21 @@ void out_vprintf(struct out *out, const char *f, va_list list)
 		case 'd':
 		case 'i':
 			n = ARG_SIGNED(args, longs, word);
-			out_number(out, &spec, n < 0 ? -(uint64_t)n : (uint64_t)n, 10, n < 0);
+			out_number(out, &spec, n < 0 ? -(uint64_t)n : (uint64_t)n, 10,
+				   n < 0 ? "-" : "");
 			break;
 		case 'u':
-			out_number(out, &spec, ARG_UNSIGNED(args, longs, word), 10, false);
+			out_number(out, &spec, ARG_UNSIGNED(args, longs, word), 10, "");
 			break;
 		case 'x':
 		case 'X':
 			spec.upper = *f == 'X';
-			out_number(out, &spec, ARG_UNSIGNED(args, longs, word), 16, false);
+			bits = ARG_UNSIGNED(args, longs, word);
+			out_number(out, &spec, bits, 16,
+				   !spec.prefix || !bits ? "" : spec.upper ? "0X" : "0x");
 			break;
 		case 'p':
-			out_number(out, &spec, (uintptr_t)va_arg(args, void *), 16, false);
+			out_number(out, &spec, (uintptr_t)va_arg(args, void *), 16, "");
 			break;
 		case '\0':
 			f--;
