@@ -51,8 +51,8 @@ struct ondol_page {
 			uint32_t next, prev; /* full, partial or free list of the cache's node */
 			uint16_t nr_inuse, free_head;
 			union {
-				uint32_t colour; /* bytes before the first object */
-				uint32_t head;   /* in a TAIL of any block: index of the first frame */
+				uint32_t colour; /* bytes before object 0 */
+				uint32_t head; /* in a TAIL of any block: the first frame */
 			};
 		} slab;
 		struct { /* second frame of a slab of few large objects; its `slab.head` stays */

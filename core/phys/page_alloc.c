@@ -52,8 +52,10 @@ static void clear_frames(const struct ondol_machine *m, struct ondol_page *page,
 static void make_compound(const struct ondol_machine *m, struct ondol_page *page, unsigned order)
 {
 	uint32_t head = page_index(m, page);
-	uint32_t flags = (page->flags & KEPT_FLAGS & ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT)) |
-			 ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT | ONDOL_PG_TAIL;
+	uint32_t flags = (page->flags & KEPT_FLAGS) | ONDOL_PG_TAIL |
+			 ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT;
+
+	flags &= ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT);
 
 	store_relaxed(&page->flags, page->flags | ONDOL_PG_COMP);
 	for (uint32_t i = 1; i < 1u << order; i++) {
@@ -294,8 +296,9 @@ static void refuse(struct ondol_machine *m, const struct request *req, const cha
 	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
 	__atomic_add_fetch(&phys->nr_refused, 1, __ATOMIC_RELAXED);
 	if (!(req->gfp & ONDOL_GFP_NOWARN))
-		log_printf(m->port, ONDOL_LOG_WARN, "page allocation refused: order %u, gfp %#x: %s",
-			   req->order, req->gfp, reason);
+		log_printf(m->port, ONDOL_LOG_WARN,
+			   "page allocation refused: order %u, gfp %#x: %s", req->order, req->gfp,
+			   reason);
 }
 
 static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *req)
