@@ -48,6 +48,20 @@ static inline void assert_broken(struct ondol_machine *m, const char *id)
 	assert_true(broken.text[0] != '\0');
 }
 
+static inline struct ondol_machine_desc
+describe(const struct ondol_mem_region *regions, uint32_t nr, uint32_t nodes, uint32_t cpus,
+	 const struct ondol_profile *profile)
+{
+	return (struct ondol_machine_desc){ .size = sizeof(struct ondol_machine_desc),
+					    .regions = regions, .nr_regions = nr,
+					    .nr_nodes = nodes, .nr_cpus = cpus,
+					    .profile = profile };
+}
+
+#define NR(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+#define DESCRIBE(regions, nodes, cpus, profile)                                               \
+	describe(regions, NR(regions), nodes, cpus, profile)
+
 static inline void frames_init(struct toy *t, const struct ondol_machine_desc *desc)
 {
 	assert_int_equal(toy_init(t, desc), 0);
@@ -117,6 +131,17 @@ static inline struct ondol_zone_stats zone_stats(struct toy *t, uint16_t node, c
 	if (!find.found)
 		fail_msg("node %u has no zone %s", node, name);
 	return find.zone;
+}
+
+static inline void assert_span(struct toy *t, uint16_t node, const char *name,
+			       uint64_t start_pfn, uint64_t spanned, uint64_t present)
+{
+	struct ondol_zone_stats zone = zone_stats(t, node, name);
+
+	assert_int_equal(zone.start_pfn.value, start_pfn);
+	assert_int_equal(zone.pages_spanned, spanned);
+	assert_int_equal(zone.pages_present, present);
+	assert_true(zone.pages_managed <= present);
 }
 
 static inline struct ondol_node_stats node_stats(struct toy *t, uint16_t node)

@@ -204,10 +204,8 @@ static void boot_allocations(void **state)
 	assert_int_equal(pfn, 4);
 	ASSERT_FREE({ 0, 6, 0 }, { 7, 16, 0 });
 	/* As many as were announced, and no more. */
-	while (mb.nr_reserved < mb.capacity)
-		mb.reserved[mb.nr_reserved] = (struct memblock_range){ 100 + 2 * mb.nr_reserved,
-								       101 + 2 * mb.nr_reserved, 0 },
-		mb.nr_reserved++;
+	for (uint64_t at = 100; mb.nr_reserved < mb.capacity; at += 2)
+		mb.reserved[mb.nr_reserved++] = (struct memblock_range){ at, at + 1, 0 };
 	assert_int_equal(memblock_alloc(&mb, 1, 0, NO_LIMIT, -1, &pfn), -ONDOL_ENOMEM);
 }
 
@@ -259,7 +257,9 @@ static void model_build(struct model *model, const struct ondol_mem_region *regi
 	for (unsigned i = 0; i < GRAINS; i++)
 		owner[i] = -1;
 	for (uint32_t i = 0; i < nr; i++) {
-		for (uint64_t g = regions[i].start.value / 512; g < regions[i].end.value / 512; g++) {
+		uint64_t end = regions[i].end.value / 512;
+
+		for (uint64_t g = regions[i].start.value / 512; g < end; g++) {
 			if (regions[i].type == ONDOL_MEM_RESERVED) {
 				model->reserved[g / 8] = true;
 				continue;

@@ -232,7 +232,8 @@ static void remember(void *ctx, enum ondol_log_level level, const char *line)
 /* The numbers of a refusal are those of the zones it went through. */
 static void refusal_numbers(void **state)
 {
-	const struct ondol_mem_region all[] = { USABLE(0, MIB(32), 0), USABLE(MIB(32), MIB(48), 1) };
+	const struct ondol_mem_region all[] = { USABLE(0, MIB(32), 0),
+						USABLE(MIB(32), MIB(48), 1) };
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = all, .nr_regions = 2,
 					   .nr_nodes = 2, .nr_cpus = 1 };
 	struct ondol_refusal why;
