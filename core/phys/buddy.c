@@ -202,6 +202,7 @@ static inline void remove_block(struct ondol_zone *zone, uint32_t index, unsigne
  */
 static void claim_pageblock(struct ondol_zone *zone, uint32_t index, unsigned type)
 {
+	const uint32_t zone_mask = ((1u << ZONE_ID_BITS) - 1) << ONDOL_PG_ZONE_SHIFT;
 	unsigned block_order = zone->m->phys->pageblock_order;
 	uint32_t start = index & ~((1u << block_order) - 1), end = start + (1u << block_order);
 	uint32_t nr_free = 0, at;
@@ -210,12 +211,11 @@ static void claim_pageblock(struct ondol_zone *zone, uint32_t index, unsigned ty
 	if (end > zone->end)
 		end = zone->end;
 	while (at < end) {
-		const struct ondol_page *page = &zone->m->pages[at];
-		uint32_t flags = load_relaxed(&page->flags);
+		/* Of a frame that is out, its owner may just be writing them. */
+		uint32_t flags = load_relaxed(&zone->m->pages[at].flags);
 		unsigned order = (flags >> ONDOL_PG_ORDER_SHIFT) & ONDOL_PG_ORDER_MASK;
 
-		if (page_zone_id(page) != zone_id(zone->node, zone->type) ||
-		    !(flags & ONDOL_PG_BUDDY)) {
+		if ((flags & (zone_mask | ONDOL_PG_BUDDY)) != (zone->flags | ONDOL_PG_BUDDY)) {
 			at++;
 			continue;
 		}
