@@ -24,7 +24,8 @@ struct op {
 
 static const ondol_gfp_t gfps[] = {
 	ONDOL_GFP_KERNEL, ONDOL_GFP_HIGHUSER_MOVABLE, ONDOL_GFP_DMA, ONDOL_GFP_DMA32,
-	ONDOL_GFP_NOWAIT, ONDOL_GFP_ATOMIC, ONDOL_GFP_MEMALLOC, ONDOL_GFP_MEMALLOC | ONDOL_GFP_COMP,
+	ONDOL_GFP_NOWAIT, ONDOL_GFP_ATOMIC, ONDOL_GFP_MEMALLOC,
+	ONDOL_GFP_MEMALLOC | ONDOL_GFP_COMP,
 	ONDOL_GFP_MEMALLOC | ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE, ONDOL_GFP_RECLAIMABLE,
 	ONDOL_GFP_HIGHUSER, ONDOL_GFP_MEMALLOC | ONDOL_GFP_DMA, ONDOL_GFP_KERNEL | ONDOL_GFP_ZERO,
 	ONDOL_GFP_MEMALLOC | ONDOL_GFP_THISNODE | ONDOL_GFP_ZERO };
@@ -38,9 +39,12 @@ struct world {
 };
 
 static const struct world worlds[] = {
-	{ &ondol_profile_toy16, { [ONDOL_ZONE_NORMAL] = GIB(4) }, { USABLE(0, MIB(1), 0) }, 1, 1, 1 },
+	{ &ondol_profile_toy16,
+	  { [ONDOL_ZONE_NORMAL] = GIB(4) },
+	  { USABLE(0, MIB(1), 0) }, 1, 1, 1 },
 	{ &ondol_profile_i386_2_4,
-	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6), [ONDOL_ZONE_HIGHMEM] = MIB(9) },
+	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
+	    [ONDOL_ZONE_HIGHMEM] = MIB(9) },
 	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1 },
 	{ &ondol_profile_i386_2_6,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
@@ -50,9 +54,10 @@ static const struct world worlds[] = {
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_DMA32] = MIB(8), [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(6), 0), USABLE(MIB(6), MIB(10), 1), USABLE(MIB(11) + 4096, MIB(16), 0),
 	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3 },
-	{ &ondol_profile_x86_64, { [ONDOL_ZONE_NORMAL] = GIB(8) }, { USABLE(0, MIB(8), 0) }, 1, 1, 1 },
+	{ &ondol_profile_x86_64,
+	  { [ONDOL_ZONE_NORMAL] = GIB(8) },
+	  { USABLE(0, MIB(8), 0) }, 1, 1, 1 },
 };
-#define NR_WORLDS (sizeof worlds / sizeof *worlds)
 
 /* ------------------------------------------------------------------ the model */
 
