@@ -105,6 +105,8 @@ static void drain_list(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp
 		if (list->nr > 1)
 			__builtin_prefetch(&pages[next], 1);
 		ONDOL_VERIFY(zone->m, pages[index].flags & ONDOL_PG_PCP, "PCP-1", index, order);
+		if (ondol_unlikely(pages[index].flags & ONDOL_PG_ZEROED))
+			buddy_forget_taken(zone, index, order);
 		store_relaxed(&pages[index].flags, zone->flags);
 		buddy_give(zone, index, order);
 		index = next;

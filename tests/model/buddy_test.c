@@ -9,7 +9,7 @@
  */
 #include "support/frames.h"
 
-#define FRAMES_MAX 4096
+#define FRAMES_MAX 20480
 #define OPS 2000
 #define NOT_OURS UINT32_MAX /* a hole, reserved, or the machine's own */
 
@@ -36,27 +36,38 @@ struct world {
 	uint64_t zone_end[ONDOL_NR_ZONES];
 	struct ondol_mem_region map[5];
 	uint32_t nr_map, nodes, cpus;
+	bool late; /* records written late, memory known to be zeroed */
+	uint8_t order_shift; /* larger blocks for a larger machine */
 };
 
 static const struct world worlds[] = {
 	{ &ondol_profile_toy16,
 	  { [ONDOL_ZONE_NORMAL] = GIB(4) },
-	  { USABLE(0, MIB(1), 0) }, 1, 1, 1 },
+	  { USABLE(0, MIB(1), 0) }, 1, 1, 1, false, 0 },
 	{ &ondol_profile_i386_2_4,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9) },
-	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1 },
+	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1, false, 0 },
 	{ &ondol_profile_i386_2_6,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9), [ONDOL_ZONE_MOVABLE] = MIB(12) },
-	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2 },
+	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, false, 0 },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_DMA32] = MIB(8), [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(6), 0), USABLE(MIB(6), MIB(10), 1), USABLE(MIB(11) + 4096, MIB(16), 0),
-	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3 },
+	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3, false, 0 },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_NORMAL] = GIB(8) },
-	  { USABLE(0, MIB(8), 0) }, 1, 1, 1 },
+	  { USABLE(0, MIB(8), 0) }, 1, 1, 1, false, 0 },
+	{ &ondol_profile_x86_64, /* three sections */
+	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_DMA32] = MIB(40),
+	    [ONDOL_ZONE_NORMAL] = GIB(8) },
+	  { USABLE(0, MIB(30), 0), USABLE(MIB(30), MIB(50), 1), USABLE(MIB(52) + 4096, MIB(78), 0),
+	    RESERVED(MIB(33), MIB(34) + 1) }, 4, 2, 3, true, 3 },
+	{ &ondol_profile_i386_2_4,
+	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_NORMAL] = MIB(60),
+	    [ONDOL_ZONE_HIGHMEM] = MIB(80) },
+	  { USABLE(0, MIB(80), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, true, 3 },
 };
 
 /* ------------------------------------------------------------------ the model */
@@ -251,11 +262,29 @@ static bool is_whole(void)
 
 /* ------------------------------------------------------------------ runs */
 
+/* What is free at the start.  In a machine of the same kind: to look brings records up. */
+static void read_owners(const struct ondol_machine_desc *desc)
+{
+	struct toy twin;
+
+	if (toy_init(&twin, desc))
+		abort();
+	for (uint32_t pfn = 0; pfn < w.nr_frames; pfn++) {
+		struct toy *t = w.world->late ? &twin : &w.toy;
+		const struct ondol_page *page = page_at(t, pfn);
+
+		w.owner[pfn] = page && ondol_page_use(page) == ONDOL_PAGE_FREE ? 0 : NOT_OURS;
+	}
+	(void)toy_free(&twin);
+}
+
 static void world_begin(const struct world *world)
 {
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = world->map,
 					   .nr_regions = world->nr_map, .nr_nodes = world->nodes,
-					   .nr_cpus = world->cpus, .profile = &w.profile };
+					   .nr_cpus = world->cpus, .profile = &w.profile,
+					   .deferred_init = world->late,
+					   .memory_is_zeroed = world->late };
 	struct hoard h;
 
 	memset(&w, 0, sizeof w);
@@ -263,26 +292,26 @@ static void world_begin(const struct world *world)
 	w.profile = *world->profile;
 	memcpy(w.profile.zone_end, world->zone_end, sizeof world->zone_end);
 	frames_init(&w.toy, &desc);
-	/* Whatever the machine's own shrinkers have to give, they give now. */
-	h = hoard_all(&w.toy, -1, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
-	hoard_free(&w.toy, &h);
+	/* Whatever the machine's own shrinkers have to give, they give now; or never. */
+	if (!world->late) {
+		h = hoard_all(&w.toy, -1, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+		hoard_free(&w.toy, &h);
+	}
 	w.nr_frames = (uint32_t)(w.toy.ram_size >> 12);
 	assert_true(w.nr_frames <= FRAMES_MAX);
-	for (uint32_t pfn = 0; pfn < w.nr_frames; pfn++) {
-		const struct ondol_page *page = page_at(&w.toy, pfn);
-
-		w.owner[pfn] = page && ondol_page_use(page) == ONDOL_PAGE_FREE ? 0 : NOT_OURS;
-	}
+	read_owners(&desc);
 }
 
 static bool do_op(const struct op *op)
 {
+	ondol_gfp_t no_reclaim = w.world->late ? ONDOL_GFP_RECLAIM : 0;
 	struct ondol_page *page;
 
 	frames_cpu = op->cpu;
 	switch (op->kind) {
 	case ALLOC:
-		page = ondol_alloc_pages_node(w.toy.m, op->node, op->gfp | ONDOL_GFP_NOWARN,
+		page = ondol_alloc_pages_node(w.toy.m, op->node,
+					      (op->gfp | ONDOL_GFP_NOWARN) & ~no_reclaim,
 					      op->order);
 		return page ? took(op, page) : refused(op);
 	case FREE:
@@ -298,8 +327,10 @@ static bool do_op(const struct op *op)
 
 static bool do_ops(const struct op *ops, uint32_t nr)
 {
+	const uint32_t often = w.world->late ? 250 : 64;
+
 	for (w.at = 0; w.at < nr; w.at++)
-		if (!do_op(&ops[w.at]) || (w.at % 64 == 63 && !is_whole()))
+		if (!do_op(&ops[w.at]) || (w.at % often == 63 && !is_whole()))
 			return false;
 	while (w.nr_live)
 		if (!free_one(0))
@@ -388,8 +419,9 @@ static void make_ops(struct op *ops, const struct world *world)
 		memset(op, 0, sizeof *op);
 		op->kind = dice < 5 ? DRAIN : dice < 15 ? SPLIT : dice < tide ? ALLOC : FREE;
 		op->order = (uint8_t)__builtin_ctz(pick(1u << 20) | 1u << 19);
+		op->order = (uint8_t)(op->order + (pick(2) ? world->order_shift : 0));
 		if (op->order > world->profile->nr_orders)
-			op->order = 0;
+			op->order = world->order_shift;
 		op->cpu = (uint8_t)pick(world->cpus);
 		op->node = (int8_t)(pick(4) ? -1 : (int)pick(world->nodes));
 		op->gfp = gfps[pick(sizeof gfps / sizeof *gfps)];
@@ -437,6 +469,13 @@ static void x86_64(void **state)
 	rounds(&worlds[4]);
 }
 
+static void late_records(void **state)
+{
+	(void)state;
+	rounds(&worlds[5]);
+	rounds(&worlds[6]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +483,7 @@ int main(void)
 		cmocka_unit_test(i386_2_4),
 		cmocka_unit_test(i386_2_6),
 		cmocka_unit_test(x86_64),
+		cmocka_unit_test(late_records),
 	};
 
 	return cmocka_run_group_tests_name("buddy model", tests, NULL, NULL);

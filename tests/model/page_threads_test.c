@@ -13,7 +13,7 @@
 #define ROUNDS 6000
 
 static struct toy t;
-static uint64_t nr_refused, nr_failed;
+static uint64_t nr_refused, nr_failed, pages_total;
 
 /* A block on its way: the page pointer with its order in the low bits, or 0. */
 static uintptr_t slot[SLOTS];
@@ -96,6 +96,7 @@ static void *work(void *arg)
 static void *watch(void *arg)
 {
 	const bool *stop = arg;
+	unsigned looks = 0;
 
 	frames_cpu = THREADS;
 	while (!__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
@@ -104,7 +105,9 @@ static void *watch(void *arg)
 
 		ondol_machine_stats(t.m, &stats);
 		ondol_last_refusal(t.m, &why);
-		if (stats.pages_total != 8192 || why.nr_zones > 4)
+		if (stats.pages_total != pages_total || why.nr_zones > 4)
+			__atomic_add_fetch(&nr_failed, 1, __ATOMIC_RELAXED);
+		if (looks++ % 128 == 0 && !page_at(&t, looks * 17 % pages_total))
 			__atomic_add_fetch(&nr_failed, 1, __ATOMIC_RELAXED);
 		struct ondol_zone_stats zone = zone_stats(&t, 1, "DMA32");
 		if (zone.pages_free > zone.pages_managed)
@@ -113,16 +116,20 @@ static void *watch(void *arg)
 	return NULL;
 }
 
-static void run(unsigned max_order)
+/* The larger node 0 has 20 MiB; `late`: five times that, its records written as it is used. */
+static void run(unsigned max_order, bool late)
 {
-	const struct ondol_mem_region two[] = { USABLE(0, MIB(20), 0),
-						USABLE(MIB(20), MIB(32), 1) };
+	const uint64_t times = late ? 5 : 1;
+	const struct ondol_mem_region two[] = { USABLE(0, MIB(20) * times, 0),
+						USABLE(MIB(20) * times, MIB(32) * times, 1) };
 	struct ondol_machine_desc desc = DESCRIBE(two, 2, THREADS + 1, NULL);
 	struct worker worker[THREADS];
 	pthread_t watcher;
 	bool stop = false;
 
+	desc.deferred_init = desc.memory_is_zeroed = late;
 	frames_init(&t, &desc);
+	pages_total = 8192 * times;
 	memset(slot, 0, sizeof slot);
 	nr_refused = nr_failed = 0;
 	assert_int_equal(pthread_create(&watcher, NULL, watch, &stop), 0);
@@ -147,7 +154,7 @@ static void run(unsigned max_order)
 static void small_blocks(void **state)
 {
 	(void)state;
-	run(3);
+	run(3, false);
 	assert_int_equal(nr_refused, 0);
 }
 
@@ -155,8 +162,15 @@ static void small_blocks(void **state)
 static void short_of_memory(void **state)
 {
 	(void)state;
-	run(9);
+	run(9, false);
 	assert_true(nr_refused > 0);
+}
+
+/* Sections come up while others allocate, free, drain and look. */
+static void late_records(void **state)
+{
+	(void)state;
+	run(10, true);
 }
 
 /* ------------------------------------------------------------------ reclaim by many at once */
@@ -228,6 +242,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_blocks),
 		cmocka_unit_test(short_of_memory),
+		cmocka_unit_test(late_records),
 		cmocka_unit_test(many_reclaim),
 	};
 

@@ -3,7 +3,6 @@
 #include "support/frames.h"
 
 #include "base/bitmap.h"
-#include "phys/buddy.h"
 #include "phys/zone.h"
 
 static struct toy t;
@@ -260,7 +259,7 @@ static void free_areas(void **state)
 			for (unsigned order = 0; order + 1 < want[i].orders; order++)
 				assert_non_null(zone->free_area[order].map);
 			assert_null(zone->free_area[want[i].orders - 1].map);
-			assert_true(buddy_largest(zone) < (int)want[i].orders);
+			assert_int_equal(zone->free_area[want[i].orders].nr_free, 0);
 		}
 		struct ondol_page *page =
 			ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, want[i].orders - 1);
