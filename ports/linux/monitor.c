@@ -73,7 +73,8 @@ static int machine_create(struct monitor *mon)
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = region,
 					   .nr_nodes = mon->nr_nodes,
 					   .nr_cpus = mon->options->nr_cpus,
-					   .mmu = &linux_mmu_ops, .mmu_ctx = mon };
+					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
+					   .deferred_init = true, .memory_is_zeroed = true };
 	size_t size, align;
 
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
