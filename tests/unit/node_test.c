@@ -232,6 +232,41 @@ static void interleaved_banks(void **state)
 	frames_fini(&t);
 }
 
+/* B8: two nodes, movable memory apart; only what can be moved goes there. */
+static void movable_zone(void **state)
+{
+	static const struct { uint32_t cpu; ondol_gfp_t gfp; uint64_t from, to; } want[] = {
+		{ 0, ONDOL_GFP_KERNEL, 16, 32 },	{ 0, ONDOL_GFP_HIGHUSER_MOVABLE, 16, 32 },
+		{ 1, ONDOL_GFP_KERNEL, 32, 40 },	{ 1, ONDOL_GFP_HIGHUSER, 32, 40 },
+		{ 1, ONDOL_GFP_HIGHUSER_MOVABLE, 40, 64 }, { 1, ONDOL_GFP_DMA32, 1, 16 } };
+	struct ondol_profile small = ondol_profile_x86_64;
+	struct ondol_machine_desc desc = DESCRIBE(two, 2, 2, &small);
+
+	(void)state;
+	small.zone_end[ONDOL_ZONE_DMA] = MIB(1);
+	small.zone_end[ONDOL_ZONE_DMA32] = MIB(16);
+	small.zone_end[ONDOL_ZONE_NORMAL] = MIB(40);
+	small.zone_end[ONDOL_ZONE_MOVABLE] = MIB(64);
+	frames_init(&t, &desc);
+	assert_span(&t, 0, "Normal", 16 * 256, 16 * 256, 16 * 256);
+	assert_span(&t, 1, "Normal", 32 * 256, 8 * 256, 8 * 256);
+	assert_span(&t, 1, "Movable", 40 * 256, 24 * 256, 24 * 256);
+	assert_false(has_zone(&t, 0, "Movable"));
+	for (unsigned i = 0; i < NR(want); i++) {
+		frames_cpu = want[i].cpu;
+		struct ondol_page *page = ondol_alloc_pages(t.m, want[i].gfp, 0);
+
+		assert_in_range(pfn_of(&t, page), want[i].from * 256, want[i].to * 256 - 1);
+		ondol_free_pages(t.m, page, 0);
+	}
+	struct hoard h = hoard_all(&t, -1, ONDOL_GFP_KERNEL | ONDOL_GFP_MEMALLOC, 0);
+
+	for (size_t i = 0; i < h.nr; i++)
+		assert_true(pfn_of(&t, h.page[i]) < 40 * 256);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
 /* The most CPUs and nodes there may be, on little memory. */
 static void largest_topology(void **state)
 {
@@ -264,6 +299,7 @@ int main(void)
 		cmocka_unit_test(numa_counters),
 		cmocka_unit_test(affinity_pays),
 		cmocka_unit_test(interleaved_banks),
+		cmocka_unit_test(movable_zone),
 		cmocka_unit_test(largest_topology),
 	};
 
