@@ -24,6 +24,11 @@ PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
 PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o
 
+# Without a dynamic linker's work `ondol run` starts half a millisecond sooner; where the libc
+# has no static half, the dynamic one does.
+STATIC := $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -static -x c -o /dev/null - 2>/dev/null && echo -static)
+
 all: $(B)/ondol
 
 $(B)/libondol.a: $(CORE_OBJ)
@@ -31,7 +36,7 @@ $(B)/libondol.a: $(CORE_OBJ)
 	ar rcs $@ $^
 
 $(B)/ondol: $(PORT_OBJ) $(B)/libondol.a
-	$(CC) $(CFLAGS) -o $@ $^ -pthread
+	$(CC) $(CFLAGS) $(STATIC) -o $@ $^ -pthread
 
 $(B)/core/%.o: core/%.c Makefile
 	@mkdir -p $(@D)
