@@ -135,10 +135,14 @@ fuzz:
 	build/fuzz/elf_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus-elf tests/fuzz/corpus/elf
 
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+	@echo '  T=substring: only tests whose name contains it; SEED=N: a random test again'
+
 clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

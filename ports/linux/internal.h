@@ -172,6 +172,7 @@ struct monitor {
 	pid_t pid, root;
 	int root_status;
 	bool root_done, shutting_down, interrupted;
+	bool broken; /* --validate has found something */
 	bool privileged;
 	int launch_socket;
 	int front; /* line to the process that the user started, or -1 */
@@ -202,6 +203,8 @@ void trace(const struct monitor *mon, const char *format, ...)
 void report_sample(struct monitor *mon);
 void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
+/* With --validate: of `g`, or of the whole machine if NULL. */
+void report_validate(struct monitor *mon, struct guest_mm *g);
 
 /* front.c */
 void front_tell(struct monitor *mon, int status, int sig);

@@ -342,6 +342,11 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	workers_end(mon);
 	int status = end_status(mon, launch, &sig);
 
+	report_validate(mon, NULL);
+	if (mon->broken) {
+		status = ONDOL_EXIT_CANNOT;
+		sig = 0;
+	}
 	if (!options->stats && !options->proc_dir)
 		front_tell(mon, status, sig);
 	report_snapshot(mon);

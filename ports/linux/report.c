@@ -82,6 +82,23 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 	monitor_warn("  give the machine more with --mem");
 }
 
+/* ------------------------------------------------------------------ invariants */
+
+void report_validate(struct monitor *mon, struct guest_mm *g)
+{
+	struct ondol_broken_invariant broken;
+
+	if (!mon->options->validate ||
+	    !(g ? ondol_mm_validate(g->mm, &broken) :
+		  ondol_machine_validate(mon->machine, &broken)))
+		return;
+	mon->broken = true;
+	monitor_warn("internal error, please report: %s: [%s] %s (at %#llx: expected %#llx, is %#llx)",
+		     g ? g->comm : "the machine", broken.id, broken.text,
+		     (unsigned long long)broken.where, (unsigned long long)broken.expected,
+		     (unsigned long long)broken.actual);
+}
+
 /* ------------------------------------------------------------------ summary */
 
 static uint64_t pages_used(const struct ondol_machine_stats *s)
