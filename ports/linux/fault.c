@@ -55,7 +55,8 @@ static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, i
 		worker_call(mon, g, SYS_munmap, addr, PAGE_BYTES, 0, 0, 0, 0);
 	else if (error == -ONDOL_EACCES)
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
+			    0);
 	else /* a memory file, mapped past its own end */
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);

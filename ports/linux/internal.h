@@ -164,7 +164,6 @@ struct monitor {
 		int fd;
 	} node[ONDOL_LINUX_NODES_MAX];
 	uint64_t pages_free_at_start;
-	void *prefault; /* ram.c */
 
 	struct ondol_page *stub_page;
 	int uffd_device, epoll, signal_fd, notif;

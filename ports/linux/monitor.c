@@ -194,7 +194,8 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs || mon->late_faults ? 0 : -1);
+		bool waiting = mon->early_notifs || mon->late_faults;
+		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.ptr == &mon->signal_fd)

@@ -89,7 +89,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_MEM:
 		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN)
-			return bad(state, "mem", arg, "want a size of 4M or more, such as 64M or 2G");
+			return bad(state, "mem", arg,
+				   "want a size of 4M or more, such as 64M or 2G");
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
