@@ -397,8 +397,7 @@ void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uin
 /* Take away tables that no region needs: see pgtable_unlink_range. */
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,
 		   uint64_t ceiling);
-/* Free what was gathered so far; the hardware is told first. */
-void gather_flush(struct mmu_gather *g);
+/* Tell the hardware, then free everything. */
 void gather_end(struct mmu_gather *g);
 
 /* ---------------------------------------------------------------- tlb.c */
