@@ -87,7 +87,7 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 static int advise_willneed(const struct vma *vma, uint64_t start, uint64_t end)
 {
 	if (!vma->file || !vma->file->mapping)
-		return vma->file || vma_is_native(vma) ? 0 : -ONDOL_EBADF;
+		return 0; /* anonymous: whatever there is, is here already */
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
 		uint64_t index = vma_pgoff_at(vma, at);
 		struct ondol_page *page;
