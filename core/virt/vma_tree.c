@@ -123,9 +123,8 @@ void vma_unlink(struct ondol_mm_struct *mm, struct vma *vma)
 void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start)
 {
 	(void)mm;
-	/* Unsigned wrap does the right thing in both directions. */
-	if (vma->file)
-		vma->pgoff += (start - vma->start) / ONDOL_PAGE_SIZE;
+	if (vma->file) /* pages, not bytes, so that wrapping does the right thing downwards */
+		vma->pgoff += (start >> ONDOL_PAGE_SHIFT) - (vma->start >> ONDOL_PAGE_SHIFT);
 	vma->start = start;
 	rb_update(&vma->rb, &vma_augment);
 }
