@@ -418,6 +418,8 @@ ONDOL_MUST_CHECK int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64
 void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /* Empty the pages of a range of one region, which stays. */
 void mm_zap(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end);
+/* Pages of [start, end) that have a region. */
+uint64_t mm_pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /* Whether a sealed region is in [start, end). */
 bool mm_range_sealed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /*
