@@ -109,8 +109,7 @@ static bool grow_in_place(struct remap *rm)
 	if (end != rm->old_addr + rm->old_len || !mm_range_ok(mm, rm->old_addr, rm->new_len) ||
 	    (next && new_end > vma_start_gap(next)))
 		return false;
-	if (!vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props))
-		vma_set_end(mm, rm->vma, new_end); /* one that grows down keeps its record */
+	vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props);
 	mm_account(mm, props.flags, (int64_t)((new_end - end) >> ONDOL_PAGE_SHIFT));
 	fill_locked(mm, props.flags, end, new_end);
 	return true;
