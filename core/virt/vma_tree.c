@@ -13,6 +13,7 @@
  *                     holes at node
  *
  * The hole below a region that grows down ends a guard gap below its start (vma_start_gap).
+ * A guard gap that reaches beyond the region below says nothing about the hole below that one.
  */
 #include "virt/virt.h"
 
@@ -29,7 +30,7 @@ static bool vma_update(struct rb_node *node)
 	bool changed;
 
 	if (left) {
-		lo = min_u64(left->lo, start);
+		lo = left->lo;
 		gap = max_u64(left->gap, hole(left->hi, start));
 	}
 	if (right) {
