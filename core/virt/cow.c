@@ -39,6 +39,9 @@ static void reuse(struct fault *f)
 			continue;
 		if (!vma_is_shared(f->vma) && !page_exclusive_anon(pte_page(mm, pte)))
 			continue;
+		/* [MMU-1] What software may have filled in as writable is dirty. */
+		if (mm->soft_fill && (pte & format->accessed_mask))
+			pte |= format->dirty_mask;
 		pte_exchange(&mm->pgt, slot, with_rights(mm, pte, rights));
 		f->result->nr_pages++;
 	}
