@@ -107,7 +107,7 @@ static bool grow_in_place(struct remap *rm)
 	const struct vma *next = vma_next(rm->vma);
 
 	if (end != rm->old_addr + rm->old_len || !mm_range_ok(mm, rm->old_addr, rm->new_len) ||
-	    (next && new_end > vma_start_gap(next)))
+	    (next && new_end > next->start)) /* as with MAP_FIXED: guard gaps do not count */
 		return false;
 	vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props);
 	mm_account(mm, props.flags, (int64_t)((new_end - end) >> ONDOL_PAGE_SHIFT));
