@@ -82,10 +82,12 @@ static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
 	uint64_t lo, hi;
 	int r = 0;
 
+	/* D stays on private pages, as in Linux: smaps tells it, and no hardware may write. */
 	if (child_cold)
-		d.clear_to = d.clear_to_w = f->accessed_mask | f->dirty_mask;
+		d.clear_to = d.clear_to_w = f->accessed_mask |
+					    (vma_is_shared(vma) ? f->dirty_mask : 0);
 	if (!vma_is_shared(vma)) {
-		d.clear_from_w = f->write_mask | f->dirty_mask;
+		d.clear_from_w = f->write_mask;
 		if (from->soft_fill) {
 			d.clear_from_w |= f->accessed_mask; /* the hardware forgets them now */
 			if (tlb_extent(from, vma->start, vma->end,
