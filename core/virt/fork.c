@@ -60,11 +60,13 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 		else
 			d->nr_cache++;
 		if (writable && d->clear_from_w) {
+			if (pt->hw_walker) /* not present for a moment: no A or D is lost */
+				pte = pte_exchange(pt, slot, 0);
+			pte_set(pt, slot, pte & ~d->clear_from_w);
 			if (!d->from->soft_fill && (pte & f->accessed_mask)) {
 				d->lo = min_u64(d->lo, addr);
 				d->hi = addr + ONDOL_PAGE_SIZE;
 			}
-			pte_set(pt, slot, pte & ~d->clear_from_w);
 		}
 		pte_set(&d->to->pgt, child + ((unsigned char *)slot - (unsigned char *)span->slot),
 			pte & ~(writable ? d->clear_to_w : d->clear_to));
