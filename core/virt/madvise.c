@@ -89,15 +89,14 @@ static int advise_willneed(const struct vma *vma, uint64_t start, uint64_t end)
 	if (!vma->file || !vma->file->mapping)
 		return 0; /* anonymous: whatever there is, is here already */
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
-		uint64_t index = vma_pgoff_at(vma, at);
-		struct ondol_page *page;
-		bool was_read;
+		uint64_t index = vma_pgoff_at(vma, at), left = (end - at) >> ONDOL_PAGE_SHIFT;
+		struct cache_read read = { .lo = index, .hi = index + min_u64(left, 16) };
 
 		if (cache_has_page(vma->file->mapping, index))
 			continue;
-		if (cache_read_page(vma->file->mapping, index, 16, &page, &was_read))
+		if (cache_read_page(vma->file->mapping, index, &read))
 			break;
-		ondol_put_page(vma->file->mapping->m, page);
+		ondol_put_page(vma->file->mapping->m, read.page);
 	}
 	return 0;
 }

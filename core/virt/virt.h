@@ -475,13 +475,18 @@ struct ondol_page *cache_get_page(struct ondol_address_space *mapping, uint64_t 
 /* The n pages from index on, each with a reference; NULL where there is none. */
 void cache_get_pages(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
 		     struct ondol_page **pages);
+struct cache_read {
+	uint64_t lo, hi; /* in: pages of the mapping that may be read along, see below */
+	struct ondol_page *page; /* with a reference for the caller */
+	bool was_read;           /* it was not there */
+	uint64_t end;            /* the first page wholly past the end of the file */
+};
 /*
- * The page, read in (or, in shmem, made) if need be, with the absent ones of its aligned
- * window of nr_around pages.  *out_read: it was not there.
+ * The page, read in (or, in shmem, made) if need be, with the absent ones side by side in
+ * [lo, hi), which contains index and is at most AROUND_MAX pages.
  */
 ONDOL_MUST_CHECK int cache_read_page(struct ondol_address_space *mapping, uint64_t index,
-				     uint32_t nr_around, struct ondol_page **out_page,
-				     bool *out_read);
+				     struct cache_read *read);
 /* Whether the page is cached. */
 bool cache_has_page(struct ondol_address_space *mapping, uint64_t index);
 void cache_mark_dirty(struct ondol_page *page);
