@@ -142,7 +142,7 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	ondol_vm_flags_t flags = advice_flags(vma->flags, advice);
 
 	if (flags != vma->flags && !vma_modify(mm, vma, start, end, flags))
-		return -ONDOL_EAGAIN; /* madvise(2): a kernel resource was temporarily unavailable */
+		return -ONDOL_EAGAIN; /* madvise(2): "a kernel resource ... unavailable" */
 	return 0;
 }
 

@@ -76,7 +76,7 @@ static void change_entry(struct change *c, void *slot, uint64_t addr)
 	if (pte & f->accessed_mask) {
 		if (invalidate && !mm->soft_fill)
 			entry &= ~f->accessed_mask;
-		/* [MMU-1] From `protect` on the hardware may write without asking. */
+		/* From `protect` on the hardware may write without asking: [MMU-1]. */
 		if (!invalidate && (rights & f->write_mask))
 			entry |= f->dirty_mask;
 	}

@@ -345,8 +345,8 @@ static inline uint32_t page_refs(const struct ondol_page *page)
 }
 
 /*
- * [COW-1] An anonymous frame has one reference for each entry that maps it and no other, so
- * with one reference it is ours alone, and nobody else can make it two.
+ * By [COW-1] an anonymous frame has one reference for each entry that maps it and no other,
+ * so with one reference it is ours alone, and nobody else can make it two.
  */
 static inline bool page_exclusive_anon(const struct ondol_page *page)
 {
