@@ -506,9 +506,9 @@ static void make_op(struct ops_rng *r, struct op *op)
 
 static void print_op(const struct op *op, FILE *to)
 {
-	fprintf(to, "#   %-9s by %u: %#llx %#llx %#llx %#llx\n", kinds[op->kind].name, op->who % MMS,
-		(unsigned long long)op->a, (unsigned long long)op->b, (unsigned long long)op->c,
-		(unsigned long long)op->d);
+	fprintf(to, "#   %-9s by %u: %#llx %#llx %#llx %#llx\n", kinds[op->kind].name,
+		op->who % MMS, (unsigned long long)op->a, (unsigned long long)op->b,
+		(unsigned long long)op->c, (unsigned long long)op->d);
 }
 
 static void do_op(const struct op *op)

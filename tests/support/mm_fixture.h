@@ -307,7 +307,7 @@ static inline int draw_region(void *ctx, const struct ondol_vma_info *vma)
 {
 	struct picture *p = ctx;
 	char letter = vma->vm_flags & ONDOL_VM_SHARED ? 'S' : vma->vm_flags & W ? 'W' :
-		      vma->vm_flags & X ? 'X' : vma->vm_flags & R ? 'R' : 'N';
+		      vma->vm_flags & X ? 'E' : vma->vm_flags & R ? 'R' : 'N';
 
 	for (uint64_t i = 0; i < p->pages; i++)
 		if (AT(p->first + i) >= vma->start && AT(p->first + i) < vma->end) {
@@ -321,7 +321,7 @@ static inline int draw_region(void *ctx, const struct ondol_vma_info *vma)
 }
 
 /*
- * The regions of pages [first, first + n): a letter a page (S shared, W writable, X executable,
+ * The regions of pages [first, first + n): a letter a page (S shared, W writable, E executable,
  * R readable, N nothing; small: locked), '.' none; '|' between neighbours that are not one.
  */
 static inline void assert_picture_of(struct ondol_mm_struct *mm, uint64_t first,

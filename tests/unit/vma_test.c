@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Regions: merging, splitting, finding, and where mmap puts them.  F1 to F12.  A picture has a
- * letter a page: W writable, R readable, X executable, N nothing, S shared, small letters for
+ * letter a page: W writable, R readable, E executable, N nothing, S shared, small letters for
  * locked, '.' no region, '|' between neighbours that are two.
  */
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static void mmap_merges_only_equals(void **state)
 	map(2, 2, R);
 	map(4, 2, R | X);
 	map(6, 2, RW | ONDOL_VM_LOCKED);
-	assert_picture("WW|RR|XX|ww");
+	assert_picture("WW|RR|EE|ww");
 	unmap(0, 8);
 
 	map_file(0, 2, R, &f, 10);
@@ -111,7 +111,7 @@ static void mprotect_splits_and_merges(void **state)
 	protect(4, 1, RW);
 	assert_picture("WWWWW|R|WW");
 	protect(5, 1, R | X);
-	assert_picture("WWWWW|X|WW");
+	assert_picture("WWWWW|E|WW");
 	protect(0, 8, R);
 	assert_picture("RRRRRRRR");
 	protect(6, 2, RW);
@@ -429,7 +429,7 @@ static void fixed_addresses(void **state)
 			 -ONDOL_EEXIST);
 	assert_int_equal(try_map(fx.mm, AT(4), 4, R, ONDOL_MAP_FIXED_NOREPLACE, NULL, 0, &at), 0);
 	assert_int_equal(try_map(fx.mm, AT(2), 4, X, ONDOL_MAP_FIXED, NULL, 0, &at), 0);
-	assert_picture("WW|XXXX|RR");
+	assert_picture("WW|EEEE|RR");
 	assert_int_equal(try_map(fx.mm, AT(2) + 1, 4, R, ONDOL_MAP_FIXED, NULL, 0, &at),
 			 -ONDOL_EINVAL);
 	assert_int_equal(try_map(fx.mm, 0, 4, R, ONDOL_MAP_FIXED, NULL, 0, &at), -ONDOL_EPERM);
