@@ -60,7 +60,12 @@ run: all
 $(B)/bench/%: bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -o $@ $<
-bench: all $(B)/bench/guest $(B)/bench/wall
+# memset is wrapped, so that a fault can be timed without clearing the page.
+$(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
+		-Wl,--wrap=memset -ldl
+bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests
@@ -106,12 +111,12 @@ asan: asan-build
 tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
 programs: all
-	@tests/run.sh 'tests/programs/run.sh $(T)'
+	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,tests/programs/bad_days.sh)
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh
+		tests/programs/run.sh tests/programs/bad_days.sh
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -10,12 +10,16 @@ CPU=${BENCH_CPU:-$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[,-].*//')}
 ROUNDS=${BENCH_ROUNDS:-9}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT INT TERM
-why=$("$ONDOL" doctor) || { echo "$why"; exit 125; }
+pin="taskset -c $CPU"
 
 echo "# host: $(uname -sr), $(nproc) CPUs; everything on CPU $CPU; medians"
 echo
+echo "## The core alone, ns (bench/core.c: no host kernel in what is timed)"
+# jemalloc's thread-local storage is of the kind that must have been reserved at the start.
+GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096 $pin "$B/bench/core" "$ROUNDS" || exit 1
+why=$("$ONDOL" doctor) || { echo "$why"; exit 125; }
+echo
 echo "## Memory operations, ns (guest: bench/guest.c)"
-pin="taskset -c $CPU"
 $pin "$B/bench/guest" > "$work/native"
 for n in 1 16 64; do
 	$pin "$ONDOL" run --fault-around $n -- "$B/bench/guest" > "$work/around$n" || exit 1

@@ -7,7 +7,7 @@
 #define DIGITS_MAX 24 /* 64 bits in decimal are 20 */
 
 struct spec {
-	bool left, zero, upper;
+	bool left, zero, upper, prefix;
 	int width, precision; /* precision < 0: none */
 };
 
@@ -63,8 +63,10 @@ static void out_number(struct out *out, const struct spec *spec, uint64_t n, uin
 		       bool negative)
 {
 	const char *digits = spec->upper ? "0123456789ABCDEF" : "0123456789abcdef";
+	const char *before = negative ? "-" : !spec->prefix || !n || base != 16 ? "" :
+			     spec->upper ? "0X" : "0x";
 	char text[DIGITS_MAX];
-	int at = DIGITS_MAX, size, zeros, blanks;
+	int at = DIGITS_MAX, extra = before[0] ? negative ? 1 : 2 : 0, size, zeros, blanks;
 
 	while (n) {
 		uint64_t rest = base == 16 ? n >> 4 : div_u64(n, base);
@@ -77,12 +79,12 @@ static void out_number(struct out *out, const struct spec *spec, uint64_t n, uin
 	if (zeros < 0)
 		zeros = 0;
 	if (spec->zero && !spec->left && spec->precision < 0 &&
-	    spec->width - negative - size > zeros)
-		zeros = spec->width - negative - size;
-	blanks = spec->width - negative - zeros - size;
+	    spec->width - extra - size > zeros)
+		zeros = spec->width - extra - size;
+	blanks = spec->width - extra - zeros - size;
 	if (!spec->left)
 		out_repeat(out, ' ', blanks);
-	out_repeat(out, '-', negative);
+	out_string(out, before, (size_t)extra);
 	out_repeat(out, '0', zeros);
 	out_string(out, text + at, (size_t)size);
 	if (spec->left)
@@ -139,8 +141,8 @@ void out_vprintf(struct out *out, const char *f, va_list list)
 		out_string(out, plain, (size_t)(f - plain));
 		if (!*f++)
 			break;
-		for (; *f == '-' || *f == '0'; f++)
-			*(*f == '-' ? &spec.left : &spec.zero) = true;
+		for (; *f == '-' || *f == '0' || *f == '#'; f++)
+			*(*f == '-' ? &spec.left : *f == '0' ? &spec.zero : &spec.prefix) = true;
 		f = parse_count(f, &spec.width, *f == '*' ? va_arg(args, int) : 0);
 		if (*f == '.') {
 			f++;

@@ -17,8 +17,8 @@ struct out {
 
 void out_init(struct out *out, int (*write)(void *, const char *, size_t), void *ctx);
 /*
- * %c %s %d %i %u %x %X %p %%, with the flags '-' and '0', a width and a precision (numbers or
- * '*'; precision cuts strings and gives the least digits of integers), h hh l ll z.
+ * %c %s %d %i %u %x %X %p %%, with the flags '-', '0' and '#', a width and a precision (numbers
+ * or '*'; precision cuts strings and gives the least digits of integers), h hh l ll z.
  */
 void out_printf(struct out *out, const char *format, ...) ONDOL_PRINTF(2, 3);
 void out_vprintf(struct out *out, const char *format, va_list args);

@@ -294,7 +294,7 @@ static void refuse(struct ondol_machine *m, const struct request *req, const cha
 	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
 	__atomic_add_fetch(&phys->nr_refused, 1, __ATOMIC_RELAXED);
 	if (!(req->gfp & ONDOL_GFP_NOWARN))
-		log_printf(m->port, ONDOL_LOG_WARN, "page allocation refused: order %u, gfp %#x: %s",
+		log_printf(m->port, ONDOL_LOG_WARN, "page allocation refused: order %u, gfp 0x%x: %s",
 			   req->order, req->gfp, reason);
 }
 

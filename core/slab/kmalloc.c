@@ -46,14 +46,13 @@ static int create_class(struct ondol_machine *m, uint32_t at, uint32_t size, boo
 					      .align = natural_align(size) };
 	struct ondol_kmem_cache **cache = dma ? &slab->kmalloc_dma[at] : &slab->kmalloc[at];
 	char *name = slab->names[dma][at];
+	unsigned shift = size < 1024 || size % 1024 ? 0 : size >> 20 ? 20 : 10;
 	int r;
 
-	if (size >= 1024 && size % 1024 == 0)
-		format_string(name, sizeof slab->names[0][0], "%skmalloc-%u%s", dma ? "dma-" : "",
-			      size >> 20 ? size >> 20 : size >> 10, size >> 20 ? "M" : "k");
-	else
-		format_string(name, sizeof slab->names[0][0], "%skmalloc-%u", dma ? "dma-" : "", size);
-	r = slab_create(m, name, &args, dma ? ONDOL_GFP_DMA : 0, slab_magazine_size(m, size), cache);
+	format_string(name, sizeof slab->names[0][0], "%skmalloc-%u%s", dma ? "dma-" : "",
+		      size >> shift, shift == 20 ? "M" : shift ? "k" : "");
+	r = slab_create(m, name, &args, dma ? ONDOL_GFP_DMA : 0, slab_magazine_size(m, size),
+			cache);
 	if (!r)
 		(*cache)->is_general = true;
 	return r;
@@ -126,13 +125,8 @@ void *ondol_kzalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
 
 void ondol_kfree(struct ondol_machine *m, const void *object)
 {
-	struct ondol_page *head;
-
-	if (!object)
-		return;
-	head = slab_of(m, object);
-	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
-	slab_cache_free(head->slab.cache, head, (void *)(uintptr_t)object);
+	if (object)
+		slab_free(m, (void *)(uintptr_t)object);
 }
 
 size_t ondol_ksize(struct ondol_machine *m, const void *object)

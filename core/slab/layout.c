@@ -13,6 +13,8 @@
 #include "slab/slab.h"
 
 #define COLOUR_STEP 64 /* a cache line */
+#define KEPT_FRAMES_MAX 32 /* of empty slabs in a node: what comes and goes should not churn */
+#define ENOUGH_OBJECTS 8   /* in a slab: making one and taking it down has its price */
 #define USUAL_ORDER 3  /* blocks beyond are hard to come by (Linux: PAGE_ALLOC_COSTLY_ORDER) */
 
 struct fit {
@@ -48,7 +50,10 @@ static unsigned usual_order(const struct ondol_machine *m, uint32_t stride)
 	return order < m->phys->max_order ? order : m->phys->max_order;
 }
 
-/* The smallest order that wastes a 16th at most, or an 8th, or a 4th; else any that holds one. */
+/*
+ * The smallest order of enough objects that wastes a 16th at most, or an 8th, or a 4th; else
+ * any that holds one.
+ */
 static int choose_order(const struct ondol_machine *m, uint32_t stride)
 {
 	unsigned usual = usual_order(m, stride);
@@ -56,8 +61,10 @@ static int choose_order(const struct ondol_machine *m, uint32_t stride)
 	for (uint32_t fraction = 16; fraction >= 4; fraction /= 2) {
 		for (unsigned order = 0; order <= usual; order++) {
 			struct fit fit = fit_objects(stride, order);
+			bool enough = fit.nr_objects >= ENOUGH_OBJECTS || order == usual ||
+				      order >= USUAL_ORDER;
 
-			if (fit.nr_objects &&
+			if (fit.nr_objects && enough &&
 			    fit.rest <= ((uint32_t)ONDOL_PAGE_SIZE << order) / fraction)
 				return (int)order;
 		}
@@ -73,6 +80,7 @@ int slab_layout(struct ondol_kmem_cache *cache)
 	uint64_t stride = align_up(align_up(cache->object_size, sizeof(void *)) +
 				   slab_debug_room(cache), cache->align);
 	struct fit fit;
+	uint32_t kept;
 	int order;
 
 	if (stride > ONDOL_KMALLOC_MAX)
@@ -81,6 +89,9 @@ int slab_layout(struct ondol_kmem_cache *cache)
 	if (order < 0)
 		return -ONDOL_EINVAL;
 	fit = fit_objects((uint32_t)stride, (unsigned)order);
+	kept = cache->m->phys->managed / 8192;
+	kept = (kept < KEPT_FRAMES_MAX ? kept : KEPT_FRAMES_MAX) >> order;
+	cache->free_slabs_max = kept ? kept : 1;
 	cache->stride = (uint32_t)stride;
 	cache->reciprocal =
 		(uint32_t)div_u64((UINT64_C(1) << 32) + stride - 1, (uint32_t)stride);

@@ -153,12 +153,46 @@ static uint32_t take_from_node(struct ondol_kmem_cache *cache, unsigned node,
 	return got;
 }
 
+/* The other nodes' slabs, nearest first; cache.lock is held. */
+static uint32_t take_from_others(struct ondol_kmem_cache *cache, unsigned node,
+				 struct slab_entry *entries, uint32_t want)
+{
+	const struct ondol_phys_state *phys = cache->m->phys;
+	const struct ondol_node *near = &phys->nodes[node];
+	uint32_t got = 0;
+
+	for (unsigned i = 0; i < near->nr_zonelist && got < want; i++)
+		got += take_from_node(cache, phys->zones[near->zonelist[i]].node, entries + got,
+				      want - got);
+	return got;
+}
+
+/* Would the buddy give the cache a block of this node?  Its answer may be outdated. */
+static bool node_can_grow(const struct ondol_kmem_cache *cache, unsigned node)
+{
+	const struct ondol_phys_state *phys = cache->m->phys;
+	unsigned highest = phys->gfp_class[cache->page_gfp & 31] & 0xf;
+
+	for (unsigned type = 0; type <= highest; type++) {
+		const struct ondol_zone *zone = &phys->zones[zone_id(node, type)];
+
+		if (zone->present &&
+		    load_relaxed(&zone->nr_free) >= zone->watermark[WMARK_LOW] +
+			    zone->lowmem_reserve[highest] + (1u << cache->order))
+			return true;
+	}
+	return false;
+}
+
+/* A node without memory has no slabs: its CPUs share those of others, or each object is a slab. */
 uint32_t slab_take_many(struct ondol_kmem_cache *cache, unsigned node, struct slab_entry *entries,
 			uint32_t want)
 {
 	uintptr_t irq = slab_lock(cache);
 	uint32_t got = take_from_node(cache, node, entries, want);
 
+	if (ondol_unlikely(!got && cache->m->nr_nodes > 1 && !node_can_grow(cache, node)))
+		got = take_from_others(cache, node, entries, want);
 	slab_unlock(cache, irq);
 	return got;
 }
@@ -183,17 +217,29 @@ static void release_slab(struct ondol_kmem_cache *cache, struct ondol_page *head
 void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
 	struct ondol_machine *m = cache->m;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
 	uintptr_t irq = slab_lock(cache);
-	uint32_t doomed = NIL;
+	struct ondol_page *head = NULL;
+	uint16_t *states = NULL;
+	uint32_t doomed = NIL, offset = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct ondol_page *head = slab_of(m, entries[i].object);
-		struct slab_node *node = &cache->node[page_node(head)];
-		uint32_t before = head->slab.nr_inuse--;
+		uintptr_t object = (uintptr_t)entries[i].object;
+		struct slab_node *node;
+		uint32_t before;
 
+		if (object - base >= size) { /* another slab than the one before */
+			head = slab_locate(m, entries[i].object, &offset);
+			base = object - offset;
+			states = slab_states_at(cache, head, (void *)base);
+		}
+		before = head->slab.nr_inuse--;
 		*entries[i].state = head->slab.free_head;
-		head->slab.free_head = (uint16_t)(entries[i].state - slab_states(cache, head));
+		head->slab.free_head = (uint16_t)(entries[i].state - states);
+		if (before > 1 && before < cache->nr_objects)
+			continue;
 		relist_slab(cache, head, before);
+		node = &cache->node[page_node(head)];
 		if (head->slab.nr_inuse || node->nr[SLAB_FREE] <= cache->free_slabs_max)
 			continue;
 		unlink_slab(cache, head, SLAB_FREE);
@@ -204,8 +250,7 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 	store_relaxed(&cache->nr_inuse, cache->nr_inuse - nr);
 	slab_unlock(cache, irq);
 	while (doomed != NIL) {
-		struct ondol_page *head = &m->pages[doomed];
-
+		head = &m->pages[doomed];
 		doomed = head->slab.next;
 		release_slab(cache, head);
 	}
@@ -229,7 +274,8 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, ondol_gfp_t 
 	head->slab.free_head = 0;
 	irq = slab_lock(cache);
 	head->slab.colour = cache->colour_next * cache->colour_step;
-	cache->colour_next = cache->colour_next + 1 < cache->nr_colours ? cache->colour_next + 1 : 0;
+	if (++cache->colour_next == cache->nr_colours)
+		cache->colour_next = 0;
 	slab_unlock(cache, irq);
 	states = slab_states(cache, head);
 	for (uint32_t i = 0; i < cache->nr_objects; i++) {
@@ -261,9 +307,8 @@ uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, voi
 			link_slab(cache, head, SLAB_FREE);
 			got = take_from_slab(cache, head, &entry, 1);
 		}
-		/* Rather an object of another node than none. */
-		for (uint32_t node = 0; !got && node < m->nr_nodes; node++)
-			got = take_from_node(cache, node, &entry, 1);
+		if (!got) /* rather an object of another node than none */
+			got = take_from_others(cache, here, &entry, 1);
 		slab_unlock(cache, irq);
 	}
 	if (!got)
@@ -327,15 +372,18 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 {
 	size_t align = args->align ? args->align : sizeof(void *);
 	struct ondol_machine_desc shape = { .nr_nodes = m->nr_nodes, .nr_cpus = m->nr_cpus };
+	uint32_t debug = 0;
+	int r;
 
 	cache->m = m;
+	/* Who cannot tell CPUs apart is always on the first, and alone there. */
+	cache->smp = m->phys->smp && m->port->this_cpu;
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;
 	cache->ctor = args->ctor;
 	cache->arg = args->arg;
 	cache->cpu = (struct slab_cpu *)((char *)cache + nodes_size(&shape));
-	cache->free_slabs_max = 1;
 	if (args->flags & ONDOL_SLAB_HWCACHE_ALIGN) {
 		size_t line = PHYS_CACHE_LINE;
 
@@ -345,7 +393,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	}
 	cache->align = (uint32_t)(align > sizeof(void *) ? align : sizeof(void *));
 	if (m->slab->debug)
-		cache->flags |= slab_debug_flags(m->slab->debug, name);
+		cache->flags |= debug = slab_debug_flags(m->slab->debug, name);
 	if (cache->ctor)
 		cache->flags &= ~ONDOL_SLAB_POISON; /* it would undo the constructor's work */
 	if (cache->flags & ONDOL_SLAB_RECLAIM_ACCOUNT)
@@ -353,7 +401,13 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	for (uint32_t node = 0; node < m->nr_nodes; node++)
 		for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
 			cache->node[node].head[list] = NIL;
-	return slab_layout(cache);
+	r = slab_layout(cache);
+	if (r && debug & ~args->flags & ONDOL_SLAB_RED_ZONE) {
+		/* Only the machine's wish makes it too large: rather no red zone than no cache. */
+		cache->flags &= ~ONDOL_SLAB_RED_ZONE;
+		r = slab_layout(cache);
+	}
+	return r;
 }
 
 static int check_args(const char *name, const struct ondol_kmem_cache_args *args)
@@ -361,7 +415,8 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 	const uint32_t known = ONDOL_SLAB_HWCACHE_ALIGN | ONDOL_SLAB_RECLAIM_ACCOUNT |
 			       SLAB_DEBUG_FLAGS;
 
-	if (!name || args->size < sizeof *args || args->flags & ~known || !args->object_size ||
+	if (!name || !args || args->size < sizeof *args || args->flags & ~known ||
+	    !args->object_size ||
 	    args->object_size > ONDOL_KMALLOC_MAX || args->align & (args->align - 1) ||
 	    args->align > ONDOL_PAGE_SIZE)
 		return -ONDOL_EINVAL;
@@ -374,10 +429,8 @@ int slab_create(struct ondol_machine *m, const char *name,
 {
 	struct ondol_kmem_cache *cache;
 	uintptr_t irq;
-	int r = check_args(name, args);
+	int r;
 
-	if (r)
-		return r;
 	cache = slab_cache_alloc(m->slab->cache_cache, ONDOL_GFP_KERNEL | ONDOL_GFP_ZERO, 0);
 	if (!cache)
 		return -ONDOL_ENOMEM;
@@ -413,6 +466,10 @@ int ondol_kmem_cache_create(struct ondol_machine *m, const char *name,
 			    const struct ondol_kmem_cache_args *args,
 			    struct ondol_kmem_cache **out_cache)
 {
+	int r = check_args(name, args);
+
+	if (r)
+		return r;
 	return slab_create(m, name, args, 0, slab_magazine_size(m, args->object_size), out_cache);
 }
 
@@ -443,16 +500,18 @@ int ondol_kmem_cache_destroy(struct ondol_kmem_cache *cache)
 
 unsigned long slab_active_objects(const struct ondol_kmem_cache *cache)
 {
-	unsigned long active = load_relaxed(&cache->nr_inuse);
+	unsigned long inuse = load_relaxed(&cache->nr_inuse), held = 0;
 
 	for (uint32_t cpu = 0; cpu < cache->m->nr_cpus; cpu++)
-		active -= load_relaxed(&cache->cpu[cpu].nr) +
-			  load_relaxed(&cache->cpu[cpu].spare_nr);
-	return active;
+		held += load_relaxed(&cache->cpu[cpu].nr) +
+			load_relaxed(&cache->cpu[cpu].spare_nr);
+	/* Magazines that were filled meanwhile are not in `inuse` yet. */
+	return held < inuse ? inuse - held : 0;
 }
 
 static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_info *info)
 {
+	uint64_t given;
 	long slack = 0;
 	uintptr_t irq;
 
@@ -475,7 +534,11 @@ static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_inf
 	info->active_slabs = info->slabs_full + info->slabs_partial;
 	info->nr_slabs = info->active_slabs + info->slabs_free;
 	info->nr_objects = info->nr_slabs * cache->nr_objects;
-	info->bytes_requested = info->active_objects * cache->object_size - (uint64_t)slack;
+	given = info->active_objects * cache->object_size;
+	if (slack > 0)
+		info->bytes_requested = given > (uint64_t)slack ? given - (uint64_t)slack : 0;
+	else
+		info->bytes_requested = given;
 }
 
 int ondol_for_each_cache(struct ondol_machine *m,

@@ -38,7 +38,7 @@ struct slab_entry {
 struct slab_cpu {
 	struct spinlock lock;
 	uint32_t nr, spare_nr;             /* (u, ra) */
-	uint32_t cap;                      /* (u) of each; 0: no magazines */
+	uint32_t cap;                      /* (u, ra) of each; 0: no magazines */
 	struct slab_entry *loaded, *spare; /* (u) */
 	long slack; /* (u, ra) bytes given beyond those asked for, less those taken back */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
@@ -49,10 +49,12 @@ struct slab_node {
 };
 
 struct ondol_kmem_cache {
+	/* What every allocation and free looks at: one cache line. */
 	struct ondol_machine *m; /* (c) */
+	struct slab_cpu *cpu;    /* (c) one per CPU, behind the nodes */
 	uint32_t stride;         /* (c) bytes from object to object */
 	uint32_t reciprocal;     /* (c) 2^32 / stride, rounded up */
-	uint32_t object_size;    /* (c) */
+	uint32_t states_offset;  /* (c) in the slab, if not in the tail */
 	uint32_t flags;          /* (c) ONDOL_SLAB_*, debug flags chosen at run time too */
 	uint16_t nr_objects;     /* (c) in a slab */
 	uint16_t mag_cap;        /* (c) entries of a magazine; 0: no magazines */
@@ -60,16 +62,17 @@ struct ondol_kmem_cache {
 	uint8_t slack_shift;     /* (c) */
 	bool states_in_tail;     /* (c) in the second page record, not behind the objects */
 	bool is_general;         /* (c) kmalloc's */
-	uint32_t states_offset;  /* (c) in the slab, if not in the tail */
+	bool smp;                /* (c) several CPUs work at once: locks are taken */
+	uint32_t object_size;    /* (c) */
 	uint32_t align;          /* (c) */
+	void (*ctor)(void *object, void *arg); /* (c) */
+
+	void *arg;
 	uint32_t colour_step, nr_colours; /* (c) */
 	uint32_t colour_next;    /* (k) */
 	ondol_gfp_t page_gfp;    /* (c) added to the caller's */
-	void (*ctor)(void *object, void *arg); /* (c) */
-	void *arg;
 	const char *name;
 	struct list_node link;   /* (l) in order of creation */
-	struct slab_cpu *cpu;    /* (c) one per CPU, behind the nodes */
 	struct spinlock lock;
 	uint32_t free_slabs_max; /* (c) kept empty per node */
 	unsigned long nr_inuse;  /* (k, ra) objects out of the slabs, those in magazines too */
@@ -98,6 +101,7 @@ int slab_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);
 /* All caches and frames; the caller has seen that no object is out. */
 void slab_fini(struct ondol_machine *m);
+/* `args` are taken to be good. */
 int slab_create(struct ondol_machine *m, const char *name,
 		const struct ondol_kmem_cache_args *args, ondol_gfp_t page_gfp,
 		uint32_t mag_cap, struct ondol_kmem_cache **out_cache);
@@ -119,7 +123,8 @@ int slab_layout(struct ondol_kmem_cache *cache);
 
 /* magazine.c */
 void *slab_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack);
-void slab_cache_free(struct ondol_kmem_cache *cache, struct ondol_page *head, void *object);
+/* Of whatever cache it is. */
+void slab_free(struct ondol_machine *m, void *object);
 /* All objects of all magazines back to their slabs; `forget`: the magazines too. */
 void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget);
 
@@ -136,27 +141,53 @@ void slab_debug_free(const struct ondol_kmem_cache *cache, struct ondol_page *he
 const char *slab_debug_check_free(const struct ondol_kmem_cache *cache, const void *object);
 const char *slab_debug_check_used(const struct ondol_kmem_cache *cache, const void *object);
 
-/* The first frame of the slab a host pointer is in, or NULL: not in a slab. */
-static inline struct ondol_page *slab_of(const struct ondol_machine *m, const void *object)
+/*
+ * The first frame of the slab that a host pointer is in, and how far into the slab it points.
+ * NULL: not in a slab.
+ */
+static inline struct ondol_page *slab_locate(const struct ondol_machine *m, const void *object,
+					     uint32_t *out_offset)
 {
-	uint64_t offset = (uintptr_t)object - (uintptr_t)m->port->direct_map;
-	uint64_t index = (offset >> ONDOL_PAGE_SHIFT) - m->first_pfn;
+	uint64_t at = (uintptr_t)object - (uintptr_t)m->port->direct_map;
+	uint64_t index = (at >> ONDOL_PAGE_SHIFT) - m->first_pfn;
 	struct ondol_page *page;
+	uint32_t flags, head;
 
 	if (ondol_unlikely(index >= m->nr_pages))
 		return NULL;
 	page = &m->pages[index];
-	if (ondol_unlikely(page_use(page) != ONDOL_PAGE_SLAB))
+	flags = load_relaxed(&page->flags);
+	if (ondol_unlikely((flags & ONDOL_PG_USE_MASK) != ONDOL_PAGE_SLAB))
 		return NULL;
-	return page_head(m->pages, page);
+	*out_offset = (uint32_t)(at & ~ONDOL_PAGE_MASK);
+	if (flags & ONDOL_PG_TAIL) {
+		head = page->slab.head;
+		*out_offset += ((uint32_t)index - head) << ONDOL_PAGE_SHIFT;
+		page = &m->pages[head];
+	}
+	return page;
+}
+
+static inline struct ondol_page *slab_of(const struct ondol_machine *m, const void *object)
+{
+	uint32_t offset;
+
+	return slab_locate(m, object, &offset);
+}
+
+/* `base`: where the slab begins. */
+static inline uint16_t *slab_states_at(const struct ondol_kmem_cache *cache,
+				       struct ondol_page *head, const void *base)
+{
+	if (cache->states_in_tail)
+		return head[1].slab_states.state;
+	return (uint16_t *)((uintptr_t)base + cache->states_offset);
 }
 
 static inline uint16_t *slab_states(const struct ondol_kmem_cache *cache,
 				    struct ondol_page *head)
 {
-	if (cache->states_in_tail)
-		return head[1].slab_states.state;
-	return (uint16_t *)((char *)page_host(cache->m, head) + cache->states_offset);
+	return slab_states_at(cache, head, page_host(cache->m, head));
 }
 
 static inline void *slab_object(const struct ondol_kmem_cache *cache, struct ondol_page *head,
@@ -179,12 +210,12 @@ static inline uint32_t slab_index(const struct ondol_kmem_cache *cache, uint32_t
 
 static inline uintptr_t slab_lock(struct ondol_kmem_cache *cache)
 {
-	return lock_irqsave(cache->m->port, &cache->lock, cache->m->phys->smp);
+	return lock_irqsave(cache->m->port, &cache->lock, cache->smp);
 }
 
 static inline void slab_unlock(struct ondol_kmem_cache *cache, uintptr_t saved)
 {
-	unlock_irqrestore(cache->m->port, &cache->lock, cache->m->phys->smp, saved);
+	unlock_irqrestore(cache->m->port, &cache->lock, cache->smp, saved);
 }
 
 #endif /* ONDOL_SLAB_SLAB_H */

@@ -78,8 +78,8 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 		return -ONDOL_EFAULT; /* more than one region */
 	if (rm->new_len <= rm->old_len)
 		return 0;
-	if (vma_is_native(vma))
-		return -ONDOL_EFAULT;
+	if (vma_is_native(vma) && !vma->file)
+		return -ONDOL_EFAULT; /* the vdso and its like have one size */
 	more = (rm->new_len - rm->old_len) >> ONDOL_PAGE_SHIFT;
 	if (vma->file && vma_pgoff_at(vma, rm->old_addr) + (rm->new_len >> ONDOL_PAGE_SHIFT) >
 				 UINT64_C(1) << (64 - ONDOL_PAGE_SHIFT))

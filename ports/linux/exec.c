@@ -198,7 +198,8 @@ static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint3
 
 static int regions_native(struct monitor *mon, struct guest_mm *g, uint64_t vdso)
 {
-	int r = native_region(g, STUB_ADDR, STUB_END, ONDOL_VM_READ | ONDOL_VM_EXEC, "[ondol]");
+	int r = native_region(g, STUB_ADDR, STUB_END,
+			      ONDOL_VM_READ | ONDOL_VM_EXEC | ONDOL_VM_SEALED, "[ondol]");
 
 	if (r || !vdso)
 		return r;
@@ -442,7 +443,7 @@ static void exec_failed(struct monitor *mon, struct task *task, const char *name
 {
 	if (!task->dead) {
 		monitor_warn("%s: cannot be run on Ondol: %s (%s); it is ended", name, why,
-			     ondol_strerror(error));
+			     strerror(error < 0 ? -error : error));
 		kill(task->tgid, SIGKILL);
 	}
 	(void)mon;

@@ -83,6 +83,16 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 		worker_wait(mon, g);
 }
 
+/* A flush has made them placeholder. */
+void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < g->nr_holes;)
+		if (g->holes[i].addr >= start && g->holes[i].addr < end)
+			g->holes[i] = g->holes[--g->nr_holes];
+		else
+			i++;
+}
+
 /* Whether there was a hole at this page; there is none any more. */
 bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
@@ -119,23 +129,80 @@ static void region_note(struct guest_mm *g, uint64_t addr)
 	g->regions[g->nr_regions++] = region;
 }
 
+/*
+ * Everything in [start, end) but what the host backs becomes placeholder, in as few pieces as
+ * can be: in a forked process old placeholder does not merge with new (the host's anon_vma is
+ * shared with the parent's), so evicting page by page would leave as many mappings.
+ */
 static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	uint64_t at = start, from, to;
+	uint64_t from = start, at = start;
+	struct ondol_vma_info vma;
 
-	while (at < end && ondol_tlb_span(g->mm, at, end, &from, &to)) {
-		worker_placeholder(mon, g, from, to);
-		at = to;
+	while (at < end && !ondol_find_vma(g->mm, at, &vma) && vma.start < end) {
+		at = vma.end;
+		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
+			continue;
+		if (vma.start > from)
+			worker_placeholder(mon, g, from, vma.start);
+		from = at;
 	}
+	if (from < end)
+		worker_placeholder(mon, g, from, end);
 	worker_wait(mon, g);
+	holes_forget(g, start, end);
 	ondol_tlb_evicted(g->mm, start, end);
 }
 
-/* The host allows so many mappings a process: the oldest regions go. */
-void evict_if_many(struct monitor *mon, struct guest_mm *g)
+/* Mappings that the host really has for this address space; 0: cannot tell. */
+static uint32_t host_maps_count(const struct guest_mm *g)
+{
+	char path[64], text[16384];
+	uint32_t lines = 0;
+	size_t n;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", g->worker);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return 0;
+	while ((n = fread(text, 1, sizeof text, f)) > 0)
+		for (size_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	fclose(f);
+	return lines;
+}
+
+/* The list once more, from the page tables: each region that has mappings, once. */
+static void regions_recount(struct guest_mm *g, uint32_t nr_host_maps)
+{
+	uint64_t at = 0, from, to;
+
+	g->nr_regions = g->first_region = 0;
+	while (ondol_tlb_span(g->mm, at, GUEST_MAX, &from, &to)) {
+		region_note(g, from);
+		at = (from & ~(REGION_BYTES - 1)) + REGION_BYTES;
+	}
+	g->nr_host_maps = nr_host_maps;
+}
+
+/*
+ * The host allows so many mappings a process: the oldest regions go.  Fills are counted, what
+ * flushes take away is not, so the count is checked before anything is evicted.  Must not be
+ * called between ondol_tlb_fill and worker_map: the fill's accessed bits would be cleared
+ * while its mapping is still to be made [PORT-1].
+ */
+static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 {
 	if (g->nr_host_maps < mon->max_host_maps)
 		return;
+	uint32_t really = host_maps_count(g) / 2;
+
+	if (really) {
+		regions_recount(g, really);
+		if (really < mon->max_host_maps / 2)
+			return;
+	}
 	uint32_t live = g->nr_regions - g->first_region;
 	uint32_t victims = live / 8 + 1;
 
@@ -203,6 +270,7 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	uint32_t around = mon->options->fault_around;
 	struct ondol_tlb_run run;
 
+	evict_if_many(mon, g);
 	if (ondol_tlb_fill(g->mm, addr, access, around, &run)) {
 		struct ondol_fault_args args = { .size = sizeof args, .access = access,
 						 .addr = addr, .nr_around = around };
@@ -231,7 +299,6 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 		return 0;
 	}
 	g->repeats = 0;
-	evict_if_many(mon, g);
 	worker_map(mon, g, &run);
 	region_note(g, addr);
 	return 0;
@@ -267,7 +334,8 @@ int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 	return r ? r : worker_wait(mon, g);
 }
 
-static void fault_late(struct guest_mm *g, const struct uffd_msg *msg)
+/* To be looked at later: after a fork, or when the main loop comes round. */
+void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
 {
 	struct fault_node *node = malloc(sizeof *node);
 
@@ -277,6 +345,30 @@ static void fault_late(struct guest_mm *g, const struct uffd_msg *msg)
 	node->msg = *msg;
 	*g->late_faults_end = node;
 	g->late_faults_end = &node->next;
+	mon->late_faults = true;
+}
+
+void fault_serve_late(struct monitor *mon)
+{
+	if (!mon->late_faults)
+		return;
+	mon->late_faults = false;
+	for (struct guest_mm *g = mon->mms, *next; g; g = next) {
+		struct fault_node *node = g->late_faults;
+
+		next = g->next;
+		if (g->forking || !node)
+			continue;
+		g->late_faults = NULL;
+		g->late_faults_end = &g->late_faults;
+		while (node) {
+			struct fault_node *after = node->next;
+
+			fault_one(mon, g, &node->msg);
+			free(node);
+			node = after;
+		}
+	}
 }
 
 void fault_events(struct monitor *mon, struct guest_mm *g)
@@ -289,7 +381,7 @@ void fault_events(struct monitor *mon, struct guest_mm *g)
 			continue;
 		mon->stats.uffd_messages++;
 		if (g->forking && (pid_t)msg[i].arg.pagefault.feat.ptid != g->forking)
-			fault_late(g, &msg[i]);
+			fault_late(mon, g, &msg[i]);
 		else
 			fault_one(mon, g, &msg[i]);
 	}

@@ -99,6 +99,9 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 		return;
 	}
 	memcpy(g->child->comm, g->comm, sizeof g->comm);
+	g->child->slice_at = g->slice_at; /* it has the parent's mappings and so its gaps */
+	g->child->slices_off = g->slices_off;
+	g->child->nr_host_maps = g->nr_host_maps;
 	task->forking = true;
 	signals_block(task->tid, &task->saved_mask);
 	settid_take(task, &regs);
@@ -178,7 +181,7 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 	signals_restore(child->tid, parent->saved_mask);
 	if (r && !child->dead) {
 		monitor_warn("%s: a fork of process %d failed half way (%s); the child is ended",
-			     g->comm, parent->tgid, ondol_strerror(r));
+			     g->comm, parent->tgid, strerror(-r));
 		kill(child->tid, SIGKILL);
 	}
 	fork_settle(mon, g);

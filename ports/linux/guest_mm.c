@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -38,7 +39,7 @@ struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
 	g->mailbox = ondol_page_address(mon->machine, page);
 	memset(g->mailbox, 0, PAGE_BYTES);
 	g->mailbox->uffd = -1;
-	g->mailbox->monitor_pid = mon->pid;
+	g->slice_at = SLICES_START;
 	g->late_faults_end = &g->late_faults;
 	g->late_notifs_end = &g->late_notifs;
 	g->next = mon->mms;
@@ -94,6 +95,44 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	g->worker_dead = true;
 	g->next = mon->dying;
 	mon->dying = g;
+	if (++mon->nr_dying % 64 == 0)
+		guest_mm_sweep(mon);
+}
+
+/* A worker that somebody else has adopted (a program may be a subreaper): is it gone? */
+static bool adopted_and_gone(pid_t worker)
+{
+	siginfo_t info = { 0 };
+	char path[64], state = 0;
+
+	if (!waitid(P_PID, (id_t)worker, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ||
+	    errno != ECHILD)
+		return false;
+	snprintf(path, sizeof path, "/proc/%d/stat", worker);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return true;
+	int n = fscanf(f, "%*d (%*[^)]) %c", &state);
+
+	fclose(f);
+	return n == 1 && (state == 'Z' || state == 'X');
+}
+
+/* [PORT-3] for workers that we cannot reap ourselves. */
+void guest_mm_sweep(struct monitor *mon)
+{
+	for (struct guest_mm **p = &mon->dying; *p;) {
+		struct guest_mm *g = *p;
+
+		if (!adopted_and_gone(g->worker)) {
+			p = &g->next;
+			continue;
+		}
+		*p = g->next;
+		mon->nr_dying--;
+		guest_mm_free(mon, g);
+	}
 }
 
 /* [PORT-3] A worker was reaped; if it died by itself, its program ends. */
@@ -105,6 +144,7 @@ void guest_mm_reaped(struct monitor *mon, pid_t worker)
 		if (g->worker != worker)
 			continue;
 		*p = g->next;
+		mon->nr_dying--;
 		guest_mm_free(mon, g);
 		return;
 	}
@@ -120,7 +160,8 @@ void guest_mm_reaped(struct monitor *mon, pid_t worker)
 /* The worker is up: fetch its userfaultfd and listen to it. */
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID };
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID |
+							     UFFD_FEATURE_EVENT_REMAP };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = g };
 	int pidfd = (int)syscall(SYS_pidfd_open_, g->worker, 0);
 
@@ -177,15 +218,6 @@ int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder)
 }
 
 /* ------------------------------------------------------------------ mmu operations */
-
-static void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	for (uint32_t i = 0; i < g->nr_holes;)
-		if (g->holes[i].addr >= start && g->holes[i].addr < end)
-			g->holes[i] = g->holes[--g->nr_holes];
-		else
-			i++;
-}
 
 static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			     ondol_virt_addr_t end)

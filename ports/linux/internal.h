@@ -27,6 +27,8 @@
  *   [PORT-3] A mailbox frame is given back only after its worker has been reaped.
  *   [PORT-4] While a fork of an mm is being prepared, only the forking thread is served;
  *            other faults and calls of that mm wait until the host has copied it.
+ *   [PORT-5] Where the program may be running meanwhile (another thread), a flush replaces a
+ *            mapping by a registered placeholder in one step.
  *
  * One thread: everything below runs in the monitor's main loop.
  */
@@ -47,6 +49,14 @@
 #define GUEST_MIN 0x10000ul          /* the host's usual vm.mmap_min_addr */
 #define GUEST_MAX 0x7ffffffff000ul   /* 47 bits less a page */
 
+/*
+ * Placeholder kept in stock, above the stack and below where Linux puts a vdso: nothing is
+ * mapped there unless a program insists.
+ */
+#define SLICES_START 0x7ff800000000ul
+#define SLICES_BYTES (1ul << 30)
+#define SLICES_END (SLICES_START + SLICES_BYTES)
+
 struct mailbox_op {
 	uint64_t nr, arg[6];
 	int64_t ret;
@@ -61,8 +71,7 @@ struct mailbox { /* one frame, shared with the worker */
 	uint32_t worker_sleeps, monitor_sleeps;
 	uint32_t ready;
 	int32_t uffd; /* number in the worker's table */
-	int32_t monitor_pid;
-	uint32_t unused[9];
+	uint32_t unused[10];
 	struct mailbox_op slot[MB_NR_SLOTS];
 };
 
@@ -93,6 +102,9 @@ struct guest_mm {
 	struct mailbox *mailbox;
 	struct ondol_page *mailbox_page;
 	uint32_t posted;            /* our copy of mailbox->head */
+	uint64_t slice_at;          /* the next slice of placeholder; below it they are used up */
+	bool slices_off;
+	bool remap_expected;        /* an operation waits for us to read its event */
 	pid_t forking;              /* thread whose fork is being prepared, or 0 ([PORT-4]) */
 	struct guest_mm *child;     /* its child-to-be */
 	struct fault_node *late_faults, **late_faults_end;
@@ -115,6 +127,7 @@ struct task {
 	pid_t tid, tgid;
 	struct guest_mm *mm;
 	bool stopped_at_birth, born;
+	bool group_stopped;         /* by SIGSTOP and its like, until SIGCONT */
 	bool dead;                  /* seen to end while we ran stub code in it */
 	int dead_status;
 	bool forking;               /* between the seccomp stop and the fork event */
@@ -168,9 +181,12 @@ struct monitor {
 
 	struct task *tasks[TASK_HASH];
 	uint32_t nr_tasks;
+	uint32_t nr_unborn; /* of them, stopped at birth while their parent's event is to come */
 	struct guest_mm *mms;
 	uint32_t next_mm_id;
 	struct guest_mm *dying; /* wait for their worker to be reaped */
+	uint32_t nr_dying;
+	bool late_faults; /* some mm may have some that wait for nothing but us */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	struct file_object *files[1024];
 	uint32_t nr_files;
@@ -211,12 +227,14 @@ int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64
 		    uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+void worker_slices_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run);
 int host_prot(uint32_t prot);
 
 /* guest_mm.c */
 struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm);
 void guest_mm_put(struct monitor *mon, struct guest_mm *g);
+void guest_mm_sweep(struct monitor *mon);
 void guest_mm_reaped(struct monitor *mon, pid_t worker);
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g);
 /* Register every part of the placeholder that is not native. */
@@ -225,13 +243,15 @@ extern const struct ondol_mmu_ops linux_mmu_ops;
 
 /* fault.c */
 void fault_events(struct monitor *mon, struct guest_mm *g);
+void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
+void fault_serve_late(struct monitor *mon);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end);
 void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
-void evict_if_many(struct monitor *mon, struct guest_mm *g);
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);
 
 /* ptrace.c */

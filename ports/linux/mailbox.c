@@ -30,7 +30,6 @@ _Static_assert(offsetof(struct mailbox, worker_sleeps) == MB_WORKER_SLEEPS, "stu
 _Static_assert(offsetof(struct mailbox, monitor_sleeps) == MB_MONITOR_SLEEPS, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, ready) == MB_READY, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, uffd) == MB_UFFD, "stub_layout.h");
-_Static_assert(offsetof(struct mailbox, monitor_pid) == MB_MONITOR_PID, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, slot) == MB_SLOTS, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox_op, ret) == OP_RET, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox_op, flags) == OP_FLAGS, "stub_layout.h");
@@ -59,6 +58,17 @@ void worker_lost(struct monitor *mon, struct guest_mm *g, const char *why)
 				kill(t->tgid, SIGKILL);
 }
 
+/* For waits that last too long: is there still somebody to wait for? */
+static bool worker_alive(const struct guest_mm *g)
+{
+	siginfo_t info = { 0 };
+
+	/* ECHILD: it has not been handed over to us yet. */
+	if (waitid(P_PID, (id_t)g->worker, &info, WEXITED | WNOHANG | WNOWAIT | __WALL))
+		return errno == ECHILD && !kill(g->worker, 0);
+	return !info.si_pid;
+}
+
 void worker_kick(struct guest_mm *g)
 {
 	struct mailbox *mb = g->mailbox;
@@ -66,6 +76,28 @@ void worker_kick(struct guest_mm *g)
 	__atomic_store_n(&mb->head, g->posted, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&mb->worker_sleeps, __ATOMIC_SEQ_CST))
 		futex(&mb->head, FUTEX_WAKE, 1, NULL);
+}
+
+/*
+ * A slice's mremap goes on only when its event has been read: see flush_slices.  Faults that
+ * come with it wait for the main loop.  False: nothing has come for a while.
+ */
+static bool remap_event_take(struct monitor *mon, struct guest_mm *g)
+{
+	struct pollfd p = { .fd = g->uffd, .events = POLLIN };
+	struct uffd_msg msg[16];
+
+	if (poll(&p, 1, 100) <= 0)
+		return false;
+	ssize_t n = read(g->uffd, msg, sizeof msg);
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *msg; i++) {
+		if (msg[i].event == UFFD_EVENT_REMAP)
+			g->remap_expected = false;
+		else if (msg[i].event == UFFD_EVENT_PAGEFAULT)
+			fault_late(mon, g, &msg[i]);
+	}
+	return true;
 }
 
 /* Wait until at most `left` operations are outstanding. */
@@ -86,15 +118,14 @@ static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 		if (g->posted - tail <= left)
 			return 0;
 		mon->stats.worker_waits++;
+		if (g->remap_expected && (remap_event_take(mon, g) || worker_alive(g)))
+			continue;
 		__atomic_store_n(&mb->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST) == tail &&
-		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT) {
-			siginfo_t info = { 0 };
-			if (waitid(P_PID, (id_t)g->worker, &info, WEXITED | WNOHANG | WNOWAIT) ||
-			    info.si_pid) {
-				worker_lost(mon, g, "its memory worker died");
-				return -ECHILD;
-			}
+		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT &&
+		    !worker_alive(g)) {
+			worker_lost(mon, g, "its memory worker died");
+			return -ECHILD;
 		}
 		__atomic_store_n(&mb->monitor_sleeps, 0, __ATOMIC_SEQ_CST);
 	}
@@ -163,12 +194,60 @@ void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, ui
 	post_ioctl(mon, g, UFFDIO_REGISTER, start, end - start, UFFDIO_REGISTER_MODE_MISSING, 0);
 }
 
-/* Forget whatever the host has in [start, end): the TLB invalidation. */
-void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+/* A new placeholder, in two steps. */
+static void flush_anew(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
 	worker_post(mon, g, SYS_mmap, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
 	worker_register(mon, g, start, end);
+}
+
+/*
+ * Between the two steps of flush_anew the host would give another thread of the program a zero
+ * page of its own.  So where there are other threads, a slice of placeholder that is registered
+ * already is moved over the range, which is one step [PORT-5].  UFFD_FEATURE_EVENT_REMAP is
+ * what makes a moved mapping keep its registration; the move waits until we have read the
+ * event that goes with it.
+ */
+static void flush_slices(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	while (start < end && !g->worker_dead) {
+		uint64_t n = end - start < SLICES_BYTES ? end - start : SLICES_BYTES;
+
+		if (g->slice_at + n > SLICES_END) {
+			flush_anew(mon, g, SLICES_START, SLICES_END); /* nobody's addresses */
+			worker_wait(mon, g);
+			g->slice_at = SLICES_START;
+		}
+		g->remap_expected = true;
+		int64_t r = worker_call(mon, g, SYS_mremap, g->slice_at, n, n,
+					MREMAP_MAYMOVE | MREMAP_FIXED, start, 0);
+
+		g->remap_expected = false;
+		g->slice_at += n;
+		if (r < 0)
+			flush_anew(mon, g, start, start + n);
+		start += n;
+	}
+}
+
+/* Forget whatever the host has in [start, end): the TLB invalidation. */
+void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	if (g->refs > 1 && !g->slices_off)
+		flush_slices(mon, g, start, end);
+	else
+		flush_anew(mon, g, start, end);
+}
+
+/* The program maps something where the slices lie: they give way for good. */
+void worker_slices_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	if (g->slices_off || start >= g->slice_at || end <= SLICES_START)
+		return;
+	flush_anew(mon, g, SLICES_START, g->slice_at);
+	worker_wait(mon, g);
+	g->slices_off = true;
 }
 
 int host_prot(uint32_t prot)
@@ -200,11 +279,8 @@ int worker_ready(struct monitor *mon, struct guest_mm *g)
 	struct mailbox *mb = g->mailbox;
 
 	while (!__atomic_load_n(&mb->ready, __ATOMIC_ACQUIRE)) {
-		siginfo_t info = { 0 };
-
 		if (futex(&mb->ready, FUTEX_WAIT, 0, &second) && errno == ETIMEDOUT &&
-		    (waitid(P_PID, (id_t)g->worker, &info, WEXITED | WNOHANG | WNOWAIT) ||
-		     info.si_pid)) {
+		    !worker_alive(g)) {
 			worker_lost(mon, g, "its memory worker could not start");
 			return -ECHILD;
 		}

@@ -221,6 +221,7 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	}
 	if (!r) {
 		natives_unmap(mon, g, &natives);
+		worker_slices_yield(mon, g, at, at + page_up(c.length));
 		if (g->nr_holes)
 			holes_restore(mon, g, at, at + page_up(c.length));
 		if (c.native) {
@@ -293,6 +294,34 @@ static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 	return (int64_t)brk;
 }
 
+/*
+ * The core has resized or moved a region that the host maps: now the host.  It cannot grow
+ * over the placeholder, so that goes first; what the mapping leaves becomes placeholder.
+ */
+static void native_remap(struct monitor *mon, struct guest_mm *g, const __u64 *arg, uint64_t at)
+{
+	uint64_t from = arg[0], old_end = from + page_up(arg[1]), size = page_up(arg[2]);
+	int64_t host;
+
+	if (at == from) {
+		if (from + size > old_end)
+			worker_post(mon, g, SYS_munmap, old_end, from + size - old_end, 0, 0, 0, 0);
+		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size, 0, 0, 0);
+	} else {
+		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, at, 0);
+		worker_placeholder(mon, g, from, old_end);
+	}
+	if (host < 0)
+		monitor_warn("%s: the host could not resize a shared file mapping: %s", g->comm,
+			     strerror((int)-host));
+	if (at == from && from + size < old_end)
+		worker_placeholder(mon, g, from + size, old_end);
+	if (host < 0 && at == from && from + size > old_end)
+		worker_placeholder(mon, g, old_end, from + size);
+	worker_wait(mon, g);
+}
+
 static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
 	struct ondol_mremap_args args = { .size = sizeof args,
@@ -314,18 +343,9 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 	if (r)
 		return r;
 	natives_unmap(mon, g, &replaced);
-	if (moved.nr && (arg[3] & MREMAP_DONTUNMAP) == 0) {
-		int64_t host = at == arg[0] ? worker_call(mon, g, SYS_mremap, arg[0], arg[1], arg[2],
-							  0, 0, 0) :
-					      worker_call(mon, g, SYS_mremap, arg[0], arg[1], arg[2],
-							  MREMAP_MAYMOVE | MREMAP_FIXED, at, 0);
-		if (host < 0) /* in place: the placeholder is in its way */
-			monitor_warn("%s: the host could not resize a shared file mapping", g->comm);
-		if (at != arg[0] || page_up(arg[2]) < page_up(arg[1]))
-			worker_placeholder(mon, g, at == arg[0] ? arg[0] + page_up(arg[2]) : arg[0],
-					   arg[0] + page_up(arg[1]));
-		worker_wait(mon, g);
-	}
+	worker_slices_yield(mon, g, at, at + page_up(arg[2]));
+	if (moved.nr)
+		native_remap(mon, g, arg, at);
 	if (g->nr_holes) {
 		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
 		holes_restore(mon, g, at, at + page_up(arg[2]));
@@ -434,6 +454,7 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 	if (r)
 		return r == -EEXIST ? -EINVAL : r;
 	natives_unmap(mon, g, &natives);
+	worker_slices_yield(mon, g, at, at + page_up(args.length));
 	int64_t host = worker_call(mon, g, SYS_shmat, arg[0], at, arg[2] | SHM_REMAP, 0, 0, 0);
 
 	if (host < 0) {

@@ -50,9 +50,13 @@ static uint64_t port_clock(void *ctx)
 
 static void port_log(void *ctx, enum ondol_log_level level, const char *line)
 {
-	(void)ctx;
-	if (level <= ONDOL_LOG_WARN)
+	const struct monitor *mon = ctx;
+
+	/* Refusals are told where they matter, with who held the memory: report_oom. */
+	if (level <= ONDOL_LOG_ERR)
 		monitor_warn("%s", line);
+	else
+		trace(mon, "%s", line);
 }
 
 static int cache_create(struct monitor *mon, const char *name, size_t size,
@@ -189,7 +193,7 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs ? 0 : -1);
+		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs || mon->late_faults ? 0 : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.ptr == &mon->signal_fd)
@@ -202,6 +206,7 @@ static void main_loop(struct monitor *mon)
 				fault_events(mon, event[i].data.ptr);
 		}
 		notif_serve_early(mon);
+		fault_serve_late(mon);
 	}
 }
 
@@ -294,6 +299,25 @@ static int end_status(struct monitor *mon, const struct launch *launch, int *out
 	return WEXITSTATUS(mon->root_status);
 }
 
+/* Wait for the last workers: their mailboxes are frames, too. */
+static void workers_end(struct monitor *mon)
+{
+	const struct timespec nap = { .tv_nsec = 10000000 };
+
+	for (int naps = 0; mon->dying && naps < 500;) {
+		int status;
+		pid_t tid = waitpid(-1, &status, __WALL);
+
+		if (tid > 0) {
+			ptrace_event(mon, tid, status);
+		} else if (errno != EINTR) {
+			guest_mm_sweep(mon);
+			nanosleep(&nap, NULL);
+			naps++;
+		}
+	}
+}
+
 /* The monitor's whole life; the program's status goes to the front. */
 static void monitor_main(struct monitor *mon, const struct ondol_linux_options *options,
 			 struct launch *launch)
@@ -314,15 +338,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 		return;
 	}
 	main_loop(mon);
-	while (mon->dying) { /* their mailboxes are frames, too */
-		int wait_status;
-		pid_t tid = waitpid(-1, &wait_status, __WALL);
-
-		if (tid < 0 && errno != EINTR)
-			break;
-		if (tid > 0)
-			ptrace_event(mon, tid, wait_status);
-	}
+	workers_end(mon);
 	int status = end_status(mon, launch, &sig);
 
 	if (!options->stats && !options->proc_dir)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a guest reads about itself and its relatives: /proc/PID/maps, smaps, smaps_rollup,
- * statm and the Vm lines of status are Ondol's.  The open is answered with a memory file
- * that holds the text; every other open goes on natively.
+ * statm, the Vm lines of status and the memory fields of stat are Ondol's, and nothing shows
+ * that it is traced.  The open is answered with a memory file that holds the text; every other
+ * open goes on natively.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +19,7 @@
 
 #define SYS_openat2_ 437
 
-enum view { VIEW_NONE, VIEW_MAPS, VIEW_SMAPS, VIEW_SMAPS_ROLLUP, VIEW_STATM, VIEW_STATUS };
+enum view { VIEW_NONE, VIEW_MAPS, VIEW_SMAPS, VIEW_SMAPS_ROLLUP, VIEW_STATM, VIEW_STATUS, VIEW_STAT };
 
 static enum view view_of(const char *name)
 {
@@ -28,6 +29,7 @@ static enum view view_of(const char *name)
 	} views[] = {
 		{ "maps", VIEW_MAPS },   { "smaps", VIEW_SMAPS },   { "smaps_rollup", VIEW_SMAPS_ROLLUP },
 		{ "statm", VIEW_STATM }, { "status", VIEW_STATUS },
+		{ "stat", VIEW_STAT },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -75,13 +77,25 @@ static int text_write(void *ctx, const char *text, size_t size)
 	return fwrite(text, 1, size, f) == size ? 0 : -EIO;
 }
 
-/* The host's status with our Vm and Rss lines, and without the tracer. */
-static int status_write(struct guest_mm *g, pid_t pid, FILE *out)
+/*
+ * As without us: a traced thread's 't' is 'T' if it is stopped and no stop at all if not; who
+ * reads its own state runs.
+ */
+static char state_untraced(const struct task *task, bool of_reader, char state)
 {
+	if (of_reader)
+		return 'R';
+	return state != 't' ? state : task->group_stopped ? 'T' : 'R';
+}
+
+/* The host's status with our Vm and Rss lines, and without the tracer. */
+static int status_write(struct task *task, bool of_reader, FILE *out)
+{
+	struct guest_mm *g = task->mm;
 	char path[64], line[512];
 	bool ours_done = false;
 
-	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	snprintf(path, sizeof path, "/proc/%d/status", task->tid);
 	FILE *in = fopen(path, "re");
 
 	if (!in)
@@ -89,6 +103,10 @@ static int status_write(struct guest_mm *g, pid_t pid, FILE *out)
 	while (fgets(line, sizeof line, in)) {
 		if (!strncmp(line, "TracerPid:", 10)) {
 			fputs("TracerPid:\t0\n", out);
+		} else if (!strncmp(line, "State:\t", 7) &&
+			   state_untraced(task, of_reader, line[7]) != line[7]) {
+			fputs(state_untraced(task, of_reader, line[7]) == 'T' ?
+				      "State:\tT (stopped)\n" : "State:\tR (running)\n", out);
 		} else if (!strncmp(line, "Vm", 2) || !strncmp(line, "Rss", 3)) {
 			if (!ours_done)
 				ondol_proc_status_vm(g->mm, text_write, out);
@@ -101,8 +119,67 @@ static int status_write(struct guest_mm *g, pid_t pid, FILE *out)
 	return 0;
 }
 
-static int view_write(struct guest_mm *g, enum view view, pid_t pid, FILE *out)
+/* The fields of /proc/PID/stat that are ours, by their numbers in proc(5). */
+static bool stat_field(const struct guest_mm *g, unsigned field, unsigned long long *out)
 {
+	struct ondol_mm_stats s;
+	struct ondol_mm_layout l;
+
+	ondol_mm_stats(g->mm, &s);
+	ondol_mm_layout(g->mm, &l);
+	const struct {
+		unsigned field;
+		uint64_t value;
+	} ours[] = {
+		{ 10, s.min_flt },	{ 12, s.maj_flt },     { 23, s.total_vm * PAGE_BYTES },
+		{ 24, s.rss_anon + s.rss_file + s.rss_shmem }, { 26, l.start_code },
+		{ 27, l.end_code },	{ 28, l.start_stack }, { 45, l.start_data },
+		{ 46, l.end_data },	{ 47, l.start_brk },   { 48, l.arg_start },
+		{ 49, l.arg_end },	{ 50, l.env_start },   { 51, l.env_end },
+	};
+
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+		if (ours[i].field == field) {
+			*out = ours[i].value;
+			return true;
+		}
+	return false;
+}
+
+/* pid (comm) state ppid ...: the name may hold anything, blanks and brackets too. */
+static int stat_write(struct task *task, bool of_reader, const char *path, FILE *out)
+{
+	char line[2048], *at, *save = NULL;
+	unsigned long long value;
+	FILE *in = fopen(path, "re");
+
+	if (!in)
+		return -errno;
+	size_t n = fread(line, 1, sizeof line - 1, in);
+
+	fclose(in);
+	line[n] = 0;
+	at = strrchr(line, ')');
+	if (!at || !at[1])
+		return -EIO;
+	fprintf(out, "%.*s", (int)(at + 1 - line), line);
+	at = strtok_r(at + 1, " \n", &save);
+	for (unsigned field = 3; at; field++, at = strtok_r(NULL, " \n", &save))
+		if (field == 3)
+			fprintf(out, " %c", state_untraced(task, of_reader, *at));
+		else if (stat_field(task->mm, field, &value) && strcmp(at, "0"))
+			fprintf(out, " %llu", value);
+		else
+			fprintf(out, " %s", at);
+	fputc('\n', out);
+	return 0;
+}
+
+static int view_write(struct task *task, enum view view, bool of_reader, const char *path,
+		      FILE *out)
+{
+	struct guest_mm *g = task->mm;
+
 	switch (view) {
 	case VIEW_MAPS:
 		return ondol_proc_maps(g->mm, text_write, out);
@@ -113,14 +190,16 @@ static int view_write(struct guest_mm *g, enum view view, pid_t pid, FILE *out)
 	case VIEW_STATM:
 		return ondol_proc_statm(g->mm, text_write, out);
 	case VIEW_STATUS:
-		return status_write(g, pid, out);
+		return status_write(task, of_reader, out);
+	case VIEW_STAT:
+		return stat_write(task, of_reader, path, out);
 	default:
 		return -EINVAL;
 	}
 }
 
 /* A read-only descriptor of a file that holds the text. */
-static int view_file(struct guest_mm *g, enum view view, pid_t pid)
+static int view_file(struct task *task, enum view view, bool of_reader, const char *path)
 {
 	char link[32];
 	int fd = memfd_create("ondol-proc", MFD_CLOEXEC);
@@ -132,7 +211,7 @@ static int view_file(struct guest_mm *g, enum view view, pid_t pid)
 			close(fd);
 		return -error;
 	}
-	int r = view_write(g, view, pid, f);
+	int r = view_write(task, view, of_reader, path, f);
 
 	if (!r && fflush(f))
 		r = -errno;
@@ -194,7 +273,13 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 	}
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		return false;
-	int fd = view_file(target->mm, view, pid);
+	/* "self" would be us. */
+	char host_path[64];
+	bool thread = strstr(path, "/task/") || strstr(path, "thread-self/");
+
+	snprintf(host_path, sizeof host_path, thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
+		 thread ? target->tgid : pid, pid);
+	int fd = view_file(target, view, target == task, host_path);
 
 	if (fd < 0) {
 		notif_reply(mon, notif->id, fd);

@@ -62,74 +62,95 @@ int wait_stop(struct monitor *mon, pid_t tid, int *out_status)
 	}
 }
 
-/*
- * Serve the stub's calls that belong to `g` until the worker has said hello; calls of others
- * wait in early_notifs.  -ESRCH: the thread died meanwhile (its status is left to be waited for).
- */
-static int serve_stub_calls(struct monitor *mon, struct task *task, struct guest_mm *g)
+/* One call from the stub: its own are answered, those of others wait in early_notifs. */
+static void serve_stub_call(struct monitor *mon, struct task *task, struct guest_mm *g)
 {
-	while (g->worker <= 0) {
-		struct pollfd p = { .fd = mon->notif, .events = POLLIN };
-		struct seccomp_notif notif;
+	struct seccomp_notif notif;
 
-		if (poll(&p, 1, 50) <= 0) {
-			siginfo_t info = { 0 };
-			if (waitid(P_PID, (id_t)task->tid, &info,
-				   WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) ||
-			    info.si_pid)
-				return -ESRCH; /* died, or hit the breakpoint too soon */
-			continue;
-		}
-		memset(&notif, 0, sizeof notif);
-		if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
-			continue;
-		if (notif.data.nr == STUB_CALL_BOOT && (pid_t)notif.pid == task->tid) {
-			uint64_t offset;
-			int index, fd = ram_fd(mon, ondol_page_to_pfn(mon->machine,
-								      mon->stub_page).value,
-					       &offset, &index);
-			notif_addfd(mon, notif.id, fd, 0, SECCOMP_ADDFD_FLAG_SEND, O_CLOEXEC);
-		} else if (notif.data.nr == STUB_CALL_HELLO && !task_find(mon, (pid_t)notif.pid)) {
-			for (uint32_t i = 0; i < mon->nr_nodes; i++)
-				notif_addfd(mon, notif.id, mon->node[i].fd, (int)i,
-					    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
-			notif_addfd(mon, notif.id, mon->uffd_device, (int)mon->nr_nodes,
+	memset(&notif, 0, sizeof notif);
+	if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
+		return;
+	if (notif.data.nr == STUB_CALL_BOOT && (pid_t)notif.pid == task->tid) {
+		uint64_t offset;
+		int index, fd = ram_fd(mon, ondol_page_to_pfn(mon->machine, mon->stub_page).value,
+				       &offset, &index);
+		notif_addfd(mon, notif.id, fd, 0, SECCOMP_ADDFD_FLAG_SEND, O_CLOEXEC);
+	} else if (notif.data.nr == STUB_CALL_HELLO && g->worker <= 0 &&
+		   notif.data.args[1] >> 8 == g->id && !task_find(mon, (pid_t)notif.pid)) {
+		for (uint32_t i = 0; i < mon->nr_nodes; i++)
+			notif_addfd(mon, notif.id, mon->node[i].fd, (int)i,
 				    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
-			g->worker = (pid_t)notif.pid;
-			notif_reply(mon, notif.id, 0);
-		} else {
-			notif_early(mon, &notif);
-		}
+		notif_addfd(mon, notif.id, mon->uffd_device, (int)mon->nr_nodes,
+			    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
+		g->worker = (pid_t)notif.pid;
+		notif_reply(mon, notif.id, 0);
+	} else {
+		notif_early(mon, &notif);
 	}
+}
+
+/*
+ * A stop (or the end) of the thread that runs stub code.  1: its breakpoint, and it went well;
+ * 0: something else, let go; a group stop is raised again at the end.
+ */
+static int stub_stop(struct task *task, int status, bool *stop_again)
+{
+	struct user_regs_struct regs;
+
+	if (!WIFSTOPPED(status)) {
+		task->dead_status = status;
+		task->dead = true;
+		return -ESRCH;
+	}
+	if (WSTOPSIG(status) == SIGTRAP && status >> 16 == 0) {
+		int r = get_regs(task->tid, &regs);
+
+		return r ? r : (long long)regs.rax < 0 ? (int)regs.rax : 1;
+	}
+	if (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGSYS)
+		return -EFAULT; /* forced through the blocked mask: the stub itself fails */
+	if (status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP)
+		*stop_again = true;
+	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
 	return 0;
 }
 
-/* Wait for the stub's breakpoint.  Other stops are let go; a group stop is raised again. */
-static int wait_breakpoint(struct monitor *mon, struct task *task)
+/*
+ * Until the new worker has said hello and the thread has hit its breakpoint.  Either may come
+ * first: on a busy machine the worker may not run for long.
+ */
+static int serve_stub(struct monitor *mon, struct task *task, struct guest_mm *g)
 {
-	bool stop_again = false;
+	enum { POLL_MS = 20, PATIENCE = 60000 / POLL_MS };
+	struct pollfd p = { .fd = mon->notif, .events = POLLIN };
+	bool done = false, stop_again = false;
+	int r = 0, waited = 0;
 
-	for (;;) {
+	while (r >= 0 && (!done || g->worker <= 0)) {
 		int status;
 
-		if (wait_stop(mon, task->tid, &status))
-			return -ESRCH;
-		if (!WIFSTOPPED(status)) {
-			task->dead_status = status;
-			task->dead = true;
-			return -ESRCH;
+		if (!done) {
+			pid_t tid = waitpid(task->tid, &status,
+					    __WALL | (g->worker > 0 ? 0 : WNOHANG));
+
+			if (tid < 0 && errno != EINTR)
+				return -ESRCH;
+			if (tid == task->tid) {
+				r = stub_stop(task, status, &stop_again);
+				done = r == 1;
+				continue;
+			}
 		}
-		if (WSTOPSIG(status) == SIGTRAP && status >> 16 == 0)
-			break;
-		if (status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP)
-			stop_again = true;
-		if (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGSYS)
-			return -EFAULT; /* forced through the blocked mask: the stub itself fails */
-		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+		if (g->worker > 0)
+			continue;
+		if (poll(&p, 1, POLL_MS) > 0)
+			serve_stub_call(mon, task, g);
+		else if (done && ++waited > PATIENCE)
+			return -ETIMEDOUT;
 	}
-	if (stop_again)
+	if (stop_again && !task->dead)
 		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /*
@@ -151,17 +172,14 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 	r.rax = 0;
 	r.orig_rax = (unsigned long long)-1;
 	r.r12 = mailbox_offset;
-	r.r13 = (unsigned long long)mailbox_node;
+	r.r13 = (unsigned long long)mailbox_node | (unsigned long long)g->id << 8;
 	r.r14 = mon->nr_nodes;
 	r.r15 = stub_offset;
 	if (set_regs(task->tid, &r) || ptrace(PTRACE_CONT, task->tid, NULL, NULL))
 		return -ESRCH;
-	int served = serve_stub_calls(mon, task, g);
-	int stopped = wait_breakpoint(mon, task);
+	int served = serve_stub(mon, task, g);
 
-	if (served || stopped)
-		return served ? served : stopped;
-	return worker_ready(mon, g);
+	return served ? served : worker_ready(mon, g);
 }
 
 /* ------------------------------------------------------------------ births and deaths */
@@ -169,6 +187,7 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 static void birth(struct monitor *mon, struct task *child, struct task *parent)
 {
 	child->born = true;
+	mon->nr_unborn -= child->stopped_at_birth;
 	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
 	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
 	if (parent->forking) {
@@ -254,12 +273,45 @@ static void exec_event(struct monitor *mon, pid_t tid)
 		ptrace(PTRACE_CONT, tid, NULL, NULL);
 }
 
+/* Is the process alive that a new thread belongs to or a new process is a child of? */
+static bool has_parent(struct monitor *mon, const struct task *child)
+{
+	char path[64], line[256];
+	pid_t tgid = 0, ppid = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", child->tid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	while (!ppid && fgets(line, sizeof line, f))
+		if (sscanf(line, "Tgid: %d", &tgid) != 1 && sscanf(line, "PPid: %d", &ppid) != 1)
+			continue;
+	fclose(f);
+	return task_find(mon, tgid != child->tid ? tgid : ppid) != NULL;
+}
+
+/*
+ * A process killed in the middle of a fork never tells of its child, which would wait at its
+ * birth for ever: it ends too, as if the fork had not happened.
+ */
+static void end_unborn(struct monitor *mon)
+{
+	for (uint32_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
+			if (t->stopped_at_birth && !t->born && !has_parent(mon, t))
+				kill(t->tid, SIGKILL);
+}
+
 void thread_end(struct monitor *mon, struct task *task, int status)
 {
 	pid_t tid = task->tid;
+	bool may_have_unborn = mon->nr_unborn != 0;
 
 	trace(mon, "thread %d ends, status %#x", tid, status);
 	task_gone(mon, task);
+	if (may_have_unborn)
+		end_unborn(mon);
 	if (tid == mon->root) {
 		mon->root_status = status;
 		mon->root_done = true;
@@ -316,9 +368,13 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 
 	if (!task) { /* a child whose parent's event is still to come */
 		task = task_new(mon, tid);
-		if (task)
-			task->stopped_at_birth = true;
-		else
+		if (!task) {
+			kill(tid, SIGKILL);
+			return;
+		}
+		task->stopped_at_birth = true;
+		mon->nr_unborn++;
+		if (!has_parent(mon, task))
 			kill(tid, SIGKILL);
 		return;
 	}
@@ -337,9 +393,11 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		return;
 	case PTRACE_EVENT_STOP:
 		if (!task->born && !task->mm) {
+			mon->nr_unborn += !task->stopped_at_birth;
 			task->stopped_at_birth = true;
 			return;
 		}
+		task->group_stopped = sig != SIGTRAP;
 		if (sig == SIGTRAP)
 			ptrace(PTRACE_CONT, tid, NULL, NULL);
 		else

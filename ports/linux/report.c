@@ -240,7 +240,7 @@ void report_run(struct monitor *mon, const struct launch *launch, int leaked)
 
 	if (leaked)
 		monitor_warn("frames are missing at the end (%s): please report this",
-			     ondol_strerror(leaked));
+			     strerror(-leaked));
 	if (!mon->options->stats)
 		return;
 	if (mon->options->stats_file) {

@@ -10,7 +10,8 @@
  *   worker loop        carries out the operations that the monitor puts into the mailbox
  *
  * Registers at entry of boot and worker_create, set by the monitor:
- *   r12 mailbox's offset in its RAM file    r13 number the RAM file will have in the worker
+ *   r12 mailbox's offset in its RAM file    r13 number the RAM file will have in the worker, in
+ *   its low 8 bits; above them the number of the mm
  *   r14 number the userfaultfd device will have in the worker    r15 stub page's offset
  */
 #include "stub_layout.h"
@@ -19,6 +20,7 @@
 #define SYS_close 3
 #define SYS_ioctl 16
 #define SYS_sched_yield 24
+#define SYS_getpid 39
 #define SYS_clone 56
 #define SYS_exit 60
 #define SYS_wait4 61
@@ -94,6 +96,9 @@ ondol_stub_worker_create:
 .Lfail:	int3				/* rax < 0: what failed */
 
 .Lmiddle:
+	mov	$SYS_getpid, %eax
+	syscall
+	mov	%eax, %ebx
 	mov	$SYS_clone, %eax
 	mov	$CLONE_FLAGS, %edi
 	xor	%esi, %esi
@@ -117,6 +122,7 @@ ondol_stub_worker_create:
 	mov	$SYS_setsid, %eax	/* out of reach of kill(-pgrp) */
 	syscall
 	mov	%r12, %rdi
+	mov	%r13, %rsi
 	mov	$STUB_CALL_HELLO, %eax
 	syscall				/* the monitor fills the table */
 	test	%rax, %rax
@@ -125,7 +131,7 @@ ondol_stub_worker_create:
 	mov	$0x1000, %esi
 	mov	$3, %edx		/* PROT_READ | PROT_WRITE */
 	mov	$0x11, %r10d		/* MAP_SHARED | MAP_FIXED */
-	mov	%r13, %r8
+	movzbl	%r13b, %r8d
 	mov	%r12, %r9
 	mov	$SYS_mmap, %eax
 	syscall
@@ -141,16 +147,18 @@ ondol_stub_worker_create:
 	mov	%r14, %rdi
 	mov	$SYS_close, %eax
 	syscall
-	mov	$4096, %ebx		/* bounded: in a pid namespace of its own it never comes true */
+	/*
+	 * Not before the middle (ebx) is gone: its end would be the parent's death that the
+	 * signal below is about.
+	 */
 .Lorphan:
 	mov	$SYS_getppid, %eax
 	syscall
-	cmp	MB_MONITOR_PID(%r12), %eax
-	je	.Ladopted
+	cmp	%ebx, %eax
+	jne	.Ladopted
 	mov	$SYS_sched_yield, %eax
 	syscall
-	dec	%ebx
-	jnz	.Lorphan
+	jmp	.Lorphan
 .Ladopted:
 	mov	$1, %edi		/* PR_SET_PDEATHSIG */
 	mov	$9, %esi		/* SIGKILL */

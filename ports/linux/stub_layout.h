@@ -14,7 +14,7 @@
 #define STUB_END 0x6fff00002000
 
 /* System-call numbers that Linux does not have: calls from the stub to the monitor. */
-#define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 0: mailbox offset */
+#define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 1: whose */
 #define STUB_CALL_BOOT 497  /* a program after exec: wants the RAM file */
 
 /* struct mailbox */
@@ -24,7 +24,6 @@
 #define MB_MONITOR_SLEEPS 12
 #define MB_READY 16
 #define MB_UFFD 20
-#define MB_MONITOR_PID 24
 #define MB_SLOTS 64
 #define MB_SLOT_SIZE 112
 #define MB_NR_SLOTS 32 /* a power of two */

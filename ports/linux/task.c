@@ -58,6 +58,7 @@ void task_gone(struct monitor *mon, struct task *task)
 		p = &(*p)->hash_next;
 	*p = task->hash_next;
 	mon->nr_tasks--;
+	mon->nr_unborn -= task->stopped_at_birth && !task->born;
 	if (task->pidfd >= 0)
 		close(task->pidfd);
 	if (g && g->forking == task->tid)

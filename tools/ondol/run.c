@@ -137,6 +137,7 @@ static const struct argp run_argp = { run_options, parse_run, "[--] PROGRAM [ARG
 static void defaults(struct ondol_linux_options *o)
 {
 	uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	FILE *probe = NULL;
 	cpu_set_t cpus;
 
 	if (!o->mem_bytes)
@@ -158,6 +159,14 @@ static void defaults(struct ondol_linux_options *o)
 		sched_getaffinity(0, sizeof cpus, &cpus);
 		o->nr_cpus = CPU_COUNT(&cpus) > 256 ? 256 : (uint32_t)CPU_COUNT(&cpus);
 	}
+	/* Better now than after a long run. */
+	if (o->stats_file && access(o->stats_file, W_OK) &&
+	    (errno != ENOENT || !(probe = fopen(o->stats_file, "ae")))) {
+		fprintf(stderr, "ondol run: --stats-file %s: %s\n", o->stats_file, strerror(errno));
+		exit(ONDOL_EXIT_CANNOT);
+	}
+	if (probe)
+		fclose(probe);
 	if (o->proc_dir && mkdir(o->proc_dir, 0777) && errno != EEXIST) {
 		fprintf(stderr, "ondol run: --proc %s: %s\n", o->proc_dir, strerror(errno));
 		exit(ONDOL_EXIT_CANNOT);

@@ -1,0 +1,136 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Bad input and bad days under `ondol run`: each ends with the right status and words, and
+# nothing of it stays behind.
+cd "$(dirname "$0")/../.." || exit 2
+top=$PWD ONDOL=${ONDOL:-$PWD/build/ondol} cc=${CC:-cc}
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+failed=0
+if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
+	echo "ok - bad days # SKIP $(printf '%s' "$why" | head -n 1)"
+	exit 0
+fi
+$cc -O1 -w -o "$work/scribble" tests/programs/scribble.c || exit 2
+cd "$work" || exit 2
+
+good() { echo "ok - $1"; }
+bad() { # name, what is wrong
+	echo "not ok - $1: $2"
+	sed 's/^/# /' "$work/err" | head -n 10
+	failed=1
+}
+# expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern on stderr ('' for silence)
+expect() {
+	name=$1 status=$2 pattern=$3
+	shift 3
+	timeout -k 5 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	got=$?
+	if [ $got -ne "$status" ]; then
+		bad "$name" "status $got, expected $status"
+	elif [ -z "$pattern" ] && [ -s "$work/err" ]; then
+		bad "$name" 'it should be silent'
+	elif [ -n "$pattern" ] && ! grep -qE "$pattern" "$work/err"; then
+		bad "$name" "does not say '$pattern'"
+	else
+		good "$name"
+	fi
+}
+run="$ONDOL run"
+
+expect 'no such command' 127 'command not found' $run -- no-such-command-here
+expect 'no such file' 127 'No such file' $run -- ./no-such-file
+expect 'a folder' 126 'directory' $run -- /
+: >plain
+expect 'not executable' 126 'Permission denied' $run -- ./plain
+printf '\177ELF\002\001\001garbage' >broken
+chmod +x broken
+expect 'a truncated ELF file' 126 'broken: cannot be executed: ' $run -- ./broken
+head -c 300 /bin/sh >cut && chmod +x cut
+expect 'a cut ELF file' 126 'cut: cannot be executed: ' $run -- ./cut
+cp /bin/true arm && printf '\267' | dd of=arm bs=1 seek=18 conv=notrunc 2>/dev/null
+expect 'a program for another machine' 126 'another processor' $run -- ./arm
+# The shell sees ENOEXEC, tries it as a script, and says what it thinks of it.
+expect 'a malformed program inside a run' 126 '.' $run -- sh -c 'exec ./arm'
+printf '#!/no/such/interpreter\n' >script && chmod +x script
+expect 'a script without its interpreter' 127 'script' $run -- ./script
+expect 'no program' 125 'which program' $run
+expect 'an absurd size' 125 'want a size' $run --mem 12X -- true
+expect 'too little memory' 125 '4M or more' $run --mem 1M -- true
+expect 'too many nodes' 125 '1 to 8' $run --nodes 99 -- true
+expect 'a window that is no power of two' 125 'power of two' $run --fault-around 3 -- true
+expect 'an unknown option' 125 'help' $run --nonsense -- true
+expect 'a report that cannot be written' 125 'No such file' $run --stats-file /no/such/dir/f -- true
+expect 'nothing to say' 0 '' $run -- true
+
+expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
+grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
+	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'
+expect 'out of memory: the others go on' 3 'is killed' \
+	$run --mem 32M -- sh -c './scribble hog; exit 3'
+
+expect 'the mailbox overwritten' 3 'the program is ended' \
+	$run -- sh -c './scribble mailbox; exit 3'
+expect 'the stub written to' 3 '.' $run -- sh -c './scribble stub; exit 3'
+expect 'the worker killed' 3 'worker died; the program is ended' \
+	$run -- sh -c './scribble worker; exit 3'
+timeout 60 $run -- sh -c './scribble unmap; echo $?' >out 2>err
+[ -s out ] && good 'the stub unmapped' || bad 'the stub unmapped' 'the shell did not go on'
+
+# Is process $1 gone within five seconds?
+gone() {
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null)
+		case $state in '' | Z) return 0 ;; esac
+		sleep 0.5
+	done
+	return 1
+}
+# start: a run in the background; its front's pid is $front, the program's $guest
+start() {
+	rm -f pid
+	timeout 120 $run -- sh -c "$1"' echo $$ >pid.new; mv pid.new pid; while :; do sleep 0.1; done' \
+		>out 2>err </dev/null &
+	wrapper=$!
+	for _ in $(seq 100); do
+		[ -e pid ] && break
+		sleep 0.1
+	done
+	guest=$(cat pid)
+	front=$(pgrep -P $wrapper)
+	monitor=$(pgrep -P "$front")
+}
+start ''
+kill -9 "$monitor"
+wait $wrapper
+status=$?
+gone "$guest" && [ $status -eq 125 ] && grep -q 'monitor was killed' err &&
+	good 'the monitor killed: nothing survives' ||
+	bad 'the monitor killed: nothing survives' "status $status"
+start ''
+kill -9 "$front"
+wait $wrapper
+gone "$guest" && gone "$monitor" && good 'the front killed: nothing survives' ||
+	bad 'the front killed: nothing survives' 'the guest or the monitor lives'
+start "trap 'echo term >told; exit 9' TERM;"
+kill -TERM "$front"
+wait $wrapper
+status=$?
+[ $status -eq 9 ] && [ -e told ] && gone "$monitor" && good 'SIGTERM is the program'"'"'s' ||
+	bad 'SIGTERM is the program'"'"'s' "status $status"
+start ''
+kill -TERM "$front"
+wait $wrapper
+status=$?
+[ $status -eq 143 ] && gone "$guest" && good 'killed by SIGTERM: so is ondol' ||
+	bad 'killed by SIGTERM: so is ondol' "status $status"
+
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && [ -z "$(find /dev/userfaultfd -perm /006)" ]; then
+	chmod 755 "$work"
+	expect 'userfaultfd not allowed: one sentence' 125 'sudo chmod 666 /dev/userfaultfd' \
+		setpriv --reuid=65534 --regid=65534 --clear-groups $run -- /bin/true
+	[ "$(wc -l <err)" -eq 1 ] && good 'and no more' || bad 'and no more' 'several lines'
+else
+	echo 'ok - userfaultfd not allowed # SKIP needs root and a device that others may not use'
+fi
+exit $failed
