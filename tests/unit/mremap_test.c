@@ -168,6 +168,32 @@ static void of_files_and_shared(void **state)
 	end();
 }
 
+/* What the port maps itself: a file of the host's may grow, the vdso and its like may not. */
+static void native_regions(void **state)
+{
+	struct ondol_file_args of_host = { .size = sizeof of_host, .name = "/host/file" };
+	struct ondol_mmap_args args = { .size = sizeof args, .map_flags = ONDOL_MAP_FIXED,
+					.vm_flags = RW | S | ONDOL_VM_NATIVE, .addr = AT(0),
+					.length = 2 * PAGE, .pgoff = 3 };
+	uint64_t at;
+
+	(void)state;
+	begin();
+	assert_int_equal(ondol_file_create(fx.m, &of_host, &args.file), 0);
+	assert_int_equal(ondol_mmap(fx.mm, &args, &at), 0);
+	ondol_file_put(args.file);
+	map(8, 1, R | ONDOL_VM_NATIVE);
+	assert_int_equal(remap(0, 2, 4, 0, 0), 0);
+	assert_int_equal(remap(0, 4, 5, FIXED, 20), 0);
+	assert_picture("........R...");
+	assert_picture_of(fx.mm, 19, ".SSSSS.");
+	assert_int_equal(remap(8, 1, 2, MAYMOVE, 0), -ONDOL_EFAULT);
+	assert_int_equal(remap(8, 1, 1, FIXED, 10), 0);
+	assert_int_equal(rss_of(fx.mm), 0);
+	assert_int_equal(frames(ONDOL_PAGE_PGTABLE), 0);
+	end();
+}
+
 static void locked_regions(void **state)
 {
 	struct ondol_mm_limits limits = { .as = UINT64_MAX, .data = UINT64_MAX,
@@ -240,6 +266,7 @@ int main(void)
 		cmocka_unit_test(fixed),
 		cmocka_unit_test(copies_left_behind),
 		cmocka_unit_test(of_files_and_shared),
+		cmocka_unit_test(native_regions),
 		cmocka_unit_test(locked_regions),
 		cmocka_unit_test(refusals),
 	};
