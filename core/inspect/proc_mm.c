@@ -8,6 +8,7 @@
 #include "virt/virt.h"
 
 #define MAPS_NAME_COLUMN 73 /* where Linux puts the name: 25 + 6 * 8 characters in */
+#define PSS_SHIFT 12        /* bytes in fixed point, as Linux: a third of a page adds up */
 #define KIB(pages) ((unsigned long long)(pages) << (ONDOL_PAGE_SHIFT - 10))
 
 static const char *region_name(const struct ondol_mm_struct *mm, const struct vma *vma)
@@ -66,7 +67,7 @@ int ondol_proc_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx)
 
 /* ------------------------------------------------------------------ smaps */
 
-struct usage { /* pages, but pss: 1/4096 of a page */
+struct usage { /* pages, but pss: bytes << PSS_SHIFT */
 	uint64_t rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
 	uint64_t referenced, anonymous, locked;
@@ -79,7 +80,7 @@ static void usage_page(struct usage *u, const struct ondol_mm_struct *mm, uint64
 	uint32_t maps = __atomic_load_n(&page->data.mapcount, __ATOMIC_RELAXED);
 	unsigned kind = page_rss_class(page);
 	bool dirty = (pte & f->dirty_mask) || (page->flags & ONDOL_PG_DIRTY);
-	uint64_t share = div_u64(4096, maps ? maps : 1);
+	uint64_t share = div_u64(ONDOL_PAGE_SIZE << PSS_SHIFT, maps ? maps : 1);
 
 	u->rss++;
 	u->pss += share;
@@ -124,15 +125,20 @@ static void out_kib(struct out *out, const char *name, uint64_t kib)
 	out_printf(out, "%8llu kB\n", (unsigned long long)kib);
 }
 
+static void out_pss(struct out *out, const char *name, uint64_t pss)
+{
+	out_kib(out, name, pss >> (PSS_SHIFT + 10));
+}
+
 static void out_usage(struct out *out, const struct usage *u, bool rollup)
 {
 	out_kib(out, "Rss", KIB(u->rss));
-	out_kib(out, "Pss", u->pss >> 10);
-	out_kib(out, "Pss_Dirty", u->pss_dirty >> 10);
+	out_pss(out, "Pss", u->pss);
+	out_pss(out, "Pss_Dirty", u->pss_dirty);
 	if (rollup) {
-		out_kib(out, "Pss_Anon", u->pss_anon >> 10);
-		out_kib(out, "Pss_File", u->pss_file >> 10);
-		out_kib(out, "Pss_Shmem", u->pss_shmem >> 10);
+		out_pss(out, "Pss_Anon", u->pss_anon);
+		out_pss(out, "Pss_File", u->pss_file);
+		out_pss(out, "Pss_Shmem", u->pss_shmem);
 	}
 	out_kib(out, "Shared_Clean", KIB(u->shared_clean));
 	out_kib(out, "Shared_Dirty", KIB(u->shared_dirty));
@@ -148,7 +154,7 @@ static void out_usage(struct out *out, const struct usage *u, bool rollup)
 	out_kib(out, "Private_Hugetlb", 0);
 	out_kib(out, "Swap", 0);
 	out_kib(out, "SwapPss", 0);
-	out_kib(out, "Locked", u->locked >> 10);
+	out_pss(out, "Locked", u->locked);
 }
 
 static void out_vm_flags(struct out *out, ondol_vm_flags_t flags)
@@ -156,16 +162,16 @@ static void out_vm_flags(struct out *out, ondol_vm_flags_t flags)
 	static const struct {
 		ondol_vm_flags_t flag;
 		char name[3];
-	} names[] = {
+	} names[] = { /* in the order of Linux's bits */
 		{ ONDOL_VM_READ, "rd" },       { ONDOL_VM_WRITE, "wr" },
 		{ ONDOL_VM_EXEC, "ex" },       { ONDOL_VM_SHARED, "sh" },
 		{ ONDOL_VM_MAYREAD, "mr" },    { ONDOL_VM_MAYWRITE, "mw" },
 		{ ONDOL_VM_MAYEXEC, "me" },    { ONDOL_VM_MAYSHARE, "ms" },
 		{ ONDOL_VM_GROWSDOWN, "gd" },  { ONDOL_VM_NATIVE, "pf" },
 		{ ONDOL_VM_LOCKED, "lo" },     { ONDOL_VM_DONTFORK, "dc" },
-		{ ONDOL_VM_NORESERVE, "nr" },  { ONDOL_VM_DONTDUMP, "dd" },
-		{ ONDOL_VM_HUGEPAGE, "hg" },   { ONDOL_VM_NOHUGEPAGE, "nh" },
-		{ ONDOL_VM_MERGEABLE, "mg" },  { ONDOL_VM_WIPEONFORK, "wf" },
+		{ ONDOL_VM_NORESERVE, "nr" },  { ONDOL_VM_WIPEONFORK, "wf" },
+		{ ONDOL_VM_DONTDUMP, "dd" },   { ONDOL_VM_HUGEPAGE, "hg" },
+		{ ONDOL_VM_NOHUGEPAGE, "nh" }, { ONDOL_VM_MERGEABLE, "mg" },
 	};
 
 	out_printf(out, "VmFlags: ");
@@ -246,7 +252,7 @@ static void out_status(struct out *out, const char *name, uint64_t kib)
 
 int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx)
 {
-	uint64_t text = code_pages(mm);
+	uint64_t text = min_u64(code_pages(mm), mm->exec_vm);
 	struct out out;
 
 	out_init(&out, write, ctx);
@@ -262,8 +268,8 @@ int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *
 	out_status(&out, "VmData", KIB(mm->data_vm));
 	out_status(&out, "VmStk", KIB(mm->stack_vm));
 	out_status(&out, "VmExe", KIB(text));
-	out_status(&out, "VmLib", KIB(mm->exec_vm > text ? mm->exec_vm - text : 0));
-	out_status(&out, "VmPTE", KIB(mm->pgt.nr_tables));
+	out_status(&out, "VmLib", KIB(mm->exec_vm - text));
+	out_status(&out, "VmPTE", KIB(mm->pgt.nr_tables - 1)); /* Linux leaves the pgd out */
 	out_status(&out, "VmSwap", 0);
 	return out_end(&out);
 }

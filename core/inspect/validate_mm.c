@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU.  See validate.c. */
+/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU. */
 #include "inspect/inspect.h"
 #include "inspect/validate.h"
 #include "phys/section.h"

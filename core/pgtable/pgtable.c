@@ -37,7 +37,7 @@
  *   [PGTABLE-4] A leaf grants no right that its region does not.
  *
  * 5 Concurrency.  The caller's lock on the address space; hardware may set A and D at any
- *   time, hence pte_exchange wherever a bit would otherwise be lost.
+ *   time, hence pte_exchange and pte_or wherever a bit would otherwise be lost.
  * 6 What can fail.  Making a table: NULL, and the tables above it stay (empty tables are
  *   legal; they go with their region).
  * 7 How to see it.  ondol_mm_stats.pgtables_bytes, VmPTE in ondol_proc_status_vm.
@@ -53,6 +53,14 @@ uint64_t pte_exchange_hw(const struct pgtable *pt, void *slot, uint64_t value)
 	if (pt->format->pte_size == 8)
 		return __atomic_exchange_n((uint64_t *)slot, value, __ATOMIC_ACQ_REL);
 	return __atomic_exchange_n((uint32_t *)slot, (uint32_t)value, __ATOMIC_ACQ_REL);
+}
+
+void pte_or_hw(const struct pgtable *pt, void *slot, uint64_t bits)
+{
+	if (pt->format->pte_size == 8)
+		__atomic_fetch_or((uint64_t *)slot, bits, __ATOMIC_ACQ_REL);
+	else
+		__atomic_fetch_or((uint32_t *)slot, (uint32_t)bits, __ATOMIC_ACQ_REL);
 }
 
 static struct ondol_page *alloc_table(struct pgtable *pt)

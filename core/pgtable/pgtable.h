@@ -120,6 +120,16 @@ static inline uint64_t pte_exchange(const struct pgtable *pt, void *slot, uint64
 	return old;
 }
 
+/* Set bits without losing those that the hardware sets meanwhile. */
+void pte_or_hw(const struct pgtable *pt, void *slot, uint64_t bits);
+static inline void pte_or(const struct pgtable *pt, void *slot, uint64_t bits)
+{
+	if (ondol_unlikely(pt->hw_walker))
+		pte_or_hw(pt, slot, bits);
+	else
+		pte_set(pt, slot, pte_get(pt, slot) | bits);
+}
+
 static inline void *pte_next(const struct pgtable *pt, void *slot)
 {
 	return (unsigned char *)slot + pt->format->pte_size;

@@ -30,8 +30,8 @@ static int brk_grow(struct ondol_mm_struct *mm, uint64_t from, uint64_t to)
 	struct vma *above = vma_find(mm, from);
 	ondol_virt_addr_t at;
 
-	/* A region that grows down keeps its guard gap above the heap. */
-	if (above && to > vma_start_gap(above))
+	/* Linux keeps a page free above the heap, and its guard gap for one that grows down. */
+	if (above && to + ONDOL_PAGE_SIZE > vma_start_gap(above))
 		return -ONDOL_ENOMEM;
 	return ondol_mmap(mm, &args, &at);
 }

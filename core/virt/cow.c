@@ -7,17 +7,9 @@
  */
 #include "virt/virt.h"
 
-/* Replace what an entry allows; frame, A and D stay. */
-static uint64_t with_rights(const struct ondol_mm_struct *mm, uint64_t pte, uint64_t rights)
-{
-	const struct ondol_pgtable_format *f = mm->pgt.format;
-
-	return (pte & (f->phys_mask | f->accessed_mask | f->dirty_mask)) | rights;
-}
-
 /*
- * The entry, and those of the window in the same state, become writable.  What the hardware
- * holds is narrower, which is always allowed.
+ * The entry, and those of the window in the same state, become writable, which is all that
+ * they lack.  What the hardware holds is narrower, which is always allowed.
  */
 static void reuse(struct fault *f)
 {
@@ -27,7 +19,6 @@ static void reuse(struct fault *f)
 				UINT64_C(1) << pgtable_table_shift(format, 0));
 	uint64_t lo = max_u64(align_down(f->addr, size), f->vma->start);
 	uint64_t hi = min_u64(align_down(f->addr, size) + size, f->vma->end);
-	uint64_t rights = pte_template(mm, flags_prot(f->vma->flags));
 	unsigned char *slot = (unsigned char *)f->slot -
 			      ((f->addr - lo) >> ONDOL_PAGE_SHIFT) * format->pte_size;
 
@@ -39,7 +30,10 @@ static void reuse(struct fault *f)
 			continue;
 		if (!vma_is_shared(f->vma) && !page_exclusive_anon(pte_page(mm, pte)))
 			continue;
-		pte_exchange(&mm->pgt, slot, with_rights(mm, pte, rights));
+		/* What software may have filled in as writable is dirty: [MMU-1]. */
+		pte_or(&mm->pgt, slot,
+		       format->write_mask | (mm->soft_fill && (pte & format->accessed_mask) ?
+						     format->dirty_mask : 0));
 		f->result->nr_pages++;
 	}
 }

@@ -121,9 +121,12 @@ static int fault_anon(struct fault *f)
 	return 0;
 }
 
-/* Grow the region down to addr's page.  -ONDOL_EFAULT: it may not. */
-static int grow_stack(struct ondol_mm_struct *mm, struct vma *vma, uint64_t addr)
+/* Grow the region above the fault down to its page.  -ONDOL_EFAULT: it may not. */
+static int grow_stack(struct fault *f)
 {
+	struct ondol_mm_struct *mm = f->mm;
+	struct vma *vma = f->vma;
+	uint64_t addr = f->addr;
 	const struct vma *prev = vma_prev(vma);
 	uint64_t pages = (vma->start - addr) >> ONDOL_PAGE_SHIFT;
 
@@ -141,6 +144,8 @@ static int grow_stack(struct ondol_mm_struct *mm, struct vma *vma, uint64_t addr
 		return -ONDOL_EFAULT;
 	vma_set_start(mm, vma, addr);
 	mm_account(mm, vma->flags, (int64_t)pages);
+	f->vma = vma_rejoin(mm, vma); /* it may have reached one that is equal */
+	f->result->stack_grown = true;
 	return 0;
 }
 
@@ -155,11 +160,10 @@ static int find_region(struct fault *f)
 	if (!f->vma)
 		return -ONDOL_EFAULT;
 	if (ondol_unlikely(f->vma->start > f->addr)) {
-		int r = grow_stack(mm, f->vma, f->addr);
+		int r = grow_stack(f);
 
 		if (r)
 			return r;
-		f->result->stack_grown = true;
 	}
 	flags = f->vma->flags;
 	if (!(flags & ONDOL_VM_ACCESS))

@@ -82,24 +82,47 @@ static int copy_cached(struct fault *f, struct fault_run *run, struct ondol_page
 	return 0;
 }
 
+/*
+ * What may be read along with the page asked for: of a file its aligned window, wherever the
+ * region shows it; of shared memory only what the region shows, since it would be made for
+ * nobody.
+ */
+static struct cache_read read_window(const struct fault *f, uint64_t index)
+{
+	uint64_t size = (uint64_t)f->around << ONDOL_PAGE_SHIFT;
+	uint64_t base = align_down(f->addr, size), lo, hi;
+
+	if (f->vma->file->mapping->ops) {
+		lo = align_down(index, f->around);
+		return (struct cache_read){ .lo = lo, .hi = lo + f->around };
+	}
+	lo = max_u64(base, f->vma->start);
+	hi = min_u64(base + size, f->vma->end);
+	return (struct cache_read){ .lo = vma_pgoff_at(f->vma, lo),
+				    .hi = vma_pgoff_at(f->vma, hi) };
+}
+
 int fault_file(struct fault *f)
 {
 	struct ondol_address_space *mapping = f->vma->file->mapping;
-	bool copy = (f->access & ONDOL_FAULT_WRITE) && !vma_is_shared(f->vma), was_read;
-	struct ondol_page *page;
+	bool copy = (f->access & ONDOL_FAULT_WRITE) && !vma_is_shared(f->vma);
+	uint64_t index = vma_pgoff_at(f->vma, f->addr);
+	struct cache_read read = read_window(f, index);
 	struct fault_run run;
-	int r = cache_read_page(mapping, vma_pgoff_at(f->vma, f->addr), f->around, &page,
-				&was_read);
+	int r = cache_read_page(mapping, index, &read);
 
 	if (r)
 		return r;
 	run = fault_absent_run(f);
-	if (was_read)
+	/* Pages past the end may be cached from when the file was longer: they stay unmapped. */
+	run.hi = min_u64(run.hi, f->addr + (min_u64(read.end - index, AROUND_MAX)
+					    << ONDOL_PAGE_SHIFT));
+	if (read.was_read)
 		f->result->kind = mapping->ops ? ONDOL_FAULT_FILE_READ : ONDOL_FAULT_ZERO_FILL;
 	else
 		f->result->kind = copy ? ONDOL_FAULT_COW_COPY : ONDOL_FAULT_FILE_MINOR;
 	if (copy)
-		return copy_cached(f, &run, page);
-	map_cached(f, &run, page);
+		return copy_cached(f, &run, read.page);
+	map_cached(f, &run, read.page);
 	return 0;
 }

@@ -60,11 +60,13 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 		else
 			d->nr_cache++;
 		if (writable && d->clear_from_w) {
+			if (pt->hw_walker) /* not present for a moment: no A or D is lost */
+				pte = pte_exchange(pt, slot, 0);
+			pte_set(pt, slot, pte & ~d->clear_from_w);
 			if (!d->from->soft_fill && (pte & f->accessed_mask)) {
 				d->lo = min_u64(d->lo, addr);
 				d->hi = addr + ONDOL_PAGE_SIZE;
 			}
-			pte_set(pt, slot, pte & ~d->clear_from_w);
 		}
 		pte_set(&d->to->pgt, child + ((unsigned char *)slot - (unsigned char *)span->slot),
 			pte & ~(writable ? d->clear_to_w : d->clear_to));
@@ -82,10 +84,12 @@ static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
 	uint64_t lo, hi;
 	int r = 0;
 
+	/* D stays on private pages, as in Linux: smaps tells it, and no hardware may write. */
 	if (child_cold)
-		d.clear_to = d.clear_to_w = f->accessed_mask | f->dirty_mask;
+		d.clear_to = d.clear_to_w = f->accessed_mask |
+					    (vma_is_shared(vma) ? f->dirty_mask : 0);
 	if (!vma_is_shared(vma)) {
-		d.clear_from_w = f->write_mask | f->dirty_mask;
+		d.clear_from_w = f->write_mask;
 		if (from->soft_fill) {
 			d.clear_from_w |= f->accessed_mask; /* the hardware forgets them now */
 			if (tlb_extent(from, vma->start, vma->end,
@@ -137,6 +141,7 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 	if (!copy)
 		return -ONDOL_ENOMEM;
 	vma_link(child, copy);
+	vma_rejoin(child, copy); /* what only a lock told apart is one region now (F12) */
 	mm_account(child, props.flags, (int64_t)vma_pages(vma));
 	if (vma->flags & ONDOL_VM_WIPEONFORK) {
 		leave_out(mm, vma, child_cold);

@@ -44,7 +44,8 @@ static void put_mapped(struct ondol_machine *m, struct ondol_page *page)
 	ondol_put_page(m, page);
 }
 
-void gather_flush(struct mmu_gather *g)
+/* Free what was gathered so far; the hardware is told first. */
+static void gather_flush(struct mmu_gather *g)
 {
 	struct ondol_machine *m = g->mm->m;
 	uint32_t index = g->exclusive;

@@ -87,17 +87,16 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 static int advise_willneed(const struct vma *vma, uint64_t start, uint64_t end)
 {
 	if (!vma->file || !vma->file->mapping)
-		return vma->file || vma_is_native(vma) ? 0 : -ONDOL_EBADF;
+		return 0; /* anonymous: whatever there is, is here already */
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
-		uint64_t index = vma_pgoff_at(vma, at);
-		struct ondol_page *page;
-		bool was_read;
+		uint64_t index = vma_pgoff_at(vma, at), left = (end - at) >> ONDOL_PAGE_SHIFT;
+		struct cache_read read = { .lo = index, .hi = index + min_u64(left, 16) };
 
 		if (cache_has_page(vma->file->mapping, index))
 			continue;
-		if (cache_read_page(vma->file->mapping, index, 16, &page, &was_read))
+		if (cache_read_page(vma->file->mapping, index, &read))
 			break;
-		ondol_put_page(vma->file->mapping->m, page);
+		ondol_put_page(vma->file->mapping->m, read.page);
 	}
 	return 0;
 }
@@ -143,7 +142,7 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	ondol_vm_flags_t flags = advice_flags(vma->flags, advice);
 
 	if (flags != vma->flags && !vma_modify(mm, vma, start, end, flags))
-		return -ONDOL_EAGAIN; /* madvise(2): a kernel resource was temporarily unavailable */
+		return -ONDOL_EAGAIN; /* madvise(2): "a kernel resource ... unavailable" */
 	return 0;
 }
 

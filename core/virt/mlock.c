@@ -113,6 +113,56 @@ int ondol_mincore(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t l
 
 /* ------------------------------------------------------------------ msync */
 
+/*
+ * What this mm's program wrote to the pages of a file, the entries know: tell the cache.  The
+ * hardware forgets them, so that the next write is seen again.  Other mms tell when they
+ * unmap, or by an msync of their own.
+ */
+static void collect_dirty(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+	uint64_t cached = f->accessed_mask | f->dirty_mask, lo = UINT64_MAX, hi = 0;
+	struct pgtable_span span;
+
+	if (mm->soft_fill && tlb_extent(mm, start, end, cached, &lo, &hi)) {
+		tlb_invalidate(mm, lo, hi);
+		tlb_clear_accessed(mm, lo, hi);
+	}
+	pgtable_for_each_span(&mm->pgt, span, start, end) {
+		void *slot = span.slot;
+
+		for (uint64_t addr = span.addr; addr < span.end;
+		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+			uint64_t pte = pte_get(&mm->pgt, slot);
+
+			if (!(pte & f->present_mask) || !(pte & f->dirty_mask))
+				continue;
+			if (mm->pgt.hw_walker) /* not present for a moment: no A is lost */
+				pte = pte_exchange(&mm->pgt, slot, 0);
+			pte_set(&mm->pgt, slot, pte & ~f->dirty_mask);
+			cache_mark_dirty(pte_page(mm, pte));
+			if (!mm->soft_fill && (pte & f->accessed_mask)) {
+				lo = min_u64(lo, addr);
+				hi = addr + ONDOL_PAGE_SIZE;
+			}
+		}
+	}
+	if (!mm->soft_fill && lo < hi)
+		tlb_invalidate(mm, lo, hi);
+}
+
+static int sync_region(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
+		       uint64_t end)
+{
+	struct ondol_address_space *mapping = vma->file ? vma->file->mapping : NULL;
+	uint64_t pgoff = vma_pgoff_at(vma, start);
+
+	if (!vma_is_shared(vma) || !mapping || !mapping->ops || !mapping->ops->write_page)
+		return 0;
+	collect_dirty(mm, start, end);
+	return cache_writeback(mapping, pgoff, pgoff + ((end - start) >> ONDOL_PAGE_SHIFT));
+}
+
 int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length, bool sync)
 {
 	uint64_t size = page_align(length), end = addr + size, at = addr;
@@ -131,15 +181,10 @@ int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t len
 		}
 		hole |= vma->start > at;
 		uint64_t from = max_u64(vma->start, at), to = min_u64(vma->end, end);
-		uint64_t pgoff = vma_pgoff_at(vma, from);
-		struct ondol_address_space *mapping = vma->file ? vma->file->mapping : NULL;
+		int r = sync ? sync_region(mm, vma, from, to) : 0;
 
-		if (sync && mapping && vma_is_shared(vma)) {
-			int r = cache_writeback(mapping, pgoff,
-						pgoff + ((to - from) >> ONDOL_PAGE_SHIFT));
-			if (r)
-				return r;
-		}
+		if (r)
+			return r;
 		at = to;
 	}
 	return hole ? -ONDOL_ENOMEM : 0; /* unmapped parts are told after the rest is done */

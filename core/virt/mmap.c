@@ -50,8 +50,7 @@ static int place(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 	return 0;
 }
 
-/* Pages of [start, end) that have a region already. */
-static uint64_t pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+uint64_t mm_pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 {
 	uint64_t n = 0;
 
@@ -73,7 +72,7 @@ static int check_limits(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint
 		return -ONDOL_EAGAIN;
 	/* What it replaces does not count twice. */
 	if (!mm_may_expand(mm, flags, pages) &&
-	    !mm_may_expand(mm, flags, pages - pages_mapped(mm, addr, addr + length)))
+	    !mm_may_expand(mm, flags, pages - mm_pages_mapped(mm, addr, addr + length)))
 		return -ONDOL_ENOMEM;
 	return 0;
 }

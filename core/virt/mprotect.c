@@ -55,7 +55,7 @@ static void change_entry(struct change *c, void *slot, uint64_t addr)
 	struct ondol_mm_struct *mm = c->mm;
 	const struct ondol_pgtable_format *f = mm->pgt.format;
 	uint64_t pte = pte_get(&mm->pgt, slot), mask = pte_rights_mask(mm), rights, entry;
-	bool cow, invalidate, changed;
+	bool cow, unwanted, invalidate, changed;
 
 	if (!(pte & f->present_mask))
 		return;
@@ -63,10 +63,11 @@ static void change_entry(struct change *c, void *slot, uint64_t addr)
 	rights = cow ? c->rights_cow : c->rights;
 	changed = ((pte ^ rights) & mask) != 0;
 	/* A read-only page where only writable ones may be cached: ONDOL_MMU_NO_WRITE_TRAP. */
-	invalidate = c->one_span || (cow && mm->no_write_trap);
-	if (!changed && !invalidate) {
+	unwanted = cow && mm->no_write_trap;
+	invalidate = c->one_span || unwanted;
+	if (!changed && !unwanted) {
 		if (pte & f->accessed_mask)
-			add_to_run(c, addr, cow ? c->prot_cow : c->prot, false, false);
+			add_to_run(c, addr, cow ? c->prot_cow : c->prot, invalidate, false);
 		return;
 	}
 	if (mm->pgt.hw_walker) /* not present for a moment, so that no A or D is lost */
@@ -75,14 +76,13 @@ static void change_entry(struct change *c, void *slot, uint64_t addr)
 	if (pte & f->accessed_mask) {
 		if (invalidate && !mm->soft_fill)
 			entry &= ~f->accessed_mask;
-		/* [MMU-1] From `protect` on the hardware may write without asking. */
+		/* From `protect` on the hardware may write without asking: [MMU-1]. */
 		if (!invalidate && (rights & f->write_mask))
 			entry |= f->dirty_mask;
 	}
 	pte_set(&mm->pgt, slot, entry);
 	if (pte & f->accessed_mask)
-		add_to_run(c, addr, cow ? c->prot_cow : c->prot, invalidate,
-			   changed || (cow && mm->no_write_trap));
+		add_to_run(c, addr, cow ? c->prot_cow : c->prot, invalidate, true);
 }
 
 void mm_change_protection(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start,

@@ -53,8 +53,16 @@ static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mrema
 	return 0;
 }
 
-/* May the region become new_len long? */
-static int check_region(const struct remap *rm)
+/* nr_pages more of the region's kind, while nr_gone of whatever kind go. */
+static bool may_expand_over(const struct remap *rm, uint64_t nr_pages, uint64_t nr_gone)
+{
+	return mm_may_expand(rm->mm, rm->vma->flags, nr_pages) ||
+	       mm_may_expand(rm->mm, rm->vma->flags,
+			     nr_pages > nr_gone ? nr_pages - nr_gone : 0);
+}
+
+/* May the region become new_len long?  nr_gone: pages that it is moved over. */
+static int check_region(const struct remap *rm, uint64_t nr_gone)
 {
 	struct ondol_mm_struct *mm = rm->mm;
 	const struct vma *vma = rm->vma;
@@ -79,7 +87,7 @@ static int check_region(const struct remap *rm)
 	if ((vma->flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + more > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
-	return mm_may_expand(mm, vma->flags, more) ? 0 : -ONDOL_ENOMEM;
+	return may_expand_over(rm, more, nr_gone) ? 0 : -ONDOL_ENOMEM;
 }
 
 /* Pages of a locked region are there: fetch the new ones, as far as there is memory. */
@@ -99,10 +107,9 @@ static bool grow_in_place(struct remap *rm)
 	const struct vma *next = vma_next(rm->vma);
 
 	if (end != rm->old_addr + rm->old_len || !mm_range_ok(mm, rm->old_addr, rm->new_len) ||
-	    (next && new_end > vma_start_gap(next)))
+	    (next && new_end > next->start)) /* as with MAP_FIXED: guard gaps do not count */
 		return false;
-	if (!vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props))
-		vma_set_end(mm, rm->vma, new_end); /* one that grows down keeps its record */
+	vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props);
 	mm_account(mm, props.flags, (int64_t)((new_end - end) >> ONDOL_PAGE_SHIFT));
 	fill_locked(mm, props.flags, end, new_end);
 	return true;
@@ -228,16 +235,24 @@ static int move(struct remap *rm)
 static int move_fixed(struct remap *rm)
 {
 	struct ondol_mm_struct *mm = rm->mm;
-	int r = check_region(rm);
+	uint64_t old_end = rm->old_addr + rm->old_len, new_end = rm->new_addr + rm->new_len;
+	uint64_t nr_gone = mm_pages_mapped(mm, rm->new_addr, new_end);
+	int r;
 
-	if (!r && mm_range_sealed(mm, rm->new_addr, rm->new_addr + rm->new_len))
+	/* What is cut off may be other regions, or none; only old_addr's moves. */
+	if (rm->old_len > rm->new_len && !mm_range_ok(mm, rm->old_addr, rm->old_len))
+		return -ONDOL_EINVAL;
+	rm->old_len = min_u64(rm->old_len, rm->new_len);
+	r = check_region(rm, nr_gone);
+	if (!r && (rm->flags & ONDOL_MREMAP_DONTUNMAP) &&
+	    !may_expand_over(rm, rm->new_len >> ONDOL_PAGE_SHIFT, nr_gone))
+		r = -ONDOL_ENOMEM;
+	if (!r && mm_range_sealed(mm, rm->new_addr, new_end))
 		r = -ONDOL_EPERM;
 	if (!r)
-		r = mm_unmap(mm, rm->new_addr, rm->new_addr + rm->new_len);
-	if (!r && rm->old_len > rm->new_len) {
-		r = mm_unmap(mm, rm->old_addr + rm->new_len, rm->old_addr + rm->old_len);
-		rm->old_len = rm->new_len;
-	}
+		r = mm_unmap(mm, rm->new_addr, new_end);
+	if (!r && rm->old_addr + rm->old_len < old_end)
+		r = mm_unmap(mm, rm->old_addr + rm->old_len, old_end);
 	if (r)
 		return r;
 	rm->vma = vma_find(mm, rm->old_addr); /* it may have been cut */
@@ -248,7 +263,7 @@ static int grow_or_move(struct remap *rm)
 {
 	struct ondol_mm_struct *mm = rm->mm;
 	bool dontunmap = rm->flags & ONDOL_MREMAP_DONTUNMAP;
-	int r = check_region(rm);
+	int r = check_region(rm, 0);
 
 	if (r)
 		return r;

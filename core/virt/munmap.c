@@ -48,15 +48,15 @@ static void cut_regions(struct ondol_mm_struct *mm, struct vma *vma, uint64_t st
 	}
 }
 
+/* Regions that overlap [start, end) do not count: they are going, or gone. */
 static void free_tables_between(struct mmu_gather *g, uint64_t start, uint64_t end)
 {
-	const struct vma *next = vma_find(g->mm, start);
-	const struct vma *prev = next ? vma_prev(next) : vma_of(rb_last(&g->mm->mm_rb));
+	const struct ondol_pgtable_format *f = g->mm->pgt.format;
+	const struct vma *below = vma_below(g->mm, start), *above = vma_find(g->mm, end);
+	uint64_t top = UINT64_C(1) << pgtable_table_shift(f, f->nr_levels - 1u);
 
-	gather_tables(g, start, end, prev ? prev->end : 0,
-		      next ? next->start :
-			     UINT64_C(1) << pgtable_table_shift(g->mm->pgt.format,
-								g->mm->pgt.format->nr_levels - 1u));
+	gather_tables(g, start, end, below ? min_u64(below->end, start) : 0,
+		      above ? max_u64(above->start, end) : top);
 }
 
 void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
@@ -90,14 +90,13 @@ int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 	gather_announce(&g, start, end);
 	for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
 		gather_zap(&g, vma, max_u64(vma->start, start), min_u64(vma->end, end));
-	if (g.dirtied) {
-		gather_flush(&g); /* no more writes: now the contents are final */
+	free_tables_between(&g, start, end);
+	/* Before the regions let go of their files: a file's last reference drops its pages. */
+	gather_end(&g);
+	if (g.dirtied) /* no more writes: now the contents are final */
 		for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
 			write_back(vma, max_u64(vma->start, start), min_u64(vma->end, end));
-	}
 	cut_regions(mm, first, start, end, tail);
-	free_tables_between(&g, start, end);
-	gather_end(&g);
 	return 0;
 }
 

@@ -316,21 +316,20 @@ static int insert_run(struct ondol_address_space *mapping, uint64_t index, struc
 	return r;
 }
 
-/* The absent pages around index inside its aligned window and inside the file. */
-static void absent_window(struct ondol_address_space *mapping, uint64_t index, uint32_t window,
-			  uint64_t nr_file_pages, uint64_t *out_lo, uint64_t *out_hi)
+/* The absent pages side by side around index, inside [*lo, *hi). */
+static void absent_window(struct ondol_address_space *mapping, uint64_t index, uint64_t *lo,
+			  uint64_t *hi)
 {
-	uint64_t lo = index & ~(uint64_t)(window - 1), hi = min_u64(lo + window, nr_file_pages);
-	uint64_t at = index;
+	uint64_t first = index, end = index + 1;
 	uintptr_t saved = mapping_lock(mapping);
 
-	while (at > lo && !tree_find(mapping, at - 1))
-		at--;
-	*out_lo = at;
-	for (at = index + 1; at < hi && !tree_find(mapping, at); at++)
-		;
-	*out_hi = at;
+	while (first > *lo && !tree_find(mapping, first - 1))
+		first--;
+	while (end < *hi && !tree_find(mapping, end))
+		end++;
 	mapping_unlock(mapping, saved);
+	*lo = first;
+	*hi = end;
 }
 
 static int read_frames(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
@@ -372,30 +371,36 @@ static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t
 	return insert_run(mapping, lo, page, n);
 }
 
-int cache_read_page(struct ondol_address_space *mapping, uint64_t index, uint32_t nr_around,
-		    struct ondol_page **out_page, bool *out_read)
+static uint64_t nr_file_pages(const struct ondol_address_space *mapping)
 {
-	uint64_t lo, hi, nr_file_pages = UINT64_MAX;
+	uint64_t size;
+
+	if (!mapping->ops)
+		return UINT64_MAX;
+	size = mapping->ops->size_bytes(mapping->ctx);
+	return (size >> ONDOL_PAGE_SHIFT) + !!(size & (ONDOL_PAGE_SIZE - 1));
+}
+
+int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct cache_read *read)
+{
 	int r = -ONDOL_ENOMEM;
 
-	*out_read = false;
-	if (mapping->ops) {
-		uint64_t size = mapping->ops->size_bytes(mapping->ctx);
-
-		nr_file_pages = (size >> ONDOL_PAGE_SHIFT) + !!(size & (ONDOL_PAGE_SIZE - 1));
-	}
-	if (index >= nr_file_pages)
+	read->was_read = false;
+	read->end = nr_file_pages(mapping);
+	if (index >= read->end)
 		return -ONDOL_ENXIO;
 	/* Between insertion and lookup a shrinker may take the page again: then once more. */
-	while (!(*out_page = cache_get_page(mapping, index))) {
-		*out_read = true;
-		if (nr_around > 1) {
-			absent_window(mapping, index, nr_around, nr_file_pages, &lo, &hi);
-			r = read_block(mapping, lo, (uint32_t)(hi - lo),
-				       order_to_hold((uint32_t)(hi - lo)),
+	while (!(read->page = cache_get_page(mapping, index))) {
+		uint64_t lo = read->lo, hi = min_u64(read->hi, read->end);
+		uint32_t n;
+
+		read->was_read = true;
+		absent_window(mapping, index, &lo, &hi);
+		n = (uint32_t)(hi - lo);
+		if (n > 1)
+			r = read_block(mapping, lo, n, order_to_hold(n),
 				       ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN);
-		}
-		if (nr_around == 1 || r)
+		if (n == 1 || r)
 			r = read_block(mapping, index, 1, 0, ONDOL_GFP_HIGHUSER_MOVABLE);
 		if (r)
 			return r;

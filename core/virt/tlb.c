@@ -2,9 +2,9 @@
 /*
  * The hardware as a cache: what it is told, and what software-filled hardware asks.
  *
- * [MMU-1] (include/ondol/port.h) decides everything here: a translation may be in the hardware
- * only where the entry has A, a writable one only where it has D too.  A and D may be set
- * where nothing is cached; that costs a needless call, never a stale translation.
+ * Everything here follows from [MMU-1] (include/ondol/port.h): a translation may be in the
+ * hardware only where the entry has A, a writable one only where it has D too.  A and D may
+ * be set where nothing is cached; that costs a needless call, never a stale translation.
  */
 #include "virt/virt.h"
 

@@ -25,13 +25,11 @@ static unsigned char *user_byte(struct ondol_mm_struct *mm, uint64_t addr, uint3
 		uint64_t pte = slot ? pte_get(&mm->pgt, slot) : 0;
 
 		if (pte_allows(mm, pte, access)) {
-			const struct ondol_pgtable_format *f = mm->pgt.format;
-
-			pte_set(&mm->pgt, slot,
-				access & ONDOL_FAULT_WRITE ? pte | f->dirty_mask : pte);
-			if ((access & ONDOL_FAULT_WRITE) &&
-			    page_use(pte_page(mm, pte)) == ONDOL_PAGE_CACHE)
-				cache_mark_dirty(pte_page(mm, pte));
+			if (access & ONDOL_FAULT_WRITE) {
+				pte_or(&mm->pgt, slot, mm->pgt.format->dirty_mask);
+				if (page_use(pte_page(mm, pte)) == ONDOL_PAGE_CACHE)
+					cache_mark_dirty(pte_page(mm, pte));
+			}
 			*out_left = ONDOL_PAGE_SIZE - offset;
 			return page_data(mm, pte_page(mm, pte)) + offset;
 		}

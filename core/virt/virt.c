@@ -43,10 +43,9 @@
  *   [PGTABLE-1..4]  core/pgtable/pgtable.c.
  *   [COW-1]  An anonymous frame's references are the entries that map it.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
- *   [CACHE-1] A cached page names its mapping and index, holds a reference of the cache's and
- *            one for each entry.
- *   [MMU-1]  A and D as include/ondol/port.h says; what can be seen from here: an absent or
- *            user-inaccessible entry has no A.
+ *   Explained elsewhere: [CACHE-1] in page_cache.c; [MMU-1] in include/ondol/port.h, of which
+ *   can be seen from here that an absent or user-inaccessible entry has no A, and that what
+ *   software has filled in as writable has D.
  *
  * 5 Concurrency.  Calls on one mm exclude each other (the embedder's lock).  Shared between
  *   mms are frames (atomic counts), mappings (their lock) and the lists here (virt_state.lock).

@@ -345,8 +345,8 @@ static inline uint32_t page_refs(const struct ondol_page *page)
 }
 
 /*
- * [COW-1] An anonymous frame has one reference for each entry that maps it and no other, so
- * with one reference it is ours alone, and nobody else can make it two.
+ * By [COW-1] an anonymous frame has one reference for each entry that maps it and no other,
+ * so with one reference it is ours alone, and nobody else can make it two.
  */
 static inline bool page_exclusive_anon(const struct ondol_page *page)
 {
@@ -397,8 +397,7 @@ void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uin
 /* Take away tables that no region needs: see pgtable_unlink_range. */
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,
 		   uint64_t ceiling);
-/* Free what was gathered so far; the hardware is told first. */
-void gather_flush(struct mmu_gather *g);
+/* Tell the hardware, then free everything. */
 void gather_end(struct mmu_gather *g);
 
 /* ---------------------------------------------------------------- tlb.c */
@@ -419,6 +418,8 @@ ONDOL_MUST_CHECK int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64
 void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /* Empty the pages of a range of one region, which stays. */
 void mm_zap(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end);
+/* Pages of [start, end) that have a region. */
+uint64_t mm_pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /* Whether a sealed region is in [start, end). */
 bool mm_range_sealed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 /*
@@ -474,13 +475,18 @@ struct ondol_page *cache_get_page(struct ondol_address_space *mapping, uint64_t 
 /* The n pages from index on, each with a reference; NULL where there is none. */
 void cache_get_pages(struct ondol_address_space *mapping, uint64_t index, uint32_t n,
 		     struct ondol_page **pages);
+struct cache_read {
+	uint64_t lo, hi; /* in: pages of the mapping that may be read along, see below */
+	struct ondol_page *page; /* with a reference for the caller */
+	bool was_read;           /* it was not there */
+	uint64_t end;            /* the first page wholly past the end of the file */
+};
 /*
- * The page, read in (or, in shmem, made) if need be, with the absent ones of its aligned
- * window of nr_around pages.  *out_read: it was not there.
+ * The page, read in (or, in shmem, made) if need be, with the absent ones side by side in
+ * [lo, hi), which contains index and is at most AROUND_MAX pages.
  */
 ONDOL_MUST_CHECK int cache_read_page(struct ondol_address_space *mapping, uint64_t index,
-				     uint32_t nr_around, struct ondol_page **out_page,
-				     bool *out_read);
+				     struct cache_read *read);
 /* Whether the page is cached. */
 bool cache_has_page(struct ondol_address_space *mapping, uint64_t index);
 void cache_mark_dirty(struct ondol_page *page);

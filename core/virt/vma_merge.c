@@ -121,9 +121,6 @@ struct vma *vma_extend(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
 	uint64_t pgoff_end = pgoff + ((end - start) >> ONDOL_PAGE_SHIFT);
 	bool with_next = joins_next(next, end, pgoff_end, props);
 
-	/* [stack] keeps its own record: its start is where it may grow. */
-	if (props->flags & ONDOL_VM_GROWSDOWN)
-		return NULL;
 	if (joins_prev(prev, start, pgoff, props)) {
 		if (with_next) { /* PPPP....NNNN -> PPPPPPPPPPPP */
 			end = next->end;
@@ -237,13 +234,12 @@ struct vma *vma_modify(struct ondol_mm_struct *mm, struct vma *vma, uint64_t sta
 		       ondol_vm_flags_t flags)
 {
 	struct vma_props props = vma_props(vma);
-	struct vma *middle = NULL;
+	struct vma *middle;
 
 	if (props.flags == flags)
 		return vma;
 	props.flags = flags;
-	if (!(flags & ONDOL_VM_GROWSDOWN))
-		middle = modify_by_moving(mm, vma, start, end, &props);
+	middle = modify_by_moving(mm, vma, start, end, &props);
 	if (middle)
 		return middle;
 	middle = vma_isolate(mm, vma, start, end);

@@ -13,6 +13,7 @@
  *                     holes at node
  *
  * The hole below a region that grows down ends a guard gap below its start (vma_start_gap).
+ * A guard gap that reaches beyond the region below says nothing about the hole below that one.
  */
 #include "virt/virt.h"
 
@@ -29,7 +30,7 @@ static bool vma_update(struct rb_node *node)
 	bool changed;
 
 	if (left) {
-		lo = min_u64(left->lo, start);
+		lo = left->lo;
 		gap = max_u64(left->gap, hole(left->hi, start));
 	}
 	if (right) {
@@ -123,9 +124,8 @@ void vma_unlink(struct ondol_mm_struct *mm, struct vma *vma)
 void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start)
 {
 	(void)mm;
-	/* Unsigned wrap does the right thing in both directions. */
-	if (vma->file)
-		vma->pgoff += (start - vma->start) / ONDOL_PAGE_SIZE;
+	if (vma->file) /* pages, not bytes, so that wrapping does the right thing downwards */
+		vma->pgoff += (start >> ONDOL_PAGE_SHIFT) - (vma->start >> ONDOL_PAGE_SHIFT);
 	vma->start = start;
 	rb_update(&vma->rb, &vma_augment);
 }

@@ -211,10 +211,9 @@ static void smoke(const char *corpus, uint64_t rounds)
 		char path[512];
 		size_t size;
 
-		if (names[i]->d_name[0] == '.')
-			continue;
 		snprintf(path, sizeof path, "%s/%s", corpus, names[i]->d_name);
-		size = read_input(path);
+		size = names[i]->d_name[0] == '.' ? 0 : read_input(path);
+		free(names[i]);
 		if (!size)
 			continue;
 		memcpy(original, input, size);
@@ -233,6 +232,7 @@ static void smoke(const char *corpus, uint64_t rounds)
 			LLVMFuzzerTestOneInput(input, n);
 		}
 	}
+	free(names);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random memory calls, forks, exits and accesses of several processes, against the naive
+ * model of tests/support/mm_model.h, on emulated hardware that checks what it is told
+ * (tests/support/hardware.h).  After every operation: the error number, the regions, what
+ * every page shows, the counters, what the hardware holds, and ondol_mm_validate.  Shows A4,
+ * F3, F10 to F12 and G10.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "support/mm_world.h"
+#include "support/ops.h"
+
+/* ------------------------------------------------------------------ operations */
+
+struct map_choice {
+	struct ondol_mmap_args args;
+	struct mpage page; /* as the first one will be */
+	unsigned at, n;
+	bool fixed;
+};
+
+/* What to map. */
+static void choose_contents(struct map_choice *c, const struct op *op)
+{
+	ondol_vm_flags_t flags = pick_prot(op->c);
+	unsigned kind = (unsigned)(op->d % 16);
+
+	if (kind < 5)
+		c->page.object = w.object[op->d / 16 % FILES];
+	if (kind < 3 || kind == 5 || kind == 6)
+		flags |= ONDOL_VM_SHARED;
+	if (kind == 7)
+		flags |= ONDOL_VM_GROWSDOWN;
+	if (kind == 8 && !(op->d >> 40 & 3))
+		flags |= ONDOL_VM_NATIVE;
+	if (kind == 9)
+		flags |= ONDOL_VM_LOCKED;
+	if (op->d >> 32 & 1)
+		flags |= op->d >> 33 & 3 ? MAY_ALL : ONDOL_VM_MAYREAD | ONDOL_VM_MAYEXEC;
+	c->page.mapped = true;
+	c->page.flags = flags;
+	if (c->page.object)
+		c->page.pgoff = (uint32_t)(op->d >> 16) % 60;
+	if (flags & ONDOL_VM_NATIVE) {
+		c->page.name = 1 + (op->d >> 42 & 1);
+		c->args.name = c->page.name == 1 ? "[one]" : "[two]";
+	}
+	c->args.vm_flags = flags;
+	c->args.file = c->page.object ? c->page.object->file : NULL;
+	c->args.pgoff = c->page.pgoff;
+}
+
+/* Where to: sets args.addr and map_flags; c->at is the page expected, NR: skip this one. */
+static void choose_place(struct map_choice *c, const struct model *m, const struct op *op)
+{
+	unsigned kind = (unsigned)(op->b >> 20) % 8, hint = pick_page(m, op->a);
+
+	c->fixed = kind < 4;
+	if (c->fixed && hint + c->n > NR)
+		hint = NR - c->n;
+	c->at = hint;
+	if (kind < 3)
+		c->args.map_flags |= ONDOL_MAP_FIXED;
+	else if (kind == 3)
+		c->args.map_flags |= ONDOL_MAP_FIXED_NOREPLACE;
+	if (!c->fixed)
+		c->at = model_room(m, kind < 6, hint, c->n);
+	if (c->at + c->n > NR)
+		c->at = NR;
+	if (kind < 6)
+		c->args.addr = hw_addr(&w.hw, hint);
+	if ((op->b >> 26) % 32 == 0 && kind < 6)
+		c->args.addr += 1 + (op->b >> 32) % 4095;
+	if ((op->b >> 44) % 4 == 0)
+		c->args.map_flags |= ONDOL_MAP_POPULATE;
+}
+
+static int model_mmap(struct model *m, const struct map_choice *c)
+{
+	ondol_vm_flags_t flags = c->page.flags;
+	unsigned taken = 0;
+
+	if ((flags & ONDOL_VM_SHARED) && (flags & ONDOL_VM_GROWSDOWN))
+		return -ONDOL_EINVAL;
+	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
+		return -ONDOL_EACCES;
+	if (c->fixed && c->args.addr % ONDOL_PAGE_SIZE)
+		return -ONDOL_EINVAL;
+	for (unsigned i = c->at; i < c->at + c->n; i++)
+		taken += m->page[i].mapped;
+	if (taken && (c->args.map_flags & ONDOL_MAP_FIXED_NOREPLACE))
+		return -ONDOL_EEXIST;
+	if (!model_may_lock(m, flags, c->n))
+		return -ONDOL_EAGAIN;
+	return model_may_swap(m, flags, c->n, taken) ? 0 : -ONDOL_ENOMEM;
+}
+
+/* Which file stands behind a new shared anonymous region? */
+static struct ondol_file *file_at(const struct model *m, unsigned page)
+{
+	struct ondol_vma_info info;
+
+	expect("find_vma", ondol_find_vma(m->mm, hw_addr(&w.hw, page), &info), 0);
+	return info.file;
+}
+
+static void do_mmap(struct model *m, const struct op *op)
+{
+	struct map_choice c = { .args.size = sizeof c.args, .n = pick_length(op->b) };
+	ondol_virt_addr_t at = 0;
+	int r, expected;
+
+	choose_contents(&c, op);
+	choose_place(&c, m, op);
+	if (c.at == NR)
+		return;
+	c.args.length = c.n * ONDOL_PAGE_SIZE - (op->b >> 48) % ONDOL_PAGE_SIZE;
+	if (!(c.page.flags & MAY_ALL))
+		c.page.flags |= MAY_ALL;
+	if (c.page.flags & ONDOL_VM_SHARED)
+		c.page.flags |= ONDOL_VM_MAYSHARE;
+	if (mp_native(&c.page))
+		c.page.flags &= ~ONDOL_VM_LOCKED;
+	expected = model_mmap(m, &c);
+	if (!expected && mp_shared(&c.page) && !c.page.object && !mp_native(&c.page))
+		c.page.object = new_object(OBJECT_PAGES);
+	r = ondol_mmap(m->mm, &c.args, &at);
+	expect("mmap", r, expected);
+	if (r)
+		return;
+	expect("mmap's page", (int64_t)(at / ONDOL_PAGE_SIZE - w.hw.first), c.at);
+	if (c.page.object && !c.page.object->mapping)
+		c.page.object->file = file_at(m, c.at);
+	for (unsigned i = 0; i < c.n; i++) {
+		m->page[c.at + i] = c.page;
+		if (c.page.object)
+			m->page[c.at + i].pgoff += i;
+	}
+}
+
+static void do_munmap(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+
+	if (!r.unaligned)
+		model_unmap(m, r.lo, r.hi);
+	expect("munmap", ondol_munmap(m->mm, r.addr, r.length),
+	       r.unaligned ? -ONDOL_EINVAL : 0);
+}
+
+static void do_mprotect(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	bool grows_down = op->d % 8 == 0;
+	ondol_vm_flags_t prot = pick_prot(op->c);
+	int expected = r.unaligned ? -ONDOL_EINVAL :
+				     model_mprotect(m, r.lo, r.hi, prot, grows_down);
+
+	expect("mprotect", ondol_mprotect(m->mm, r.addr, r.length, prot, grows_down), expected);
+}
+
+static void do_mremap(struct model *m, const struct op *op)
+{
+	struct range from = pick_range(m, op->a, op->b);
+	struct mremap r = { .old_at = from.lo, .old_n = from.hi - from.lo,
+			    .new_n = pick_length(op->c), .flags = (uint32_t)(op->d % 8) };
+	struct ondol_mremap_args args = { .size = sizeof args, .flags = r.flags,
+					  .old_addr = from.addr, .old_length = from.length };
+	ondol_virt_addr_t at = 0;
+	unsigned page = NR;
+	int expected = 0, got;
+
+	if (op->d >> 8 & 1) /* often the same length: with DONTUNMAP the only one */
+		r.new_n = r.old_n;
+	if ((op->d >> 16) % 8 == 0)
+		r.old_n = 0, args.old_length = 0;
+	r.new_at = pick_page(m, op->c >> 8);
+	if (r.new_at + r.new_n > NR)
+		r.new_at = NR - r.new_n;
+	args.new_length = r.new_n * ONDOL_PAGE_SIZE;
+	args.new_addr = hw_addr(&w.hw, r.new_at);
+	if (from.unaligned ||
+	    ((r.flags & (ONDOL_MREMAP_FIXED | ONDOL_MREMAP_DONTUNMAP)) &&
+	     !(r.flags & ONDOL_MREMAP_MAYMOVE)) ||
+	    ((r.flags & ONDOL_MREMAP_DONTUNMAP) && r.old_n != r.new_n) ||
+	    ((r.flags & ONDOL_MREMAP_FIXED) && r.old_at < r.new_at + r.new_n &&
+	     r.new_at < r.old_at + r.old_n))
+		expected = -ONDOL_EINVAL;
+	else
+		expected = model_mremap(m, &r, &page);
+	if (!expected && page >= NR)
+		return;
+	got = ondol_mremap(m->mm, &args, &at);
+	expect("mremap", got, expected);
+	if (!got)
+		expect("mremap's page", (int64_t)(at / ONDOL_PAGE_SIZE - w.hw.first), page);
+}
+
+static void do_brk(struct model *m, const struct op *op)
+{
+	uint64_t start = (uint64_t)m->start_brk * ONDOL_PAGE_SIZE;
+	uint64_t want = start - 2 * ONDOL_PAGE_SIZE + op->a % (40 * ONDOL_PAGE_SIZE);
+	unsigned from = (unsigned)((m->brk + ONDOL_PAGE_SIZE - 1) / ONDOL_PAGE_SIZE);
+	unsigned to = (unsigned)((want + ONDOL_PAGE_SIZE - 1) / ONDOL_PAGE_SIZE);
+	struct mpage heap = { .mapped = true, .flags = ONDOL_VM_READ | ONDOL_VM_WRITE |
+						       ONDOL_VM_HEAP | MAY_ALL };
+	bool taken[NR], ok = want >= start;
+	uint64_t got;
+
+	if (m->limits.data != UINT64_MAX && ok)
+		ok = want - start <= m->limits.data;
+	model_occupied(m, taken);
+	if (ok && to > from) /* and one page more */
+		ok = all_free(taken, from, to - from + 1) &&
+		     model_may_expand(m, heap.flags, to - from);
+	if (ok) {
+		model_unmap(m, to, from);
+		for (unsigned i = from; i < to; i++)
+			m->page[i] = heap;
+		m->brk = want;
+	}
+	got = ondol_brk(m->mm, hw_addr(&w.hw, 0) + want) - hw_addr(&w.hw, 0);
+	expect("brk", (int64_t)got, (int64_t)m->brk);
+}
+
+static void do_madvise(struct model *m, const struct op *op)
+{
+	static const int advice[] = {
+		A_DONTNEED, A_DONTNEED, A_DONTNEED, A_FREE, A_REMOVE, A_DONTFORK, A_DOFORK,
+		A_MERGEABLE, A_UNMERGEABLE, A_NOHUGEPAGE, A_DONTDUMP, A_DODUMP, A_WIPEONFORK,
+		A_KEEPONFORK, A_COLD, A_PAGEOUT, A_POPULATE_READ, A_POPULATE_WRITE,
+		A_DONTNEED_LOCKED, A_WILLNEED, A_NORMAL, 7,
+	};
+	struct range r = pick_range(m, op->a, op->b);
+	int a = advice[op->c % COUNT(advice)], expected = -ONDOL_EINVAL;
+
+	if (!r.unaligned && a != 7)
+		expected = model_madvise(m, r.lo, r.hi, a);
+	expect("madvise", ondol_madvise(m->mm, r.addr, r.length, a), expected);
+}
+
+static void do_mlock(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	bool lock = op->c % 3 != 0;
+
+	/* An odd address is rounded down: as many pages, or one more. */
+	r.hi = r.lo + (unsigned)((r.addr % ONDOL_PAGE_SIZE + r.length + ONDOL_PAGE_SIZE - 1) /
+				 ONDOL_PAGE_SIZE);
+	if (r.hi <= NR)
+		expect("mlock", ondol_mlock(m->mm, r.addr, r.length, lock),
+		       model_mlock(m, r.lo, r.hi, lock));
+}
+
+static void do_mincore(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	unsigned char vec[NR];
+	int expected = r.unaligned ? -ONDOL_EINVAL : 0;
+
+	for (unsigned i = r.lo; i < r.hi && !expected; i++)
+		expected = m->page[i].mapped ? 0 : -ONDOL_ENOMEM;
+	expect("mincore", ondol_mincore(m->mm, r.addr, r.length, vec), expected);
+	for (unsigned i = r.lo; i < r.hi && !expected; i++) {
+		bool present = hw_entry(&w.hw, m->mm, hw_addr(&w.hw, i)).present;
+
+		if ((present || mp_native(&m->page[i])) && !(vec[i - r.lo] & 1))
+			broken("mincore: page %u is there", i);
+		if (!m->page[i].object && !mp_native(&m->page[i]) && !present && vec[i - r.lo])
+			broken("mincore: page %u is not there", i);
+	}
+}
+
+/* Does any other page of any mm hold news of this one of the file? */
+static bool written_elsewhere(const struct mpage *p)
+{
+	for (unsigned n = 0; n < w.nr_mms; n++)
+		for (unsigned i = 0; i < NR; i++) {
+			const struct mpage *q = &w.mm[n]->page[i];
+
+			if (q != p && q->wrote && q->object == p->object && q->pgoff == p->pgoff)
+				return true;
+		}
+	return false;
+}
+
+static void do_msync(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	int expected = r.unaligned ? -ONDOL_EINVAL : 0;
+
+	for (unsigned i = r.lo; i < r.hi && !expected; i++)
+		expected = m->page[i].mapped ? 0 : -ONDOL_ENOMEM;
+	expect("msync", ondol_msync(m->mm, r.addr, r.length, true), expected);
+	for (unsigned i = r.lo; i < r.hi && !r.unaligned; i++) {
+		struct mpage *p = &m->page[i];
+
+		if (!p->mapped || !mp_shared(p) || !p->object || !p->object->mapping)
+			continue;
+		p->wrote = false;
+		if (!written_elsewhere(p) &&
+		    !same_content(p->object->stored[p->pgoff], p->object->now[p->pgoff]))
+			broken("msync: page %u not written to its file", i);
+	}
+}
+
+static void do_fork(struct model *m, const struct op *op)
+{
+	struct model *child;
+	bool cold = w.hw.kind != HW_SOFTWARE || op->a % 2;
+
+	if (w.nr_mms == MMS)
+		return;
+	child = malloc(sizeof *child);
+	if (!child)
+		abort();
+	model_fork(child, m);
+	if (ondol_dup_mm(m->mm, cold, &child->mm)) {
+		free(child);
+		broken("fork refused");
+	}
+	w.mm[w.nr_mms++] = child;
+	hw_attach(child->mm);
+	if (!cold)
+		hw_copy(child->mm, m->mm);
+}
+
+static void put_mm(unsigned i)
+{
+	struct model *m = w.mm[i];
+
+	hw_detach(m->mm);
+	ondol_mmput(m->mm);
+	free(m);
+	w.mm[i] = w.mm[--w.nr_mms];
+}
+
+static void new_mm(void)
+{
+	struct model *m = calloc(1, sizeof *m);
+	struct ondol_mm_layout layout = { 0 };
+
+	if (!m)
+		abort();
+	m->limits = (struct ondol_mm_limits){ .as = 800 * 4096, .data = 500 * 4096,
+					      .stack = 80 * 4096, .memlock = 60 * 4096 };
+	m->start_brk = 100;
+	m->brk = 100 * ONDOL_PAGE_SIZE;
+	m->mmap_base = 900;
+	layout.start_brk = layout.brk = hw_addr(&w.hw, 100);
+	layout.mmap_base = hw_addr(&w.hw, 900);
+	expect("mm_create", ondol_mm_create(w.toy.m, &m->mm), 0);
+	ondol_mm_set_limits(m->mm, &m->limits);
+	ondol_mm_set_layout(m->mm, &layout);
+	hw_attach(m->mm);
+	w.mm[w.nr_mms++] = m;
+}
+
+/* ------------------------------------------------------------------ accesses */
+
+static uint64_t new_tag(void)
+{
+	return UINT64_C(0xda7a000000000000) + ++w.next_tag;
+}
+
+/* The program wrote `tag` to the first or the last word of page i. */
+static void model_write(struct model *m, unsigned i, bool last, uint64_t tag, bool told)
+{
+	struct mpage *p = &m->page[i];
+	struct content c = mp_content(p);
+
+	*(last ? &c.last : &c.first) = tag;
+	if (mp_shared(p)) {
+		p->object->now[p->pgoff] = c;
+		p->wrote |= !told && p->object->mapping;
+		return;
+	}
+	p->own = p->object != NULL;
+	p->c = c;
+}
+
+static int page_fault(struct model *m, unsigned i, uint32_t access, uint32_t around)
+{
+	struct ondol_fault_args args = { .size = sizeof args, .access = access,
+					 .addr = hw_addr(&w.hw, i) + 8, .nr_around = around };
+	struct ondol_fault_result result;
+
+	return ondol_handle_mm_fault(m->mm, &args, &result);
+}
+
+/* The program's own access: by its hardware, with faults as they come. */
+static void do_access(struct model *m, const struct op *op, uint32_t access)
+{
+	unsigned i = pick_page(m, op->a), tries = 0;
+	bool last = op->b & 1;
+	uint32_t around = 1u << (op->b >> 8) % 8, window = 1u << (op->b >> 16) % 8;
+	uint64_t offset = last ? ONDOL_PAGE_SIZE - 8 : 0, value, tag = new_tag();
+	unsigned char *host = NULL;
+	int expected = model_fault(m, i, access, w.implied), r = 0;
+
+	if (w.hw.kind == HW_NONE) {
+		r = page_fault(m, i, access, around);
+		if (!r)
+			host = w.toy.port.direct_map +
+			       hw_entry(&w.hw, m->mm, hw_addr(&w.hw, i)).phys.value;
+	} else {
+		while (!(host = hw_access(&w.hw, m->mm, i, access, window)) && !r && tries++ < 3)
+			r = page_fault(m, i, access, around);
+	}
+	expect(access & ONDOL_FAULT_WRITE ? "write" : "read", host ? 0 : r, expected);
+	if (!host)
+		return;
+	if (access & ONDOL_FAULT_WRITE) {
+		/* Beside it pages may be copied that the model learns of later. */
+		model_write(m, i, last, tag, false);
+		memcpy(host + offset, &tag, 8);
+		if (w.hw.kind == HW_NONE) { /* nobody sets D but copy_to_user */
+			uint64_t to = hw_addr(&w.hw, i) + offset;
+
+			expect("copy_to_user", ondol_copy_to_user(m->mm, to, &tag, 8), 0);
+			m->page[i].wrote = false;
+		}
+		return;
+	}
+	memcpy(&value, host + offset, 8);
+	expect("value read", (int64_t)value,
+	       (int64_t)(last ? mp_content(&m->page[i]).last : mp_content(&m->page[i]).first));
+}
+
+/* A copy by the kernel: the last word of a page and the first of the next. */
+static void do_copy(struct model *m, const struct op *op, bool to_user)
+{
+	unsigned i = pick_page(m, op->a);
+	uint64_t addr = hw_addr(&w.hw, i) + ONDOL_PAGE_SIZE - 8;
+	uint64_t words[2] = { new_tag(), new_tag() };
+	uint32_t access = to_user ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
+	int expected = 0, r;
+
+	if (i + 1 >= NR)
+		return;
+	for (unsigned n = 0; n < 2 && !expected; n++) {
+		expected = model_fault(m, i + n, access, w.implied) ? -ONDOL_EFAULT : 0;
+		if (!expected && to_user)
+			model_write(m, i + n, !n, words[n], true);
+	}
+	r = to_user ? ondol_copy_to_user(m->mm, addr, words, 16) :
+		      ondol_copy_from_user(m->mm, words, addr, 16);
+	expect("copy", r, expected);
+	if (r || to_user)
+		return;
+	expect("last word", (int64_t)words[0], (int64_t)mp_content(&m->page[i]).last);
+	expect("first word", (int64_t)words[1], (int64_t)mp_content(&m->page[i + 1]).first);
+}
+
+static void do_evict(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+
+	if (w.hw.kind != HW_NONE)
+		hw_evict(&w.hw, m->mm, r.lo, r.hi);
+}
+
+static void do_shrink(const struct op *op)
+{
+	struct ondol_address_space *mapping = w.object[op->a % FILES]->mapping;
+
+	ondol_address_space_shrink(mapping, op->b % 40);
+}
+
+/* ------------------------------------------------------------------ running */
+
+enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
+       WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, NR_KINDS };
+
+static const struct {
+	const char *name;
+	unsigned weight;
+} kinds[NR_KINDS] = {
+	{ "mmap", 16 },  { "munmap", 6 },   { "mprotect", 10 }, { "mremap", 8 },
+	{ "brk", 4 },    { "madvise", 10 }, { "mlock", 4 },     { "mincore", 1 },
+	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
+	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
+	{ "evict", 4 },  { "shrink", 2 },
+};
+
+static void make_op(struct ops_rng *r, struct op *op)
+{
+	unsigned total = 0, n;
+
+	for (unsigned i = 0; i < NR_KINDS; i++)
+		total += kinds[i].weight;
+	n = (unsigned)ops_below(r, total);
+	for (op->kind = 0; n >= kinds[op->kind].weight; op->kind++)
+		n -= kinds[op->kind].weight;
+	op->who = (unsigned)ops_random(r);
+	op->a = ops_random(r);
+	op->b = ops_random(r);
+	op->c = ops_random(r);
+	op->d = ops_random(r);
+}
+
+static void print_op(const struct op *op, FILE *to)
+{
+	fprintf(to, "#   %-9s by %u: %#llx %#llx %#llx %#llx\n", kinds[op->kind].name,
+		op->who % MMS, (unsigned long long)op->a, (unsigned long long)op->b,
+		(unsigned long long)op->c, (unsigned long long)op->d);
+}
+
+static void do_op(const struct op *op)
+{
+	unsigned who = op->who % w.nr_mms;
+	struct model *m = w.mm[who];
+
+	switch (op->kind) {
+	case MMAP: do_mmap(m, op); break;
+	case MUNMAP: do_munmap(m, op); break;
+	case MPROTECT: do_mprotect(m, op); break;
+	case MREMAP: do_mremap(m, op); break;
+	case BRK: do_brk(m, op); break;
+	case MADVISE: do_madvise(m, op); break;
+	case MLOCK: do_mlock(m, op); break;
+	case MINCORE: do_mincore(m, op); break;
+	case MSYNC: do_msync(m, op); break;
+	case FORK: do_fork(m, op); break;
+	case EXIT:
+		put_mm(who);
+		if (!w.nr_mms)
+			new_mm();
+		break;
+	case READ: do_access(m, op, ONDOL_FAULT_READ); break;
+	case WRITE: do_access(m, op, ONDOL_FAULT_WRITE); break;
+	case EXEC: do_access(m, op, ONDOL_FAULT_EXEC); break;
+	case COPY_TO: do_copy(m, op, true); break;
+	case COPY_FROM: do_copy(m, op, false); break;
+	case EVICT: do_evict(m, op); break;
+	case SHRINK: do_shrink(op); break;
+	}
+}
+
+static void begin(const struct config *config)
+{
+	const struct ondol_profile *profile = config->profile ? config->profile :
+								 &ondol_profile_x86_64;
+	const struct ondol_mmu_ops *ops = hw_init(&w.hw, config->kind, config->no_write_trap,
+						  config->with_protect);
+
+	w.config = config;
+	w.hw.report = hardware_broken;
+	w.hw.first = profile->mmap_min_addr / ONDOL_PAGE_SIZE;
+	w.hw.format = profile->format;
+	w.hw.port = &w.toy.port;
+	w.implied = profile->format->prot_implied;
+	if (toy_new(&w.toy, 32, 1, profile, ops, &w.hw))
+		abort();
+	w.hw.m = w.toy.m;
+	ondol_machine_stats(w.toy.m, &w.before);
+	for (unsigned i = 0; i < FILES; i++)
+		new_file(20 + 17 * i);
+	new_mm();
+}
+
+/* G10, and every page that was written is in its file. */
+static void end(void)
+{
+	struct ondol_machine_stats s;
+
+	while (w.nr_mms)
+		put_mm(0);
+	for (unsigned i = 0; i < FILES; i++) {
+		struct object *o = w.object[i];
+
+		ondol_file_put(o->file);
+		if (o->mapping)
+			broken("file %u: never released", i);
+		for (uint64_t page = 0; page < o->nr_pages; page++)
+			if (!same_content(o->now[page], o->stored[page]))
+				broken("file %u: page %llu not written back", i,
+				       (unsigned long long)page);
+	}
+	ondol_drain_all_pages(w.toy.m);
+	ondol_machine_stats(w.toy.m, &s);
+	expect("regions left", (int64_t)s.nr_vma, 0);
+	expect("mms left", (int64_t)s.nr_mm, 0);
+	for (unsigned use = ONDOL_PAGE_PGTABLE; use < ONDOL_NR_PAGE_USES; use++)
+		expect(ondol_page_use_name(use), (int64_t)s.pages[use],
+		       (int64_t)w.before.pages[use]);
+	expect("machine_fini", toy_free(&w.toy), 0);
+}
+
+static void clean_up(bool failed)
+{
+	for (unsigned i = 0; i < w.nr_objects; i++)
+		free(w.object[i]);
+	w.nr_objects = 0;
+	if (!failed)
+		return;
+	for (unsigned i = 0; i < w.nr_mms; i++) {
+		free(ondol_mm_private(w.mm[i]->mm));
+		free(w.mm[i]);
+	}
+	w.nr_mms = 0;
+	munmap(w.toy.ram, w.toy.ram_size);
+	free(w.toy.storage);
+}
+
+static const char *run_ops(void *ctx, const struct op *ops, unsigned *nr)
+{
+	volatile unsigned done = 0;
+	unsigned n = *nr;
+	const char *volatile why = NULL;
+
+	memset(&w, 0, sizeof w);
+	if (setjmp(w.failed)) {
+		*nr = done;
+		why = w.why;
+	} else {
+		begin(ctx);
+		if (TOY_PANICS(&w.toy))
+			broken("panic: %s:%u: %s [%s] %#llx %#llx", w.toy.panic.file,
+			       w.toy.panic.line, w.toy.panic.expression,
+			       w.toy.panic.invariant ? w.toy.panic.invariant : "-",
+			       (unsigned long long)w.toy.panic.detail[0],
+			       (unsigned long long)w.toy.panic.detail[1]);
+		for (unsigned i = 0; i < n; i++) {
+			done = i + 1;
+			do_op(&ops[i]);
+			check_world(i % 16 == 15);
+		}
+		check_world(true);
+		end();
+	}
+	clean_up(why != NULL);
+	return why;
+}
+
+static void against_the_model(const struct config *config)
+{
+	struct ops_test test = { .name = "mm_test", .nr_ops = 250, .nr_rounds = 12,
+				 .make = make_op, .run = run_ops, .print = print_op,
+				 .ctx = (void *)(uintptr_t)config };
+
+	if (!ops_check(&test))
+		fail_msg("%s: see above", config->name);
+}
+
+#define TEST(test, ...)                                                                       \
+	static void test(void **state)                                                        \
+	{                                                                                     \
+		static const struct config config = { #test, __VA_ARGS__ };                   \
+                                                                                              \
+		(void)state;                                                                  \
+		against_the_model(&config);                                                   \
+	}
+
+TEST(no_hardware, HW_NONE, false, false, NULL)
+TEST(walker, HW_WALKER, false, false, NULL)
+TEST(walker_with_protect, HW_WALKER, false, true, NULL)
+TEST(walker_two_levels, HW_WALKER, false, false, &ondol_profile_i386_2_4)
+TEST(walker_pae, HW_WALKER, false, true, &ondol_profile_i386_2_6)
+TEST(software, HW_SOFTWARE, false, false, NULL)
+TEST(software_with_protect, HW_SOFTWARE, false, true, NULL)
+TEST(software_no_write_trap, HW_SOFTWARE, true, true, NULL)
+TEST(software_no_write_trap_no_protect, HW_SOFTWARE, true, false, NULL)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_hardware),
+		cmocka_unit_test(walker),
+		cmocka_unit_test(walker_with_protect),
+		cmocka_unit_test(walker_two_levels),
+		cmocka_unit_test(walker_pae),
+		cmocka_unit_test(software),
+		cmocka_unit_test(software_with_protect),
+		cmocka_unit_test(software_no_write_trap),
+		cmocka_unit_test(software_no_write_trap_no_protect),
+	};
+
+	return cmocka_run_group_tests_name("mm", tests, NULL, NULL);
+}
