@@ -167,7 +167,8 @@ int ondol_linux_doctor(FILE *out, bool json)
 		bad |= f->needed && !f->ok;
 		if (json)
 			fprintf(out,
-				"%s{\"what\":\"%s\",\"ok\":%s,\"needed\":%s,\"state\":\"%s\"%s%s%s}",
+				"%s{\"what\":\"%s\",\"ok\":%s,\"needed\":%s,"
+				"\"state\":\"%s\"%s%s%s}",
 				i ? "," : "", f->what, f->ok ? "true" : "false",
 				f->needed ? "true" : "false", f->state,
 				f->ok || !f->mend ? "" : ",\"mend\":\"",

@@ -6,6 +6,8 @@ trap 'echo "trap EXIT"' EXIT
 kill -USR1 $$
 sleep 100 &
 job=$!
+# Not while it is still a copy of this shell, with traps of its own.
+while [ "$(cat /proc/$job/comm)" != sleep ]; do :; done
 kill -STOP %1
 while [ "$(awk '{ print $3 }' /proc/$job/stat)" != T ]; do :; done
 echo stopped
@@ -14,7 +16,7 @@ kill -CONT %1
 while [ "$(awk '{ print $3 }' /proc/$job/stat)" = T ]; do :; done
 echo continued
 kill %1
-wait %1
+wait $job
 echo "wait: $?"
 (trap 'echo "child got TERM"; exit 4' TERM; : >ready; while :; do sleep 0.01; done) &
 while [ ! -e ready ]; do :; done
