@@ -146,7 +146,8 @@ static void cow(void)
 	enum { PAGES = 1024 };
 	double sample[ROUNDS];
 	char *p = anonymous(PAGES * 4096ul);
-	double *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
 
 	memset(p, 1, PAGES * 4096ul);
 	for (int r = 0; r < ROUNDS; r++) {

@@ -38,7 +38,7 @@ echo "## Whole programs, wall ms (bench/wall.c, $ROUNDS rounds in turn)"
 printf '#include <stdio.h>\nint main(void) { puts("hi"); return 0; }\n' > "$work/hello.c"
 set -- true "/bin/true" ls "ls -l /usr/bin" \
 	pipe "bash -c 'ls /usr/bin | sort -r | head -50 | wc -l'"
-command -v python3 > /dev/null && set -- "$@" python3 "$(command -v python3) -S -c 'print(sum(range(10**6)))'"
+command -v python3 > /dev/null && set -- "$@" python3 "$(python3 -c "import sys; print(sys.executable)") -S -c 'print(sum(range(10**6)))'"
 command -v gcc > /dev/null && set -- "$@" "gcc -c" "gcc -O1 -c $work/hello.c -o $work/hello.o"
 command -v sqlite3 > /dev/null && set -- "$@" sqlite3 \
 	"sqlite3 :memory: 'with recursive c(x) as (select 1 union all select x+1 from c where x<20000) select sum(x) from c'"

@@ -10,9 +10,8 @@
  *	        slab: the list of caches
  *	            slab: a CPU's magazines of a cache
  *	                slab: a cache
- *	                    phys: a CPU's page lists
+ *	                    phys: a CPU's page lists; sections coming up; the latest refusal
  *	                        phys: a zone
- *	phys: the latest refusal (leaf)
  *
  * No lock is held while a shrinker, a constructor's page allocation or a file read runs.
  */

@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "base/math.h"
 #include "inspect/inspect.h"
+#include "phys/section.h"
 #include "slab/slab.h"
 
 /* What the texts tell, in the units they tell it in; filled in before the first line. */
@@ -219,15 +220,17 @@ static const char *zone_counter_name(unsigned type)
 
 int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
+	uint64_t blocks[ONDOL_MAX_ORDERS];
 	struct ondol_zone *zone;
 	struct out out;
 
 	out_init(&out, write, ctx);
 	zone_for_each(m->phys, zone, i) {
+		section_free_blocks(zone, blocks);
 		out_printf(&out, "Node %d, zone %8s ", zone->node,
 			   ondol_zone_name((enum ondol_zone_type)zone->type));
 		for (unsigned order = 0; order <= m->phys->max_order; order++)
-			out_printf(&out, "%6u ", load_relaxed(&zone->free_area[order].nr_free));
+			out_printf(&out, "%6u ", (unsigned)blocks[order]);
 		out_printf(&out, "\n");
 	}
 	return out_end(&out);
@@ -240,12 +243,15 @@ static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 {
 	struct inspect_virt_counts virt;
 	uint64_t pages[ONDOL_NR_PAGE_USES] = { 0 };
+	bool one_of_many = node >= 0 && m->nr_nodes > 1;
 
 	inspect_virt_counts(m, &virt);
 	/* The counters are the machine's: a node's share is in the records of its frames. */
-	for (uint64_t i = 0; node >= 0 && m->nr_nodes > 1 && i < m->nr_pages; i++) {
+	page_for_each_index(m, i) {
 		const struct ondol_page *page = &m->pages[i];
 
+		if (!one_of_many)
+			break;
 		if (page_node(page) == (unsigned)node && !(page->flags & ONDOL_PG_TAIL))
 			pages[page_use(page)] += UINT64_C(1) << page_order(page);
 	}

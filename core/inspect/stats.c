@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Counters of a machine, its zones and nodes, by value. */
 #include "inspect/inspect.h"
-#include "phys/zone.h"
+#include "phys/section.h"
 #include "virt/virt.h"
 
 #define NR_BY_USE(m, use) ((uint64_t)phys_use_count(m, use))
@@ -24,8 +24,7 @@ static void describe_zone(struct ondol_zone *zone, struct ondol_zone_stats *stat
 	stats->watermark_high = zone->watermark[WMARK_HIGH];
 	irq = zone_lock(zone);
 	stats->pages_free = zone->nr_free;
-	for (unsigned order = 0; order < stats->nr_orders; order++)
-		stats->free_blocks[order] = zone->free_area[order].nr_free;
+	section_free_blocks(zone, stats->free_blocks);
 	stats->nr_merges = zone->nr_merges;
 	stats->nr_splits = zone->nr_splits;
 	zone_unlock(zone, irq);

@@ -12,7 +12,7 @@ static const struct {
 } invariants[] = {
 	{ "BUDDY-1", "A free block begins at a multiple of its size and lies in its zone" },
 	{ "BUDDY-2", "free_area[k].nr_free counts the blocks on the lists of order k, and "
-		     "zone.nr_free the frames of all of them" },
+		     "zone.nr_free the frames of all of them and those deferred" },
 	{ "BUDDY-3", "No two free buddies are on lists, below the highest order" },
 	{ "BUDDY-4", "A map bit is 1 exactly when one block of its pair is on a list" },
 	{ "BUDDY-5", "The links of a list agree; a block on it is marked BUDDY, has the list's "
@@ -27,6 +27,8 @@ static const struct {
 	{ "ZONE-3", "min <= low <= high watermark" },
 	{ "ZONE-4", "A frame's record names the zone whose limits and node it has" },
 	{ "ZONE-5", "The zones' frames add up to the node's, the nodes' to the machine's" },
+	{ "ZONE-6", "zone.deferred counts the zone's free frames in sections without records, and "
+		    "no list or pair map knows a block there" },
 	{ "USE-1", "The frames counted for a use are the frames so marked" },
 	{ "PCP-1", "A block on a per-CPU list is marked PCP, has the list's order and type, no "
 		   "reference and no use, and belongs to the list's zone" },

@@ -2,6 +2,7 @@
 /* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU. */
 #include "inspect/inspect.h"
 #include "inspect/validate.h"
+#include "phys/section.h"
 #include "phys/zone.h"
 #include "virt/virt.h"
 
@@ -207,7 +208,7 @@ static void count_entries(struct ondol_mm_struct *mm)
 
 static void forget_counts(struct ondol_machine *m)
 {
-	for (uint64_t i = 0; i < m->nr_pages; i++)
+	page_for_each_index(m, i)
 		if (page_use(&m->pages[i]) == ONDOL_PAGE_ANON ||
 		    page_use(&m->pages[i]) == ONDOL_PAGE_CACHE)
 			m->pages[i].data.next = 0;
@@ -215,7 +216,7 @@ static void forget_counts(struct ondol_machine *m)
 
 static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant *out)
 {
-	for (uint64_t i = 0; i < m->nr_pages; i++) {
+	page_for_each_index(m, i) {
 		const struct ondol_page *page = &m->pages[i];
 		bool cached = page_use(page) == ONDOL_PAGE_CACHE;
 		uint64_t pfn = m->first_pfn + i;

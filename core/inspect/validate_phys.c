@@ -2,12 +2,12 @@
 /* The invariants of core/phys: BUDDY, ZONE, PCP, USE.  See validate.c. */
 #include "base/bitmap.h"
 #include "inspect/validate.h"
-#include "phys/buddy.h"
+#include "phys/section.h"
 
 #define NIL ONDOL_PAGE_NIL
 
 struct tally { /* frames of a zone by where they are */
-	uint64_t reserved, free, listed, used[ONDOL_NR_PAGE_USES];
+	uint64_t reserved, deferred, free, listed, used[ONDOL_NR_PAGE_USES];
 };
 
 static bool is_free_record(const struct ondol_page *page, uint32_t mark)
@@ -30,6 +30,8 @@ static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, u
 			return inspect_broken(out, "BUDDY-5", prev, m->nr_pages, *nr);
 		if (at >= m->nr_pages)
 			return inspect_broken(out, "BUDDY-5", prev, m->nr_pages, at);
+		if (section_is_deferred(m, section_of(m, at)))
+			return inspect_broken(out, "ZONE-6", m->first_pfn + at, order, at);
 		if (at & ((1u << order) - 1) || at < zone->start ||
 		    at + (1ull << order) > zone->end || page_zone(m, page) != zone)
 			return inspect_broken(out, "BUDDY-1", m->first_pfn + at, order, at);
@@ -56,15 +58,23 @@ static bool check_lists(struct ondol_zone *zone, struct ondol_broken_invariant *
 			return false;
 		frames += nr << order;
 	}
-	return inspect_equal(out, "BUDDY-2", zone->start, frames, zone->nr_free);
+	return inspect_equal(out, "BUDDY-2", zone->start, frames + zone->deferred, zone->nr_free);
 }
 
 static bool is_free_block(const struct ondol_zone *zone, uint32_t index, unsigned order)
 {
 	const struct ondol_page *page = &zone->m->pages[index];
 
-	return index >= zone->start && index < zone->end && page->flags & ONDOL_PG_BUDDY &&
-	       page_zone(zone->m, page) == zone && page_order(page) == order;
+	return index >= zone->start && index < zone->end &&
+	       !section_is_deferred(zone->m, section_of(zone->m, index)) &&
+	       page->flags & ONDOL_PG_BUDDY && page_zone(zone->m, page) == zone &&
+	       page_order(page) == order;
+}
+
+/* What a wrong bit breaks: where nothing has records, nothing has a bit. */
+static const char *pair_label(const struct ondol_zone *zone, uint32_t lower)
+{
+	return section_is_deferred(zone->m, section_of(zone->m, lower)) ? "ZONE-6" : "BUDDY-4";
 }
 
 /* BUDDY-3 and BUDDY-4 over all pairs of all orders. */
@@ -84,7 +94,7 @@ static bool check_pairs(struct ondol_zone *zone, struct ondol_broken_invariant *
 						      zone->m->first_pfn + lower, order + 1,
 						      order);
 			if (map && bitmap_test(map, pair - first) != (a != b))
-				return inspect_broken(out, "BUDDY-4",
+				return inspect_broken(out, pair_label(zone, lower),
 						      zone->m->first_pfn + lower, a != b,
 						      a == b);
 		}
@@ -107,6 +117,8 @@ static bool check_magazine(struct ondol_zone *zone, const struct zone_pcp *pcp,
 
 		if (at >= m->nr_pages)
 			return inspect_broken(out, "PCP-1", at, m->nr_pages, at);
+		if (section_is_deferred(m, section_of(m, at)))
+			return inspect_broken(out, "ZONE-6", m->first_pfn + at, order, at);
 		if (!is_free_record(page, ONDOL_PG_PCP) || page_zone(m, page) != zone ||
 		    page_order(page) != order ||
 		    ((page->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK) != type)
@@ -147,6 +159,14 @@ static bool frame_fits_zone(const struct ondol_zone *zone, uint32_t index)
 	return pa < end[zone->type] && index >= zone->start && index < zone->end;
 }
 
+/* Does the frame name a zone that may have it? */
+static bool names_its_zone(const struct ondol_machine *m, uint32_t index)
+{
+	const struct ondol_page *page = &m->pages[index];
+
+	return page_zone_id(page) < m->nr_nodes << 3 && frame_fits_zone(page_zone(m, page), index);
+}
+
 /* The block at `index` and how many frames to go on; 0: broken. */
 static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tally *tally,
 			    struct ondol_broken_invariant *out)
@@ -184,23 +204,45 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 	return size;
 }
 
+/* A section without records: what the memory map says of it.  Returns the frames to go on. */
+static uint32_t tally_deferred(const struct ondol_zone *zone, uint32_t at, struct tally *tally)
+{
+	uint32_t section = section_of(zone->m, at);
+	struct section_frames frames = section_count(zone, section);
+
+	tally->deferred += frames.free;
+	tally->reserved += frames.present - frames.free;
+	return ((section + 1) << zone->m->phys->section_order) - at;
+}
+
+/* Of a frame with a record; 0: broken. */
+static uint32_t tally_frame(struct ondol_zone *zone, uint32_t at, struct tally *tally,
+			    struct ondol_broken_invariant *out)
+{
+	const struct ondol_page *page = &zone->m->pages[at];
+
+	if (page->flags & ONDOL_PG_HOLE)
+		return 1;
+	if (!names_its_zone(zone->m, at))
+		return (uint32_t)inspect_broken(out, "ZONE-4", zone->m->first_pfn + at, zone->type,
+						page->flags);
+	if (page_zone(zone->m, page) != zone) /* of a node whose banks lie between */
+		return 1;
+	return tally_block(zone, at, tally, out);
+}
+
 static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES],
 			 struct ondol_broken_invariant *out)
 {
 	struct tally tally = { 0 };
 	uint64_t listed = 0, out_frames = 0;
-	uint32_t at = zone->start, step;
+	uint32_t step;
 
-	for (; at < zone->end; at += step) {
-		const struct ondol_page *page = &zone->m->pages[at];
-
-		step = 1;
-		if (page->flags & ONDOL_PG_HOLE || page_zone(zone->m, page) != zone)
-			continue;
-		if (!frame_fits_zone(zone, at))
-			return inspect_broken(out, "ZONE-4", zone->m->first_pfn + at, zone->type,
-					      page->flags);
-		step = tally_block(zone, at, &tally, out);
+	for (uint64_t at = zone->start; at < zone->end; at += step) {
+		if (section_is_deferred(zone->m, section_of(zone->m, (uint32_t)at)))
+			step = tally_deferred(zone, (uint32_t)at, &tally);
+		else
+			step = tally_frame(zone, (uint32_t)at, &tally, out);
 		if (!step)
 			return false;
 	}
@@ -212,10 +254,12 @@ static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_US
 		listed += zone->pcp[cpu].count;
 	return inspect_equal(out, "ZONE-1", zone->start, zone->present,
 			     zone->managed + tally.reserved) &&
-	       inspect_equal(out, "BUDDY-2", zone->start, tally.free, zone->nr_free) &&
+	       inspect_equal(out, "ZONE-6", zone->start, tally.deferred, zone->deferred) &&
+	       inspect_equal(out, "BUDDY-2", zone->start, tally.free + zone->deferred,
+			     zone->nr_free) &&
 	       inspect_equal(out, "PCP-2", zone->start, tally.listed, listed) &&
 	       inspect_equal(out, "ZONE-2", zone->start, zone->managed,
-			     tally.free + tally.listed + out_frames);
+			     zone->nr_free + tally.listed + out_frames);
 }
 
 static bool check_zone(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES],

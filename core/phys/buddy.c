@@ -32,7 +32,7 @@
  * 4 Invariants.
  *   [BUDDY-1] A free block begins at a multiple of its size and lies in its zone (D6).
  *   [BUDDY-2] free_area[k].nr_free counts the blocks on the lists of order k, and zone.nr_free
- *             the frames of all of them.
+ *             the frames of all of them and those deferred.
  *   [BUDDY-3] Merging is eager: no two free buddies are on lists, below the highest order (D6).
  *   [BUDDY-4] A map bit is 1 exactly when one block of its pair is on a list (D5).
  *   [BUDDY-5] The links of a list agree; the head of a block on it is marked BUDDY, has the
@@ -99,7 +99,8 @@ void buddy_init(struct ondol_zone *zone, uint32_t *map_room)
 		if (!zone->m->profile->map_bitmap || order >= max_order(zone))
 			continue;
 		area->map = map_room;
-		__builtin_memset(map_room, 0, map_words(zone, order) * sizeof(uint32_t));
+		if (!zone->m->phys->memory_is_zeroed)
+			__builtin_memset(map_room, 0, map_words(zone, order) * sizeof(uint32_t));
 		map_room += map_words(zone, order);
 	}
 }
@@ -124,6 +125,34 @@ static void set_block_type(struct ondol_zone *zone, uint32_t index, unsigned typ
 	unsigned order = zone->m->phys->pageblock_order;
 
 	zone->pageblock_type[(index >> order) - (zone->start >> order)] = (uint8_t)type;
+}
+
+/*
+ * Mark the frames [index, index + nr) as taken; true: none of them was before, so with memory
+ * that began zeroed they still are.  Whole words where possible: a refill is one or two.
+ */
+static bool mark_taken(struct ondol_zone *zone, uint32_t index, uint32_t nr)
+{
+	uint32_t bit = index - zone->start, end = bit + nr, before = 0;
+
+	if (!zone->taken)
+		return false;
+	while (bit < end) {
+		uint32_t *word = &zone->taken[bit >> 5], mask = UINT32_MAX << (bit & 31);
+
+		if (end - (bit & ~31u) < 32)
+			mask &= (UINT32_C(1) << (end & 31)) - 1;
+		before |= *word & mask;
+		*word |= mask;
+		bit = (bit & ~31u) + 32;
+	}
+	return !before;
+}
+
+void buddy_forget_taken(struct ondol_zone *zone, uint32_t index, unsigned order)
+{
+	for (uint32_t i = 0; i < 1u << order; i++)
+		bitmap_clear(zone->taken, index - zone->start + i);
 }
 
 static inline void set_free_record(struct ondol_zone *zone, struct ondol_page *page,
@@ -202,6 +231,7 @@ static inline void remove_block(struct ondol_zone *zone, uint32_t index, unsigne
  */
 static void claim_pageblock(struct ondol_zone *zone, uint32_t index, unsigned type)
 {
+	const uint32_t zone_mask = ((1u << ZONE_ID_BITS) - 1) << ONDOL_PG_ZONE_SHIFT;
 	unsigned block_order = zone->m->phys->pageblock_order;
 	uint32_t start = index & ~((1u << block_order) - 1), end = start + (1u << block_order);
 	uint32_t nr_free = 0, at;
@@ -210,12 +240,11 @@ static void claim_pageblock(struct ondol_zone *zone, uint32_t index, unsigned ty
 	if (end > zone->end)
 		end = zone->end;
 	while (at < end) {
-		const struct ondol_page *page = &zone->m->pages[at];
-		uint32_t flags = load_relaxed(&page->flags);
+		/* Of a frame that is out, its owner may just be writing them. */
+		uint32_t flags = load_relaxed(&zone->m->pages[at].flags);
 		unsigned order = (flags >> ONDOL_PG_ORDER_SHIFT) & ONDOL_PG_ORDER_MASK;
 
-		if (page_zone_id(page) != zone_id(zone->node, zone->type) ||
-		    !(flags & ONDOL_PG_BUDDY)) {
+		if ((flags & (zone_mask | ONDOL_PG_BUDDY)) != (zone->flags | ONDOL_PG_BUDDY)) {
 			at++;
 			continue;
 		}
@@ -241,6 +270,9 @@ static bool steal(struct ondol_zone *zone, unsigned order, unsigned type)
 
 			if (other == type || index == NIL)
 				continue;
+			/* Rather a section more than a mixed pageblock. */
+			if ((unsigned)from < block_order && zone->deferred)
+				return false;
 			if ((unsigned)from >= block_order) {
 				for (uint32_t i = 0; i < 1u << from; i += 1u << block_order)
 					set_block_type(zone, index + i, type);
@@ -285,7 +317,10 @@ uint32_t buddy_take(struct ondol_zone *zone, unsigned order, unsigned type)
 
 	remove_block(zone, index, (unsigned)from);
 	store_relaxed(&zone->nr_free, zone->nr_free - (1u << order));
-	return split_down(zone, index, (unsigned)from, order, type);
+	index = split_down(zone, index, (unsigned)from, order, type);
+	store_relaxed(&zone->m->pages[index].flags,
+		      zone->flags | (mark_taken(zone, index, 1u << order) ? ONDOL_PG_ZEROED : 0));
+	return index;
 }
 
 /* Chop `nr` blocks of `order` off one run and push them so that the lowest is popped first. */
@@ -297,6 +332,8 @@ static void push_run(struct ondol_zone *zone, uint32_t index, unsigned order, ui
 	struct ondol_page *page = &zone->m->pages[index];
 	uint32_t step = 1u << order, at = index;
 
+	if (mark_taken(zone, index, nr << order))
+		flags |= ONDOL_PG_ZEROED;
 	for (uint32_t i = 0; i < nr; i++, page += step) {
 		at += step;
 		store_relaxed(&page->flags, flags);
@@ -345,11 +382,11 @@ static inline bool is_free_buddy(const struct ondol_zone *zone, uint32_t index, 
 	       (zone->flags | ONDOL_PG_BUDDY | order << ONDOL_PG_ORDER_SHIFT);
 }
 
-void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order)
+/* zone.nr_free is the caller's. */
+static inline void merge_and_link(struct ondol_zone *zone, uint32_t index, unsigned order)
 {
 	unsigned given = order, top = max_order(zone);
 
-	store_relaxed(&zone->nr_free, zone->nr_free + (1u << order));
 	for (; order < top; order++) {
 		uint32_t buddy = index ^ (1u << order);
 
@@ -364,10 +401,14 @@ void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order)
 	link_block(zone, index, order, buddy_block_type(zone, index));
 }
 
-int buddy_largest(const struct ondol_zone *zone)
+void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order)
 {
-	for (int order = (int)max_order(zone); order >= 0; order--)
-		if (zone->free_area[order].nr_free)
-			return order;
-	return -1;
+	store_relaxed(&zone->nr_free, zone->nr_free + (1u << order));
+	merge_and_link(zone, index, order);
+}
+
+void buddy_give_deferred(struct ondol_zone *zone, uint32_t index, unsigned order)
+{
+	store_relaxed(&zone->deferred, zone->deferred - (1u << order));
+	merge_and_link(zone, index, order);
 }

@@ -9,7 +9,10 @@
 uint64_t buddy_map_bytes(const struct ondol_profile *profile, const struct ondol_zone *zone);
 void buddy_init(struct ondol_zone *zone, uint32_t *map_room);
 
-/* The index of a block of the order, or ONDOL_PAGE_NIL.  Its record is still a free one. */
+/*
+ * The index of a block of the order, or ONDOL_PAGE_NIL.  Its record is still a free one, with
+ * ZEROED if no frame of the block was ever taken.
+ */
 uint32_t buddy_take(struct ondol_zone *zone, unsigned order, unsigned type);
 /*
  * Up to `want` blocks of the order, pushed on `list`, the lowest address of each run on top,
@@ -19,8 +22,10 @@ uint32_t buddy_take_many(struct ondol_zone *zone, unsigned order, unsigned type,
 			 struct pcp_list *list);
 /* Merge the block with its free buddies and put the result on a list. */
 void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order);
-/* The largest order with a free block, or -1. */
-int buddy_largest(const struct ondol_zone *zone);
+/* A block of free frames whose records were just written. */
+void buddy_give_deferred(struct ondol_zone *zone, uint32_t index, unsigned order);
+/* A block marked ZEROED comes back unused: nobody wrote to it. */
+void buddy_forget_taken(struct ondol_zone *zone, uint32_t index, unsigned order);
 /* What the block holding the frame is kept for. */
 unsigned buddy_block_type(const struct ondol_zone *zone, uint32_t index);
 

@@ -124,6 +124,27 @@ int memblock_build(struct memblock *mb, const struct ondol_machine_desc *desc, u
 	return join_ranges(mb->reserved, &mb->nr_reserved, false);
 }
 
+static bool sorted_and_disjoint(const struct memblock_range *ranges, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (ranges[i].start >= ranges[i].end ||
+		    (i && ranges[i].start < ranges[i - 1].end))
+			return false;
+	return true;
+}
+
+const char *memblock_check(const struct memblock *mb)
+{
+	for (uint32_t i = 1; i < mb->nr_memory; i++)
+		if (mb->memory[i].start < mb->memory[i - 1].end &&
+		    mb->memory[i].node != mb->memory[i - 1].node)
+			return "MEMBLOCK-2";
+	if (!sorted_and_disjoint(mb->memory, mb->nr_memory) ||
+	    !sorted_and_disjoint(mb->reserved, mb->nr_reserved))
+		return "MEMBLOCK-1";
+	return NULL;
+}
+
 /* What is left of `run` from its start on, up to the next reserved frame. */
 static bool cut_reserved(const struct memblock *mb, struct memblock_range *run)
 {

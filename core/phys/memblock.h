@@ -25,6 +25,8 @@ uint64_t memblock_capacity(const struct ondol_machine_desc *desc, uint32_t nr_bo
  * are dropped.  -ONDOL_EINVAL: a region ends before it starts, or two nodes claim one frame.
  */
 int memblock_build(struct memblock *mb, const struct ondol_machine_desc *desc, uint64_t limit);
+/* The label of a broken invariant, or NULL. */
+const char *memblock_check(const struct memblock *mb);
 /* The first run of frames at or above `from` that are memory and not reserved. */
 bool memblock_next_free(const struct memblock *mb, uint64_t from, struct memblock_range *out_run);
 /*

@@ -2,7 +2,7 @@
 /* Page records: names, addresses and what frames are used for. */
 #include "phys/page.h"
 
-#include "phys/zone.h"
+#include "phys/section.h"
 
 const char *ondol_page_use_name(enum ondol_page_use use)
 {
@@ -29,6 +29,7 @@ struct ondol_page *ondol_pfn_to_page(const struct ondol_machine *m, ondol_pfn_t 
 	if (pfn.value < m->first_pfn || pfn.value - m->first_pfn >= m->nr_pages)
 		return NULL;
 	page = machine_page(m, pfn.value);
+	section_bring_up(m, page_index(m, page));
 	return load_relaxed(&page->flags) & ONDOL_PG_HOLE ? NULL : page;
 }
 

@@ -30,7 +30,7 @@
 #define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
 #define ONDOL_PG_LRU (1u << 17)
 #define ONDOL_PG_MLOCKED (1u << 18)
-#define ONDOL_PG_ZEROED (1u << 19) /* free frame known to hold zeroes */
+#define ONDOL_PG_ZEROED (1u << 19) /* all zeroes when it left the buddy; until it is freed */
 #define ONDOL_PG_ORDER_SHIFT 20 /* of the free or allocated block that this frame heads */
 #define ONDOL_PG_ORDER_MASK 0x1fu
 #define ONDOL_PG_TYPE_SHIFT 25 /* enum migrate_type it was allocated as */
@@ -51,8 +51,8 @@ struct ondol_page {
 			uint32_t next, prev; /* full, partial or free list of the cache's node */
 			uint16_t nr_inuse, free_head;
 			union {
-				uint32_t colour; /* bytes before the first object */
-				uint32_t head;   /* in a TAIL of any block: index of the first frame */
+				uint32_t colour; /* bytes before object 0 */
+				uint32_t head; /* in a TAIL of any block: the first frame */
 			};
 		} slab;
 		struct { /* second frame of a slab of few large objects; its `slab.head` stays */

@@ -16,6 +16,7 @@
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/pcp.h"
+#include "phys/section.h"
 
 #define RECLAIM_ROUNDS 16
 #define RECLAIM_BATCH 32 /* frames asked of the shrinkers at least: one at a time is no use */
@@ -35,7 +36,7 @@ struct request {
 
 static inline struct ondol_page *hand_out(struct ondol_page *page, unsigned order)
 {
-	store_relaxed(&page->flags, (page->flags & KEPT_FLAGS) |
+	store_relaxed(&page->flags, (page->flags & (KEPT_FLAGS | ONDOL_PG_ZEROED)) |
 					    ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT |
 					    (order ? ONDOL_PG_HEAD : 0));
 	__atomic_store_n(&page->refcount, 1, __ATOMIC_RELAXED);
@@ -52,8 +53,10 @@ static void clear_frames(const struct ondol_machine *m, struct ondol_page *page,
 static void make_compound(const struct ondol_machine *m, struct ondol_page *page, unsigned order)
 {
 	uint32_t head = page_index(m, page);
-	uint32_t flags = (page->flags & KEPT_FLAGS & ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT)) |
-			 ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT | ONDOL_PG_TAIL;
+	uint32_t flags = (page->flags & KEPT_FLAGS) | ONDOL_PG_TAIL |
+			 ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT;
+
+	flags &= ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT);
 
 	store_relaxed(&page->flags, page->flags | ONDOL_PG_COMP);
 	for (uint32_t i = 1; i < 1u << order; i++) {
@@ -67,7 +70,7 @@ static struct ondol_page *finish(const struct ondol_machine *m, struct ondol_pag
 {
 	if (ondol_unlikely(gfp & ONDOL_GFP_COMP && order))
 		make_compound(m, page, order);
-	if (gfp & ONDOL_GFP_ZERO)
+	if (gfp & ONDOL_GFP_ZERO && !(page->flags & ONDOL_PG_ZEROED))
 		clear_frames(m, page, order);
 	return page;
 }
@@ -135,7 +138,7 @@ static struct ondol_page *take_from_buddy(struct ondol_zone *zone, const struct 
 	if (index == ONDOL_PAGE_NIL)
 		return NULL;
 	page = &m->pages[index];
-	store_relaxed(&page->flags, zone->flags | req->order << ONDOL_PG_ORDER_SHIFT |
+	store_relaxed(&page->flags, page->flags | req->order << ONDOL_PG_ORDER_SHIFT |
 					    req->type << ONDOL_PG_TYPE_SHIFT);
 	add_relaxed(&zone->pcp[cpu].nr_allocs, 1);
 	return page;
@@ -161,6 +164,23 @@ static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct r
 	return page;
 }
 
+/*
+ * It has frames enough; if none on the lists will do, then perhaps those that have no records
+ * yet.  Their number is read first: what another CPU brings up meanwhile is not overlooked.
+ */
+static struct ondol_page *take_or_grow(struct ondol_zone *zone, const struct request *req,
+				       uint32_t spare_pages)
+{
+	for (;;) {
+		uint32_t deferred = load_relaxed(&zone->deferred);
+		struct ondol_page *page = take_from_zone(zone, req, spare_pages);
+
+		if (ondol_likely(page) || !deferred)
+			return page;
+		section_grow(zone, deferred);
+	}
+}
+
 /* ------------------------------------------------------------------ the zonelist */
 
 static struct ondol_page *walk_zonelist(struct ondol_machine *m, const struct request *req)
@@ -179,7 +199,7 @@ static struct ondol_page *walk_zonelist(struct ondol_machine *m, const struct re
 		spare_pages = pages_above_mark(zone, req);
 		if (!(spare_pages >> req->order))
 			continue;
-		page = take_from_zone(zone, req, spare_pages);
+		page = take_or_grow(zone, req, spare_pages);
 		if (page)
 			return page;
 	}
@@ -250,16 +270,19 @@ static const char *describe_refusal(const struct ondol_machine *m, const struct 
 static void describe_zone(struct ondol_zone *zone, const struct request *req,
 			  struct ondol_refusal *refusal)
 {
-	uint64_t usable = 0;
+	uint64_t usable = 0, blocks[ONDOL_MAX_ORDERS];
+	int largest = -1;
 	uint32_t free;
 	uintptr_t irq = zone_lock(zone);
 
 	free = zone->nr_free;
-	for (unsigned order = req->order; order <= zone->m->phys->max_order; order++)
-		usable += (uint64_t)zone->free_area[order].nr_free << order;
-	refusal->zone[refusal->nr_zones].largest_order = buddy_largest(zone);
+	section_free_blocks(zone, blocks);
 	zone_unlock(zone, irq);
-
+	for (unsigned order = 0; order <= zone->m->phys->max_order; order++) {
+		usable += order >= req->order ? blocks[order] << order : 0;
+		largest = blocks[order] ? (int)order : largest;
+	}
+	refusal->zone[refusal->nr_zones].largest_order = largest;
 	refusal->zone[refusal->nr_zones].name = ondol_zone_name(zone->type);
 	refusal->zone[refusal->nr_zones].node = zone->node;
 	refusal->zone[refusal->nr_zones].pages_free = free;
@@ -294,8 +317,9 @@ static void refuse(struct ondol_machine *m, const struct request *req, const cha
 	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
 	__atomic_add_fetch(&phys->nr_refused, 1, __ATOMIC_RELAXED);
 	if (!(req->gfp & ONDOL_GFP_NOWARN))
-		log_printf(m->port, ONDOL_LOG_WARN, "page allocation refused: order %u, gfp 0x%x: %s",
-			   req->order, req->gfp, reason);
+		log_printf(m->port, ONDOL_LOG_WARN,
+			   "page allocation refused: order %u, gfp %#x: %s", req->order, req->gfp,
+			   reason);
 }
 
 static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *req)
@@ -465,7 +489,7 @@ void ondol_split_page(struct ondol_machine *m, struct ondol_page *page, unsigned
 		     page_index(m, page), flags);
 	ONDOL_VERIFY(m, page_order(page) == order, "BUDDY-7", page_index(m, page), order);
 	count = page->refcount;
-	flags &= ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT | ONDOL_PG_HEAD);
+	flags &= ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT | ONDOL_PG_HEAD | ONDOL_PG_ZEROED);
 	store_relaxed(&page->flags, flags);
 	for (uint32_t i = 1; i < 1u << order; i++) {
 		store_relaxed(&page[i].flags, flags);

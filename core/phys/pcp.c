@@ -57,7 +57,7 @@ void pcp_note_peak(struct ondol_machine *m, struct zone_pcp *own)
 		for (uint32_t cpu = 0; phys->pcp_on && cpu < m->nr_cpus; cpu++)
 			used -= load_relaxed(&zone->pcp[cpu].low);
 	}
-	store_relaxed(&own->low, own->count);
+	store_relaxed(&own->low, load_relaxed(&own->count)); /* others may be draining it */
 	while ((int32_t)(used - peak) > 0 && used <= phys->managed &&
 	       !__atomic_compare_exchange_n(&phys->used_peak, &peak, used, true, __ATOMIC_RELAXED,
 					    __ATOMIC_RELAXED))
@@ -105,6 +105,8 @@ static void drain_list(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp
 		if (list->nr > 1)
 			__builtin_prefetch(&pages[next], 1);
 		ONDOL_VERIFY(zone->m, pages[index].flags & ONDOL_PG_PCP, "PCP-1", index, order);
+		if (ondol_unlikely(pages[index].flags & ONDOL_PG_ZEROED))
+			buddy_forget_taken(zone, index, order);
 		store_relaxed(&pages[index].flags, zone->flags);
 		buddy_give(zone, index, order);
 		index = next;

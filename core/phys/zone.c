@@ -7,7 +7,7 @@
  *   zone).  Each part is managed apart, so that one user cannot starve the others.
  *
  * 2 Terms.  spanned: frames between a zone's ends, holes included.  present: frames of
- *   memory.  managed: frames that the buddy was given.  reserved: present, not managed.
+ *   memory.  managed: frames that are the buddy's.  reserved: present, not managed.
  *
  * 3 How it works.
  *
@@ -20,13 +20,22 @@
  *   one run of frames, reserved before the buddy is given the rest: high up, out of the
  *   scarce low zones, but not in HIGHMEM, which the kernel could not always see.
  *
+ *   Its records are written section by section, and with `deferred_init` only as memory is used
+ *   (section.c).  What has none yet is free memory like any other, to every reader of figures.
+ *
+ *   With `memory_is_zeroed` a bit per frame remembers whether it was ever taken off the lists
+ *   (zone.taken, itself in memory that begins zeroed).  A block none of whose frames was leaves
+ *   them marked ZEROED; a request for zeroes then has nothing to clear.  The mark is gone with
+ *   the first free, and a block that returns from a CPU's list with it was nobody's: its bits
+ *   are taken back.
+ *
  *   Requests walk a zonelist: nodes by distance, in each node from the highest allowed zone
  *   down.  A zone says no when its free frames would fall to its watermark plus what it keeps
  *   from requests that could have used a higher zone (lowmem_reserve).
  *
  * 4 Invariants.
  *   [ZONE-1] present = managed + reserved frames, in each zone (C5).
- *   [ZONE-2] free + on per-CPU lists + allocated = managed.
+ *   [ZONE-2] free (deferred included) + on per-CPU lists + allocated = managed.
  *   [ZONE-3] min <= low <= high watermark.
  *   [ZONE-4] A frame's record names the zone whose limits and node it has; zones of a node do
  *            not overlap (C1-C3).
@@ -44,11 +53,17 @@
  */
 #include "phys/zone.h"
 
-#include "base/format.h"
+#include "base/bitmap.h"
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/memblock.h"
 #include "phys/pcp.h"
+#include "phys/section.h"
+
+/* Fields that came later: false for who does not know of them. */
+#define DESC_SIZE_MIN offsetof(struct ondol_machine_desc, deferred_init)
+#define DESC_FLAG(desc, field)                                                                \
+	((desc)->size > offsetof(struct ondol_machine_desc, field) && (desc)->field)
 
 #define NR_BOOT_ALLOCS 1
 #define REGIONS_MAX 65536
@@ -98,7 +113,7 @@ int phys_check_desc(const struct ondol_machine_desc *desc)
 {
 	uint32_t nr = desc->nr_nodes;
 
-	if (desc->size < sizeof *desc || !desc->regions || !desc->nr_regions ||
+	if (desc->size < DESC_SIZE_MIN || !desc->regions || !desc->nr_regions ||
 	    desc->nr_regions > REGIONS_MAX || !nr || nr > 64 || !desc->nr_cpus ||
 	    desc->nr_cpus > 256)
 		return -ONDOL_EINVAL;
@@ -154,8 +169,7 @@ size_t phys_storage(const struct ondol_machine_desc *desc)
 	return measure.used;
 }
 
-/* The zone type of a frame, and the first frame beyond that type. */
-static unsigned type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end)
+unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end)
 {
 	unsigned type = 0;
 
@@ -202,7 +216,7 @@ static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 		uint64_t start = range->start, end;
 
 		for (; start < range->end; start = end) {
-			unsigned type = type_of_pfn(m->profile, start, &end);
+			unsigned type = phys_type_of_pfn(m->profile, start, &end);
 
 			end = min_u64(end, range->end);
 			add_to_zone(m, range->node, type, start, end);
@@ -231,18 +245,33 @@ static uint64_t pageblock_bytes(const struct ondol_machine *m, const struct ondo
 	return ((zone->end - 1) >> order) - (zone->start >> order) + 1;
 }
 
+static size_t taken_bytes(const struct ondol_zone *zone)
+{
+	return (size_t)bitmap_bytes(zone->end - zone->start);
+}
+
 /* Room for all metadata; with base 0 it only measures. */
 static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
 {
 	struct ondol_zone *zone;
 	bool measure = !room->base;
+	size_t size;
 
 	m->pages = carve_take(room, (size_t)(m->nr_pages * sizeof *m->pages), PHYS_CACHE_LINE);
+	size = (size_t)section_map_bytes(m);
+	m->phys->section_ready = carve_take(room, size, sizeof(uint32_t));
+	if (!measure)
+		__builtin_memset(m->phys->section_ready, 0, size);
+	if (!size)
+		m->phys->section_ready = NULL;
 	zone_for_each(m->phys, zone, i) {
 		zone->pcp = carve_take(room, m->nr_cpus * sizeof *zone->pcp, PHYS_CACHE_LINE);
 		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(m->profile, zone),
 					    PHYS_CACHE_LINE);
 		uint8_t *types = carve_take(room, (size_t)pageblock_bytes(m, zone), 1);
+		/* Zero, as it must be, where memory is. */
+		if (m->phys->memory_is_zeroed)
+			zone->taken = carve_take(room, taken_bytes(zone), sizeof(uint32_t));
 
 		if (measure)
 			continue;
@@ -275,75 +304,6 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 	room.used = 0;
 	lay_out_metadata(m, &room);
 	return 0;
-}
-
-static void set_records(struct ondol_machine *m, uint32_t start, uint32_t end, uint32_t flags)
-{
-	struct ondol_page blank = { .flags = flags };
-
-	for (uint32_t i = start; i < end; i++)
-		m->pages[i] = blank;
-}
-
-/* Every frame reserved, or a hole. */
-static void init_records(struct ondol_machine *m, const struct memblock *mb)
-{
-	uint32_t done = 0;
-
-	for (uint32_t i = 0; i < mb->nr_memory; i++) {
-		const struct memblock_range *range = &mb->memory[i];
-		uint64_t start = range->start, end;
-
-		set_records(m, done, (uint32_t)(start - m->first_pfn),
-			    ONDOL_PG_HOLE | ONDOL_PAGE_RESERVED);
-		for (; start < range->end; start = end) {
-			unsigned type = type_of_pfn(m->profile, start, &end);
-
-			end = min_u64(end, range->end);
-			done = (uint32_t)(end - m->first_pfn);
-			set_records(m, (uint32_t)(start - m->first_pfn), done,
-				    zone_id(range->node, type) << ONDOL_PG_ZONE_SHIFT |
-					    ONDOL_PAGE_RESERVED);
-		}
-	}
-}
-
-/* Give [start, end) to the zone's buddy, in the largest blocks that fit. */
-static void give_run(struct ondol_zone *zone, uint32_t start, uint32_t end)
-{
-	set_records(zone->m, start, end, zone->flags);
-	zone->managed += end - start;
-	zone->m->phys->managed += end - start;
-	while (start < end) {
-		unsigned order = log2_u64(end - start);
-
-		if (order > zone->m->phys->max_order)
-			order = zone->m->phys->max_order;
-		if (start && order > (unsigned)__builtin_ctz(start))
-			order = (unsigned)__builtin_ctz(start);
-		buddy_give(zone, start, order);
-		start += 1u << order;
-	}
-}
-
-static void give_free_memory(struct ondol_machine *m, const struct memblock *mb)
-{
-	struct memblock_range run;
-	struct ondol_zone *zone;
-
-	for (uint64_t from = 0; memblock_next_free(mb, from, &run); from = run.end) {
-		uint64_t start = run.start, end;
-
-		for (; start < run.end; start = end) {
-			unsigned type = type_of_pfn(m->profile, start, &end);
-
-			end = min_u64(end, run.end);
-			give_run(&m->phys->zones[zone_id(run.node, type)],
-				 (uint32_t)(start - m->first_pfn), (uint32_t)(end - m->first_pfn));
-		}
-	}
-	zone_for_each(m->phys, zone, i)
-		zone->nr_merges = zone->nr_splits = 0;
 }
 
 static bool is_highmem(const struct ondol_machine *m, unsigned type)
@@ -512,12 +472,16 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage)
 {
 	struct memblock mb;
+	const char *broken;
 	uint64_t end;
 	int r;
 
 	m->phys = lay_out(storage, desc, &mb);
 	m->phys->max_order = (uint8_t)(m->profile->nr_orders - 1);
 	m->phys->pageblock_order = (uint8_t)min_u64(m->phys->max_order, PAGEBLOCK_ORDER_MAX);
+	m->phys->section_order = (uint8_t)section_order_for(m->phys->max_order);
+	m->phys->deferred_init = DESC_FLAG(desc, deferred_init);
+	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
 	m->phys->smp = m->nr_cpus > 1;
 	m->phys->pcp_on = m->profile->pcp;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
@@ -535,8 +499,10 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 			     (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[0] : 0));
 	if (r)
 		return r;
-	init_records(m, &mb);
-	give_free_memory(m, &mb);
+	broken = memblock_check(&mb);
+	ONDOL_VERIFY(m, !broken, broken, mb.nr_memory, mb.nr_reserved);
+	m->phys->memblock = mb;
+	section_init(m);
 	connect(m, desc);
 	return 0;
 }

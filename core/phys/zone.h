@@ -15,6 +15,7 @@
 #include "base/atomic.h"
 #include "base/spinlock.h"
 #include "phys/machine.h"
+#include "phys/memblock.h"
 
 #define PHYS_CACHE_LINE 64
 #define PCP_ORDERS 5 /* orders 0 .. 4: a fault-around window of 16 pages still hits the lists */
@@ -62,9 +63,13 @@ struct ondol_zone {
 	uint32_t watermark[NR_WMARKS];
 	uint32_t lowmem_reserve[ONDOL_NR_ZONES]; /* by highest zone the request may use */
 	uint8_t *pageblock_type; /* (z) enum migrate_type per pageblock; NULL: one type */
+	/* (z) A bit per frame: was it ever taken off the lists?  NULL: memory was not zeroed. */
+	uint32_t *taken;
+	uint32_t next_section;   /* under section_lock: where to look for deferred frames */
 
 	struct spinlock lock __attribute__((aligned(PHYS_CACHE_LINE)));
-	uint32_t nr_free; /* (z, ra) pages on the free lists */
+	uint32_t nr_free;  /* (z, ra) pages on the free lists, and those deferred */
+	uint32_t deferred; /* (z, ra) free pages that have no records yet: section.c */
 	unsigned long nr_merges, nr_splits; /* (z, ra) */
 	struct free_area free_area[ONDOL_MAX_ORDERS];
 } __attribute__((aligned(PHYS_CACHE_LINE)));
@@ -98,10 +103,15 @@ struct ondol_phys_state {
 	struct phys_cpu *cpus;          /* (c) */
 	uint8_t gfp_class[32];          /* (c) of the low five GFP bits: zone | type << 4 */
 	uint8_t max_order, pageblock_order; /* (c) */
+	uint8_t section_order;          /* (c) */
 	bool smp, pcp_on;               /* (c) */
+	bool deferred_init, memory_is_zeroed; /* (c) as described */
 	uint32_t present, managed;      /* (c) of all zones */
 	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
 	uint16_t *zone_ids;             /* (c) by node and address */
+	struct memblock memblock;       /* (c) after init */
+	struct spinlock section_lock;
+	uint32_t *section_ready;        /* (a) a bit per section; NULL: all are */
 	uint32_t used_peak;             /* (a) */
 	uint32_t reclaiming;            /* (a) 1 + the CPU in the shrinkers; 0: none */
 	uint32_t nr_refused;            /* (a) */
@@ -157,6 +167,8 @@ struct carve { /* hands out pieces of one buffer; with base 0 it only measures *
 void *carve_take(struct carve *carve, size_t size, size_t align);
 int phys_check_desc(const struct ondol_machine_desc *desc);
 size_t phys_storage(const struct ondol_machine_desc *desc);
+/* The zone type of a frame, and the first frame beyond that type. */
+unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end);
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);

@@ -16,7 +16,7 @@ struct ondol_zone_stats {
 	uint32_t nr_orders;
 	ondol_pfn_t start_pfn;
 	uint64_t pages_spanned, pages_present, pages_managed, pages_free;
-	uint64_t free_blocks[ONDOL_MAX_ORDERS]; /* on the global lists */
+	uint64_t free_blocks[ONDOL_MAX_ORDERS]; /* of pages_free, by order */
 	uint64_t pcp_pages;                     /* on per-CPU lists */
 	uint64_t watermark_min, watermark_low, watermark_high;
 	uint64_t nr_merges, nr_splits;

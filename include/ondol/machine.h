@@ -72,6 +72,16 @@ struct ondol_machine_desc {
 	const struct ondol_mmu_ops *mmu;     /* NULL: nothing translates */
 	void *mmu_ctx;
 	const char *debug; /* slab checks, "FZPU,vm_area_struct;Z,kmalloc-*", or NULL */
+	/*
+	 * Write page records as they are needed: init then takes a fraction of a millisecond
+	 * whatever the size of memory, and the rest is paid with the memory that is used.
+	 */
+	bool deferred_init;
+	/*
+	 * The memory described holds zeroes, as a fresh memory file does: frames that nobody had
+	 * before need no clearing.
+	 */
+	bool memory_is_zeroed;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

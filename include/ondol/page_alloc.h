@@ -65,7 +65,7 @@ void ondol_put_page(struct ondol_machine *m, struct ondol_page *page);
 uint32_t ondol_page_count(const struct ondol_page *page);
 
 ondol_pfn_t ondol_page_to_pfn(const struct ondol_machine *m, const struct ondol_page *page);
-/* NULL for a frame that the machine does not have. */
+/* NULL for a frame the machine does not have.  With deferred_init: writes its record first. */
 struct ondol_page *ondol_pfn_to_page(const struct ondol_machine *m, ondol_pfn_t pfn);
 void *ondol_page_address(const struct ondol_machine *m, const struct ondol_page *page);
 

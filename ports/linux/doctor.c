@@ -42,7 +42,8 @@ static const char *userfaultfd_obstacle(void)
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
 	if (device < 0 && errno == ENOENT)
-		return "this system has no /dev/userfaultfd (Linux 6.1 or newer has it; in a container: "
+		return "this system has no /dev/userfaultfd (Linux 6.1 or newer has it; in a "
+		       "container: "
 		       "docker run --device /dev/userfaultfd --cap-add SYS_PTRACE "
 		       "--security-opt seccomp=unconfined ...)";
 	if (device < 0)
@@ -165,13 +166,15 @@ int ondol_linux_doctor(FILE *out, bool json)
 
 		bad |= f->needed && !f->ok;
 		if (json)
-			fprintf(out, "%s{\"what\":\"%s\",\"ok\":%s,\"needed\":%s,\"state\":\"%s\"%s%s%s}",
+			fprintf(out,
+				"%s{\"what\":\"%s\",\"ok\":%s,\"needed\":%s,\"state\":\"%s\"%s%s%s}",
 				i ? "," : "", f->what, f->ok ? "true" : "false",
 				f->needed ? "true" : "false", f->state,
 				f->ok || !f->mend ? "" : ",\"mend\":\"",
 				f->ok || !f->mend ? "" : f->mend, f->ok || !f->mend ? "" : "\"");
 		else
-			fprintf(out, "%s %-18s %s\n", f->ok ? "  ok  " : f->needed ? "NEEDED" : "  hint",
+			fprintf(out, "%s %-18s %s\n",
+				f->ok ? "  ok  " : f->needed ? "NEEDED" : "  hint",
 				f->what, f->state);
 		if (!json && !f->ok && f->mend)
 			fprintf(out, "       -> %s\n", f->mend);
@@ -179,7 +182,8 @@ int ondol_linux_doctor(FILE *out, bool json)
 	if (json)
 		fprintf(out, "],\"can_run\":%s}\n", bad ? "false" : "true");
 	else
-		fprintf(out, "%s\n", bad ? "ondol run does not work here yet: mend what is NEEDED." :
+		fprintf(out, "%s\n",
+			bad ? "ondol run does not work here yet: mend what is NEEDED." :
 					   "ondol run works here.");
 	return bad;
 }

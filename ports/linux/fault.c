@@ -20,6 +20,7 @@
 #include "internal.h"
 
 #define REGION_BYTES (2ul << 20) /* the unit of eviction */
+#define SAMPLE_FAULTS 32
 
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
 {
@@ -54,7 +55,8 @@ static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, i
 		worker_call(mon, g, SYS_munmap, addr, PAGE_BYTES, 0, 0, 0, 0);
 	else if (error == -ONDOL_EACCES)
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
+			    0);
 	else /* a memory file, mapped past its own end */
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
@@ -316,6 +318,8 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
 	int r = fault_fill(mon, g, addr, access);
 
+	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
+		report_sample(mon);
 	if (r)
 		fault_refused(mon, g, addr, access, (pid_t)msg->arg.pagefault.feat.ptid, r);
 }

@@ -54,6 +54,81 @@ static void fork_refuse(struct task *task, struct user_regs_struct *regs, int er
 	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
 }
 
+/* ------------------------------------------------------------------ signals meanwhile */
+
+/* Signals that wait for the thread, its own and its process's; bit n - 1 for signal n. */
+static uint64_t signals_pending(pid_t tid)
+{
+	struct __ptrace_peeksiginfo_args args = { .nr = 16 };
+	uint64_t set = 0;
+	siginfo_t info[16];
+
+	for (args.flags = 0; args.flags <= PTRACE_PEEKSIGINFO_SHARED; args.flags++) {
+		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, info);
+
+		for (long i = 0; i < n; i++)
+			if (info[i].si_signo > 0 && info[i].si_signo <= 64)
+				set |= UINT64_C(1) << (info[i].si_signo - 1);
+	}
+	return set;
+}
+
+/*
+ * A fork with a signal waiting is not begun: the signal comes first and the call is made
+ * again, so that what a signal to the group would end is not born behind its back (as the
+ * host's own copy_process has it).
+ */
+static bool signal_first(struct task *task, const struct user_regs_struct *at)
+{
+	struct user_regs_struct regs = *at;
+	uint64_t blocked = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, (void *)8, &blocked) ||
+	    !(signals_pending(task->tid) & ~blocked))
+		return false;
+	regs.rip -= 2; /* the syscall instruction */
+	regs.rax = regs.orig_rax;
+	regs.orig_rax = (unsigned long long)-1;
+	set_regs(task->tid, &regs);
+	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+	return true;
+}
+
+/* Signals whose action is the default, from the process's own account of itself. */
+static uint64_t signals_default(pid_t tid)
+{
+	unsigned long long ignored = 0, caught = 0;
+	char path[64], line[256];
+
+	snprintf(path, sizeof path, "/proc/%d/status", tid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "SigIgn: %llx", &ignored) != 1)
+			(void)!sscanf(line, "SigCgt: %llx", &caught);
+	fclose(f);
+	return ~(ignored | caught);
+}
+
+/*
+ * What came while signals were blocked for the fork hit only the parent.  If it will end or
+ * stop it, the child, which would not have been born yet, goes the same way.
+ */
+static void signals_share(const struct task *parent, const struct task *child)
+{
+	const uint64_t harmless = UINT64_C(1) << (SIGCHLD - 1) | UINT64_C(1) << (SIGURG - 1) |
+				  UINT64_C(1) << (SIGWINCH - 1) | UINT64_C(1) << (SIGCONT - 1);
+	uint64_t set = signals_pending(parent->tid) & ~parent->saved_mask & ~harmless;
+
+	if (set)
+		set &= signals_default(parent->tid);
+	for (int sig = 1; set && sig <= 64; sig++)
+		if (set & UINT64_C(1) << (sig - 1))
+			kill(child->tid, sig);
+}
+
 static void fork_wait_turn(struct guest_mm *g, pid_t tid)
 {
 	pid_t *more = realloc(g->late_forks, (g->nr_late_forks + 1) * sizeof *more);
@@ -78,6 +153,10 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	}
 	if (g->forking && g->forking != task->tid) {
 		fork_wait_turn(g, task->tid);
+		return;
+	}
+	if (signal_first(task, at)) {
+		fork_settle(mon, g);
 		return;
 	}
 	mon->stats.forks++;
@@ -157,6 +236,7 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 	parent->forking = false;
 	c->refs = 0;
 	task_set_mm(mon, child, c);
+	signals_share(parent, child);
 	signals_restore(parent->tid, parent->saved_mask);
 	signals_block(child->tid, &unused);
 	if (parent->child_settid)

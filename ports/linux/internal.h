@@ -164,7 +164,6 @@ struct monitor {
 		int fd;
 	} node[ONDOL_LINUX_NODES_MAX];
 	uint64_t pages_free_at_start;
-	void *prefault; /* ram.c */
 
 	struct ondol_page *stub_page;
 	int uffd_device, epoll, signal_fd, notif;
@@ -172,6 +171,7 @@ struct monitor {
 	pid_t pid, root;
 	int root_status;
 	bool root_done, shutting_down, interrupted;
+	bool broken; /* --validate has found something */
 	bool privileged;
 	int launch_socket;
 	int front; /* line to the process that the user started, or -1 */
@@ -202,6 +202,8 @@ void trace(const struct monitor *mon, const char *format, ...)
 void report_sample(struct monitor *mon);
 void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
+/* With --validate: of `g`, or of the whole machine if NULL. */
+void report_validate(struct monitor *mon, struct guest_mm *g);
 
 /* front.c */
 void front_tell(struct monitor *mon, int status, int sig);

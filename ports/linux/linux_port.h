@@ -21,7 +21,7 @@ struct ondol_linux_options {
 	bool json;              /* the summary as JSON */
 	const char *stats_file; /* NULL: stderr */
 	const char *proc_dir;   /* write /proc-like files here at exit; NULL: do not */
-	bool validate;          /* check every invariant at exit */
+	bool validate;          /* check every invariant when an mm ends, and at the end */
 	bool trace;             /* every event on stderr */
 };
 

@@ -97,8 +97,8 @@ static int64_t native_map(struct monitor *mon, struct guest_mm *g, int fd, uint6
 
 	if (theirs < 0)
 		return theirs;
-	int64_t r = worker_call(mon, g, SYS_mmap, addr, length, (uint64_t)prot,
-				(uint64_t)((flags & ~(MAP_FIXED_NOREPLACE | MAP_LOCKED)) | MAP_FIXED),
+	int here = (flags & ~(MAP_FIXED_NOREPLACE | MAP_LOCKED)) | MAP_FIXED;
+	int64_t r = worker_call(mon, g, SYS_mmap, addr, length, (uint64_t)prot, (uint64_t)here,
 				(uint64_t)theirs, offset);
 	worker_post(mon, g, SYS_close, (uint64_t)theirs, 0, 0, 0, 0, 0);
 	worker_kick(g);
@@ -228,7 +228,8 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 			r = native_map(mon, g, c.host_fd, at, page_up(c.length), c.prot, c.flags,
 				       c.offset);
 			if (r && ondol_munmap(g->mm, at, c.length))
-				monitor_warn("%s: a failed mapping could not be taken back", g->comm);
+				monitor_warn("%s: a failed mapping could not be taken back",
+					     g->comm);
 		} else if (c.flags & MAP_LOCKED) {
 			r = ondol_mlock(g->mm, at, c.length, true);
 			r = 0; /* as Linux: MAP_LOCKED does not fail for lack of memory */
@@ -417,7 +418,8 @@ static int64_t call_mlockall(struct guest_mm *g, bool lock)
 		w.nr = 0;
 		ondol_for_each_vma(g->mm, lock_visit, &w);
 		for (uint32_t i = 0; i < w.nr && !r; i++)
-			r = ondol_mlock(g->mm, w.span[i].start, w.span[i].end - w.span[i].start, lock);
+			r = ondol_mlock(g->mm, w.span[i].start,
+					w.span[i].end - w.span[i].start, lock);
 		w.end = w.nr ? w.span[w.nr - 1].end : w.end;
 	} while (w.nr == NATIVES_MAX && !r);
 	return r;

@@ -73,7 +73,8 @@ static int machine_create(struct monitor *mon)
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = region,
 					   .nr_nodes = mon->nr_nodes,
 					   .nr_cpus = mon->options->nr_cpus,
-					   .mmu = &linux_mmu_ops, .mmu_ctx = mon };
+					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
+					   .deferred_init = true, .memory_is_zeroed = true };
 	size_t size, align;
 
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
@@ -193,7 +194,8 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		int n = epoll_wait(mon->epoll, event, 16, mon->early_notifs || mon->late_faults ? 0 : -1);
+		bool waiting = mon->early_notifs || mon->late_faults;
+		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.ptr == &mon->signal_fd)
@@ -341,6 +343,11 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	workers_end(mon);
 	int status = end_status(mon, launch, &sig);
 
+	report_validate(mon, NULL);
+	if (mon->broken) {
+		status = ONDOL_EXIT_CANNOT;
+		sig = 0;
+	}
 	if (!options->stats && !options->proc_dir)
 		front_tell(mon, status, sig);
 	report_snapshot(mon);

@@ -19,7 +19,15 @@
 
 #define SYS_openat2_ 437
 
-enum view { VIEW_NONE, VIEW_MAPS, VIEW_SMAPS, VIEW_SMAPS_ROLLUP, VIEW_STATM, VIEW_STATUS, VIEW_STAT };
+enum view {
+	VIEW_NONE,
+	VIEW_MAPS,
+	VIEW_SMAPS,
+	VIEW_SMAPS_ROLLUP,
+	VIEW_STATM,
+	VIEW_STATUS,
+	VIEW_STAT,
+};
 
 static enum view view_of(const char *name)
 {
@@ -27,8 +35,9 @@ static enum view view_of(const char *name)
 		const char *name;
 		enum view view;
 	} views[] = {
-		{ "maps", VIEW_MAPS },   { "smaps", VIEW_SMAPS },   { "smaps_rollup", VIEW_SMAPS_ROLLUP },
-		{ "statm", VIEW_STATM }, { "status", VIEW_STATUS },
+		{ "maps", VIEW_MAPS },     { "smaps", VIEW_SMAPS },
+		{ "smaps_rollup", VIEW_SMAPS_ROLLUP },
+		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
 		{ "stat", VIEW_STAT },
 	};
 

@@ -2,12 +2,10 @@
 /*
  * The machine's RAM: one memory file a node, all of them mapped in the monitor behind each
  * other (the direct map).  The host gives a page of such a file only when it is first
- * touched, which costs more than the guest's own fault; a thread of lowest priority
- * therefore touches the RAM ahead of its use, up to a limit.
+ * touched, zeroed; so the files are as large as the machine and cost what is used.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,8 +46,8 @@ int ram_create(struct monitor *mon)
 		at = (at + per_node + NODE_GAP) & ~(NODE_GAP - 1);
 	}
 	mon->ram_bytes = mon->node[mon->nr_nodes - 1].end;
-	mon->ram = mmap(NULL, mon->ram_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			-1, 0);
+	mon->ram = mmap(NULL, mon->ram_bytes, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mon->ram == MAP_FAILED)
 		return -errno;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++) {

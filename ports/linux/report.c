@@ -82,6 +82,24 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 	monitor_warn("  give the machine more with --mem");
 }
 
+/* ------------------------------------------------------------------ invariants */
+
+void report_validate(struct monitor *mon, struct guest_mm *g)
+{
+	struct ondol_broken_invariant broken;
+
+	if (!mon->options->validate ||
+	    !(g ? ondol_mm_validate(g->mm, &broken) :
+		  ondol_machine_validate(mon->machine, &broken)))
+		return;
+	mon->broken = true;
+	monitor_warn("internal error, please report: %s: [%s] %s (at %#llx: expected %#llx, "
+		     "is %#llx)",
+		     g ? g->comm : "the machine", broken.id, broken.text,
+		     (unsigned long long)broken.where, (unsigned long long)broken.expected,
+		     (unsigned long long)broken.actual);
+}
+
 /* ------------------------------------------------------------------ summary */
 
 static uint64_t pages_used(const struct ondol_machine_stats *s)
@@ -89,7 +107,10 @@ static uint64_t pages_used(const struct ondol_machine_stats *s)
 	return s->pages_total - s->pages_free;
 }
 
-/* Frames by use are told as they were when most were out. */
+/*
+ * Frames by use are told as they were when most were out, as far as this looks: at every
+ * SAMPLE_FAULTS-th fault and whenever an address space ends.
+ */
 void report_sample(struct monitor *mon)
 {
 	struct ondol_machine_stats now;
@@ -207,7 +228,8 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 
 	fprintf(out, "{\"program\":");
 	json_string(out, launch->name);
-	fprintf(out, ",\"machine\":{\"pages\":%llu,\"nodes\":%u,\"cpus\":%u,\"page_record_bytes\":%u}",
+	fprintf(out,
+		",\"machine\":{\"pages\":%llu,\"nodes\":%u,\"cpus\":%u,\"page_record_bytes\":%u}",
 		LLU(s->pages_total), mon->nr_nodes, mon->options->nr_cpus, s->page_record_size);
 	fprintf(out, ",\"peak_pages\":{\"used\":%llu", LLU(pages_used(p)));
 	for (int i = 0; i < ONDOL_NR_PAGE_USES; i++)
@@ -222,11 +244,13 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
 	fprintf(out, ",\"vma\":{\"peak\":%llu,\"lookups\":%llu,\"mmap_cache_hits\":%llu}",
 		LLU(s->nr_vma_peak), LLU(s->vma_lookups), LLU(s->mmap_cache_hits));
-	fprintf(out, ",\"host_tlb\":{\"messages\":%llu,\"fills\":%llu,\"pages\":%llu,\"flushes\":%llu,"
+	fprintf(out, ",\"host_tlb\":{\"messages\":%llu,\"fills\":%llu,\"pages\":%llu,"
+		"\"flushes\":%llu,"
 		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
-	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,\"memory_calls\":%llu,"
+	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,"
+		"\"memory_calls\":%llu,"
 		"\"opens\":%llu,\"signals\":%llu,\"oom_kills\":%llu}",
 		LLU(h->execs), LLU(h->forks), LLU(h->threads), LLU(h->calls), LLU(h->opens),
 		LLU(h->signals), LLU(h->oom_kills));

@@ -149,7 +149,7 @@ run_case() { # id options command
 		one "$direct" "$command" "$limit" "$under" under $runmem
 		verdict "$id" "$native" "$under"
 		if [ -n "$fa1" ]; then
-			one "$direct" "$command" "$limit" "$under.fa1" under $runmem --fault-around 1
+			one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
 			verdict "$id (fault-around 1)" "$native" "$under.fa1"
 		fi
 		if [ -n "$mem" ]; then

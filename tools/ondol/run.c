@@ -18,7 +18,7 @@
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
-       OPT_PROC, OPT_PIN, OPT_TRACE };
+       OPT_PROC, OPT_PIN, OPT_TRACE, OPT_VALIDATE };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -37,6 +37,9 @@ static const struct argp_option run_options[] = {
 	{ "proc", OPT_PROC, "DIR", 0,
 	  "At the end write buddyinfo, zoneinfo, slabinfo, vmstat, meminfo and each program's "
 	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
+	{ "validate", OPT_VALIDATE, 0, 0,
+	  "Check every invariant of an address space when it ends and of the machine at the end; "
+	  "a broken one is named, and the exit status is 125", 2 },
 	{ "trace", OPT_TRACE, 0, 0, "Every event on stderr", 2 },
 	{ 0 },
 };
@@ -86,7 +89,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_MEM:
 		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN)
-			return bad(state, "mem", arg, "want a size of 4M or more, such as 64M or 2G");
+			return bad(state, "mem", arg,
+				   "want a size of 4M or more, such as 64M or 2G");
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
@@ -114,6 +118,9 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PROC:
 		o->proc_dir = arg;
+		break;
+	case OPT_VALIDATE:
+		o->validate = true;
 		break;
 	case OPT_TRACE:
 		o->trace = true;

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* Per-CPU page lists: refill, spill, drain, and D8: merging put off but forced before a refusal. */
+#include "support/frames.h"
+
+#include "phys/pcp.h"
+#include "phys/zone.h"
+
+static struct toy t;
+static struct ondol_zone *zone;
+
+static void begin(uint64_t mib, uint32_t cpus)
+{
+	const struct ondol_mem_region all[] = { USABLE(0, mib << 20, 0) };
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = all, .nr_regions = 1,
+					   .nr_nodes = 1, .nr_cpus = cpus };
+
+	frames_init(&t, &desc);
+	ondol_drain_all_pages(t.m);
+	zone = &t.m->phys->zones[zone_id(0, mib > 16 ? ONDOL_ZONE_DMA32 : ONDOL_ZONE_DMA)];
+	assert_ptr_equal(&zone->pcp[0], t.m->phys->cpus[0].local[ONDOL_ZONE_NORMAL]);
+}
+
+static uint64_t splits(void)
+{
+	return machine_stats(&t).nr_splits;
+}
+
+/* [PCP-3] is about these: at most 64 blocks, at most 1/512 of the zone, never 0. */
+static void capacities(void **state)
+{
+	static const struct { uint64_t mib; uint32_t cpus; uint16_t cap[PCP_ORDERS]; } want[] = {
+		{ 8, 1, { 3, 1, 1, 1, 1 } },
+		{ 64, 1, { 23, 11, 5, 2, 1 } },
+		{ 512, 1, { 64, 32, 16, 8, 4 } },
+		{ 64, 8, { 2, 1, 1, 1, 1 } } };
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		begin(want[i].mib, want[i].cpus);
+		for (unsigned order = 0; order < PCP_ORDERS; order++)
+			assert_int_equal(zone->pcp[0].cap[order], want[i].cap[order]);
+		frames_fini(&t);
+	}
+}
+
+/* One lock and one split serve a whole magazine: the next allocations touch the zone not at all. */
+static void refill(void **state)
+{
+	struct hoard h = { .order = 0 };
+	uint32_t cap, free;
+
+	(void)state;
+	begin(512, 1);
+	cap = zone->pcp[0].cap[0];
+	free = zone->nr_free;
+	assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+	assert_int_equal(zone->nr_free, free - cap);
+	assert_int_equal(zone->pcp[0].count, cap - 1);
+	assert_valid(t.m);
+	uint64_t before = splits();
+	uint32_t runs = 1;
+
+	/* Runs side by side, each from its lowest address up. */
+	for (uint32_t i = 1; i < cap; i++) {
+		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+		runs += pfn_of(&t, h.page[i]) != pfn_of(&t, h.page[i - 1]) + 1;
+	}
+	assert_in_range(runs, 1, 7); /* orders 0 to 6 */
+	assert_int_equal(splits(), before);
+	assert_int_equal(zone->pcp[0].count, 0);
+	assert_int_equal(zone->nr_free, free - cap);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+/* What comes back is handed out next, last in first out, and nothing is merged meanwhile. */
+static void hot_pages_first(void **state)
+{
+	struct ondol_page *a, *b, *c;
+
+	(void)state;
+	begin(512, 1);
+	a = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	b = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	uint64_t merges = machine_stats(&t).nr_merges, before = splits();
+
+	for (unsigned i = 0; i < 1000; i++) {
+		ondol_free_pages(t.m, a, 0);
+		ondol_free_pages(t.m, b, 0);
+		c = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+		assert_ptr_equal(c, b);
+		c = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+		assert_ptr_equal(c, a);
+	}
+	assert_int_equal(machine_stats(&t).nr_merges, merges);
+	assert_int_equal(splits(), before);
+	ondol_free_pages(t.m, a, 0);
+	ondol_free_pages(t.m, b, 0);
+	frames_fini(&t);
+}
+
+/* Two magazines: a full one moves to the spare place, and only a second one goes home. */
+static void spill(void **state)
+{
+	struct hoard h = { .order = 1 };
+	uint32_t cap, free;
+
+	(void)state;
+	begin(512, 1);
+	cap = zone->pcp[0].cap[1];
+	while (h.nr < 3 * cap)
+		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+	assert_int_equal(zone->pcp[0].count, 0);
+	free = zone->nr_free;
+	for (uint32_t i = 0; i < 2 * cap; i++)
+		ondol_free_pages(t.m, h.page[--h.nr], 1);
+	assert_int_equal(zone->pcp[0].count, 2 * 2 * cap);
+	assert_int_equal(zone->nr_free, free);
+	assert_valid(t.m);
+	ondol_free_pages(t.m, h.page[--h.nr], 1);
+	assert_int_equal(zone->pcp[0].count, 2 * (cap + 1));
+	assert_int_equal(zone->nr_free, free + 2 * cap);
+	assert_valid(t.m);
+	/* Back and forth over the edge between two magazines: the zone is left alone. */
+	free = zone->nr_free;
+	for (unsigned round = 0; round < 100; round++) {
+		for (unsigned i = 0; i < 4; i++)
+			assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+		for (unsigned i = 0; i < 4; i++)
+			ondol_free_pages(t.m, h.page[--h.nr], 1);
+	}
+	assert_int_equal(zone->nr_free, free);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+static void drain(void **state)
+{
+	struct hoard h[PCP_ORDERS];
+	uint64_t free;
+
+	(void)state;
+	begin(64, 2);
+	free = zone->nr_free;
+	for (unsigned order = 0; order < PCP_ORDERS; order++) {
+		h[order] = (struct hoard){ .order = order };
+		for (unsigned i = 0; i < 40; i++) {
+			frames_cpu = i & 1;
+			assert_true(hoard_one(&t, &h[order], -1,
+					      i & 2 ? ONDOL_GFP_KERNEL :
+						      ONDOL_GFP_HIGHUSER_MOVABLE));
+		}
+	}
+	for (unsigned order = 0; order < PCP_ORDERS; order++) {
+		frames_cpu = order & 1;
+		hoard_free(&t, &h[order]);
+	}
+	frames_cpu = 0;
+	assert_true(zone->pcp[0].count > 16 && zone->pcp[1].count > 16);
+	assert_valid(t.m);
+	ondol_drain_all_pages(t.m);
+	assert_int_equal(zone->pcp[0].count + zone->pcp[1].count, 0);
+	assert_int_equal(zone->nr_free, free);
+	frames_fini(&t);
+}
+
+/* Free counts what the lists hold; so does the leak check. */
+static void listed_pages_are_free(void **state)
+{
+	struct ondol_machine_stats before, after;
+	struct ondol_page *page;
+
+	(void)state;
+	begin(64, 1);
+	before = machine_stats(&t);
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	after = machine_stats(&t);
+	assert_int_equal(after.pages_free, before.pages_free - 1);
+	assert_int_equal(after.pages[ONDOL_PAGE_KERNEL], before.pages[ONDOL_PAGE_KERNEL] + 1);
+	assert_true(after.pages_used_peak >= before.pages_total - before.pages_free -
+					     before.pages[ONDOL_PAGE_RESERVED] + 1);
+	ondol_free_pages(t.m, page, 0);
+	after = machine_stats(&t);
+	assert_int_equal(after.pages_free, before.pages_free);
+	assert_true(zone_stats(&t, 0, "DMA32").pcp_pages > 0);
+	assert_int_equal(after.nr_allocs - before.nr_allocs, 1);
+	assert_int_equal(after.nr_frees - before.nr_frees, 1);
+	frames_fini(&t);
+}
+
+/* The peak is the most frames out at once, however little of it the zone saw. */
+static void peak(void **state)
+{
+	struct hoard h = { .order = 0 };
+	uint64_t base;
+
+	(void)state;
+	begin(512, 1);
+	base = machine_stats(&t).pages_used_peak;
+	for (unsigned i = 0; i < 40; i++) /* within one magazine */
+		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+	hoard_free(&t, &h);
+	h = (struct hoard){ .order = 0 };
+	assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+	hoard_free(&t, &h);
+	assert_in_range(machine_stats(&t).pages_used_peak, base, base + 40);
+	struct ondol_machine_stats now = machine_stats(&t);
+	uint64_t used = now.pages_total - now.pages_free - now.pages[ONDOL_PAGE_RESERVED];
+
+	assert_int_equal(now.pages_used_peak, base > used + 40 ? base : used + 40);
+	frames_fini(&t);
+}
+
+/* D8: what lists hold back is merged by force before an order is refused. */
+static void drained_before_refusal(void **state)
+{
+	struct ondol_page *block;
+	struct hoard h;
+	size_t kept = 0;
+	uint64_t from;
+
+	(void)state;
+	begin(8, 1);
+	/* Everything out but one aligned block of 8, whose frames are on the lists in pieces. */
+	h = hoard_all(&t, -1, ONDOL_GFP_MEMALLOC, 0);
+	from = (pfn_of(&t, h.page[h.nr / 2]) + 7) & ~7ull;
+	for (size_t i = 0; i < h.nr; i++) {
+		uint64_t pfn = pfn_of(&t, h.page[i]);
+
+		if (pfn >= from && pfn < from + 8)
+			ondol_free_pages(t.m, h.page[i], 0);
+		else
+			h.page[kept++] = h.page[i];
+	}
+	assert_int_equal(h.nr - kept, 8);
+	h.nr = kept;
+	assert_true(zone->pcp[0].count > 0);
+	for (unsigned order = 3; order <= t.m->phys->max_order; order++)
+		assert_int_equal(zone->free_area[order].nr_free, 0);
+	block = ondol_alloc_pages(t.m, ONDOL_GFP_MEMALLOC, 3);
+	assert_non_null(block);
+	assert_int_equal(pfn_of(&t, block), from);
+	ondol_free_pages(t.m, block, 3);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+/* D8: under churn the lists save the zone nearly all merges and splits. */
+static void fewer_merges_than_eagerly(void **state)
+{
+	struct ondol_profile eager = ondol_profile_x86_64;
+	uint64_t work[2];
+
+	(void)state;
+	eager.pcp = false;
+	eager.lazy = ONDOL_LAZY_EAGER;
+	for (unsigned lazy = 0; lazy < 2; lazy++) {
+		assert_int_equal(toy_new(&t, 512, 1, lazy ? NULL : &eager, NULL, NULL), 0);
+		struct ondol_machine_stats before = machine_stats(&t), after;
+		struct ondol_page *page[32] = { NULL };
+		uint32_t random = 1;
+
+		for (unsigned i = 0; i < 20000; i++) {
+			unsigned at = (random = random * 1103515245 + 12345) >> 16 & 31;
+
+			if (page[at])
+				ondol_free_pages(t.m, page[at], 0);
+			page[at] = page[at] ? NULL : ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+		}
+		for (unsigned i = 0; i < 32; i++)
+			if (page[i])
+				ondol_free_pages(t.m, page[i], 0);
+		after = machine_stats(&t);
+		work[lazy] = after.nr_merges - before.nr_merges + after.nr_splits -
+			     before.nr_splits;
+		frames_fini(&t);
+	}
+	print_message("# merges and splits: eager %llu, pcp %llu\n", (unsigned long long)work[0],
+		      (unsigned long long)work[1]);
+	assert_true(work[1] * 10 < work[0]);
+}
+
+/* One CPU allocates and another frees: pages go home, nothing piles up. */
+static void one_allocates_another_frees(void **state)
+{
+	(void)state;
+	begin(64, 2);
+	uint32_t cap = zone->pcp[1].cap[0];
+
+	for (unsigned i = 0; i < 20000; i++) {
+		frames_cpu = 0;
+		struct ondol_page *page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+
+		assert_non_null(page);
+		frames_cpu = 1;
+		ondol_free_pages(t.m, page, 0);
+		assert_true(zone->pcp[1].count <= 2 * cap);
+	}
+	frames_fini(&t);
+}
+
+static void damage_is_named(void **state)
+{
+	struct zone_pcp *pcp;
+	struct ondol_page *page, *first;
+
+	(void)state;
+	begin(64, 1);
+	pcp = &zone->pcp[0];
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	assert_true(pcp->loaded0[0].nr > 2);
+	first = &t.m->pages[pcp->loaded0[0].head];
+
+	first->flags &= ~ONDOL_PG_PCP;
+	assert_broken(t.m, "PCP-1");
+	first->flags |= ONDOL_PG_PCP;
+	first->flags ^= 1u << ONDOL_PG_TYPE_SHIFT;
+	assert_broken(t.m, "PCP-1");
+	first->flags ^= 1u << ONDOL_PG_TYPE_SHIFT;
+	first->flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
+	assert_broken(t.m, "PCP-1");
+	first->flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
+	first->refcount++;
+	assert_broken(t.m, "PCP-1");
+	first->refcount--;
+	first->flags &= ~(ONDOL_PG_ZONE_MASK << ONDOL_PG_ZONE_SHIFT);
+	assert_broken(t.m, "PCP-1");
+	first->flags |= zone->flags;
+	uint32_t head = pcp->loaded0[0].head;
+	pcp->loaded0[0].head = UINT32_MAX - 1; /* no frame */
+	assert_broken(t.m, "PCP-1");
+	pcp->loaded0[0].head = head;
+
+	pcp->count++;
+	assert_broken(t.m, "PCP-2");
+	pcp->count--;
+	pcp->loaded0[0].nr--; /* one is forgotten */
+	assert_broken(t.m, "PCP-2");
+	pcp->count--;
+	assert_broken(t.m, "PCP-2");
+	pcp->count++;
+	pcp->loaded0[0].nr++;
+
+	uint16_t cap = pcp->cap[0];
+	pcp->cap[0] = 1;
+	assert_broken(t.m, "PCP-3");
+	pcp->cap[0] = cap;
+	assert_valid(t.m);
+	/* A drain looks too. */
+	first->flags &= ~ONDOL_PG_PCP;
+	if (!TOY_PANICS(&t)) {
+		ondol_drain_all_pages(t.m);
+		fail_msg("nobody minded");
+	}
+	t.expects_panic = false;
+	assert_string_equal(t.panic.invariant, "PCP-1");
+	(void)page;
+	munmap(t.ram, t.ram_size);
+	free(t.storage);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(capacities),
+		cmocka_unit_test(refill),
+		cmocka_unit_test(hot_pages_first),
+		cmocka_unit_test(spill),
+		cmocka_unit_test(drain),
+		cmocka_unit_test(listed_pages_are_free),
+		cmocka_unit_test(peak),
+		cmocka_unit_test(drained_before_refusal),
+		cmocka_unit_test(fewer_merges_than_eagerly),
+		cmocka_unit_test(one_allocates_another_frees),
+		cmocka_unit_test(damage_is_named),
+	};
+
+	return cmocka_run_group_tests_name("pcp", tests, NULL, NULL);
+}
