@@ -117,7 +117,7 @@ static inline int test_file_read(void *ctx, uint64_t pgoff, uint32_t nr_pages, v
 	struct test_file *f = ctx;
 	uint64_t nr = (f->size + PAGE - 1) / PAGE;
 
-	f->reads += nr_pages;
+	__atomic_fetch_add(&f->reads, nr_pages, __ATOMIC_RELAXED);
 	memset(host, 0, nr_pages * PAGE);
 	for (uint32_t i = 0; i < nr_pages; i++) {
 		assert_true(pgoff + i < nr);
