@@ -56,23 +56,6 @@ static void fork_refuse(struct task *task, struct user_regs_struct *regs, int er
 
 /* ------------------------------------------------------------------ signals meanwhile */
 
-/* Signals that wait for the thread, its own and its process's; bit n - 1 for signal n. */
-static uint64_t signals_pending(pid_t tid)
-{
-	struct __ptrace_peeksiginfo_args args = { .nr = 16 };
-	uint64_t set = 0;
-	siginfo_t info[16];
-
-	for (args.flags = 0; args.flags <= PTRACE_PEEKSIGINFO_SHARED; args.flags++) {
-		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, info);
-
-		for (long i = 0; i < n; i++)
-			if (info[i].si_signo > 0 && info[i].si_signo <= 64)
-				set |= UINT64_C(1) << (info[i].si_signo - 1);
-	}
-	return set;
-}
-
 /*
  * A fork with a signal waiting is not begun: the signal comes first and the call is made
  * again, so that what a signal to the group would end is not born behind its back (as the

@@ -262,6 +262,7 @@ int get_regs(pid_t tid, struct user_regs_struct *regs);
 int set_regs(pid_t tid, const struct user_regs_struct *regs);
 void signals_block(pid_t tid, uint64_t *out_saved);
 void signals_restore(pid_t tid, uint64_t saved);
+uint64_t signals_pending(pid_t tid);
 /* Run stub code at `ip` until its breakpoint; serves the stub's own calls meanwhile. */
 int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_t ip,
 	     struct user_regs_struct *regs);

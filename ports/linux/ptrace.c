@@ -48,6 +48,23 @@ void signals_restore(pid_t tid, uint64_t saved)
 	ptrace(PTRACE_SETSIGMASK, tid, (void *)8, &saved);
 }
 
+/* Signals that wait for the thread, its own and its process's; bit n - 1 for signal n. */
+uint64_t signals_pending(pid_t tid)
+{
+	struct __ptrace_peeksiginfo_args args = { .nr = 16 };
+	uint64_t set = 0;
+	siginfo_t info[16];
+
+	for (args.flags = 0; args.flags <= PTRACE_PEEKSIGINFO_SHARED; args.flags++) {
+		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, info);
+
+		for (long i = 0; i < n; i++)
+			if (info[i].si_signo > 0 && info[i].si_signo <= 64)
+				set |= UINT64_C(1) << (info[i].si_signo - 1);
+	}
+	return set;
+}
+
 /* The next stop or end of one thread.  -ESRCH: there is no such thread any more. */
 int wait_stop(struct monitor *mon, pid_t tid, int *out_status)
 {
@@ -91,7 +108,7 @@ static void serve_stub_call(struct monitor *mon, struct task *task, struct guest
 
 /*
  * A stop (or the end) of the thread that runs stub code.  1: its breakpoint, and it went well;
- * 0: something else, let go; a group stop is raised again at the end.
+ * 0: something else, let go; what would stop the process is raised again at the end.
  */
 static int stub_stop(struct task *task, int status, bool *stop_again)
 {
@@ -109,7 +126,9 @@ static int stub_stop(struct task *task, int status, bool *stop_again)
 	}
 	if (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGSYS)
 		return -EFAULT; /* forced through the blocked mask: the stub itself fails */
-	if (status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP)
+	/* SIGSTOP cannot be blocked: on its way to the thread, or having stopped the process. */
+	if (WSTOPSIG(status) == SIGSTOP ||
+	    (status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP))
 		*stop_again = true;
 	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
 	return 0;
@@ -148,7 +167,9 @@ static int serve_stub(struct monitor *mon, struct task *task, struct guest_mm *g
 		else if (done && ++waited > PATIENCE)
 			return -ETIMEDOUT;
 	}
-	if (stop_again && !task->dead)
+	/* Unless a SIGCONT has come after it. */
+	if (stop_again && !task->dead &&
+	    !(signals_pending(task->tid) & UINT64_C(1) << (SIGCONT - 1)))
 		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
 	return r < 0 ? r : 0;
 }
