@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spin locks.  A machine with one CPU has nobody to spin for: there the port's irq_save
- * alone excludes, so `lock_irqsave` takes `smp` = nr_cpus > 1.
+ * Spin locks.  A machine with one CPU, or whose port knows only one (this_cpu is NULL), has
+ * nobody to spin for: there the port's irq_save alone excludes, so `lock_irqsave` takes `smp`.
  *
  * Lock order: outer first.  Two locks of one line are never held together.
  *
  *	the embedder's lock of an mm
- *	    an address_space's lock (page cache)
- *	        slab: the list of caches
- *	            slab: a CPU's magazines of a cache
- *	                slab: a cache
- *	                    phys: a CPU's page lists; sections coming up; the latest refusal
- *	                        phys: a zone
+ *	    virt: the lists of mms and of mappings
+ *	        an address_space's lock (page cache)
+ *	            slab: the list of caches
+ *	                slab: a CPU's magazines of a cache
+ *	                    slab: a cache
+ *	                        phys: a CPU's page lists; sections coming up; the latest refusal
+ *	                            phys: a zone
  *
  * No lock is held while a shrinker, a constructor's page allocation or a file read runs.
  */

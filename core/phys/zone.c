@@ -482,7 +482,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->section_order = (uint8_t)section_order_for(m->phys->max_order);
 	m->phys->deferred_init = DESC_FLAG(desc, deferred_init);
 	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
-	m->phys->smp = m->nr_cpus > 1;
+	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
 	if (r)

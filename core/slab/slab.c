@@ -377,7 +377,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 
 	cache->m = m;
 	/* Who cannot tell CPUs apart is always on the first, and alone there. */
-	cache->smp = m->phys->smp && m->port->this_cpu;
+	cache->smp = m->phys->smp;
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;

@@ -38,12 +38,12 @@ size_t cache_node_size(void)
 
 static inline uintptr_t mapping_lock(struct ondol_address_space *mapping)
 {
-	return lock_irqsave(mapping->m->port, &mapping->lock, mapping->m->nr_cpus > 1);
+	return lock_irqsave(mapping->m->port, &mapping->lock, mapping->m->phys->smp);
 }
 
 static inline void mapping_unlock(struct ondol_address_space *mapping, uintptr_t saved)
 {
-	unlock_irqrestore(mapping->m->port, &mapping->lock, mapping->m->nr_cpus > 1, saved);
+	unlock_irqrestore(mapping->m->port, &mapping->lock, mapping->m->phys->smp, saved);
 }
 
 /* ------------------------------------------------------------------ the tree */

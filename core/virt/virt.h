@@ -18,6 +18,7 @@
 #include "base/spinlock.h"
 #include "pgtable/pgtable.h"
 #include "phys/machine.h"
+#include "phys/zone.h"
 
 #define MAX_MAP_COUNT 65530u  /* Linux's sysctl vm.max_map_count */
 #define STACK_GUARD_PAGES 256 /* kept free below a region that grows down: 1 MiB */
@@ -116,12 +117,12 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats);
 
 static inline uintptr_t virt_lock(struct ondol_machine *m)
 {
-	return lock_irqsave(m->port, &m->virt->lock, m->nr_cpus > 1);
+	return lock_irqsave(m->port, &m->virt->lock, m->phys->smp);
 }
 
 static inline void virt_unlock(struct ondol_machine *m, uintptr_t saved)
 {
-	unlock_irqrestore(m->port, &m->virt->lock, m->nr_cpus > 1, saved);
+	unlock_irqrestore(m->port, &m->virt->lock, m->phys->smp, saved);
 }
 
 /* ---------------------------------------------------------------- kinds of region */

@@ -24,7 +24,7 @@ struct ondol_panic_report {
 	uint64_t detail[2];
 };
 
-struct ondol_port {
+struct ondol_port { /* constant from ondol_machine_init on */
 	uint32_t version; /* ONDOL_PORT_VERSION */
 	uint32_t size;    /* sizeof(struct ondol_port) */
 	void *ctx;
@@ -40,7 +40,10 @@ struct ondol_port {
 	/* Stop the world; must not return.  Mandatory.  [atomic] */
 	void (*panic)(void *ctx, const struct ondol_panic_report *report);
 
-	/* Index of the calling CPU, < desc.nr_cpus.  NULL: always 0.  [atomic] */
+	/*
+	 * Index of the calling CPU, < desc.nr_cpus.  NULL: always 0, so only one thread at a
+	 * time calls the machine, and nothing is locked.  [atomic]
+	 */
 	uint32_t (*this_cpu)(void *ctx);
 
 	/*

@@ -64,9 +64,7 @@ describe(const struct ondol_mem_region *regions, uint32_t nr, uint32_t nodes, ui
 
 static inline void frames_init(struct toy *t, const struct ondol_machine_desc *desc)
 {
-	assert_int_equal(toy_init(t, desc), 0);
-	if (desc->nr_cpus > 1)
-		t->port.this_cpu = frames_this_cpu;
+	assert_int_equal(toy_init_cpus(t, desc, desc->nr_cpus > 1 ? frames_this_cpu : NULL), 0);
 	frames_cpu = 0;
 	assert_valid(t->m);
 }

@@ -41,7 +41,8 @@ static inline void toy_panic(void *ctx, const struct ondol_panic_report *report)
 #define TOY_PANICS(t) ((t)->expects_panic = true, setjmp((t)->on_panic) != 0)
 
 /* 0, or what ondol_machine_init said.  RAM is reserved up to the highest region. */
-static inline int toy_init(struct toy *t, const struct ondol_machine_desc *desc)
+static inline int toy_init_cpus(struct toy *t, const struct ondol_machine_desc *desc,
+				uint32_t (*this_cpu)(void *ctx))
 {
 	size_t size, align;
 	uint64_t top = 0;
@@ -58,12 +59,18 @@ static inline int toy_init(struct toy *t, const struct ondol_machine_desc *desc)
 	t->port.ctx = t;
 	t->port.direct_map = t->ram;
 	t->port.panic = toy_panic;
+	t->port.this_cpu = this_cpu;
 	int r = ondol_machine_storage(desc, &size, &align);
 	if (r)
 		return r;
 	if (posix_memalign(&t->storage, align < sizeof(void *) ? sizeof(void *) : align, size))
 		return -ONDOL_ENOMEM;
 	return ondol_machine_init(t->storage, size, desc, &t->port, &t->m);
+}
+
+static inline int toy_init(struct toy *t, const struct ondol_machine_desc *desc)
+{
+	return toy_init_cpus(t, desc, NULL);
 }
 
 /* One node of `mib` MiB, `cpus` CPUs, profile NULL for x86_64. */
