@@ -110,6 +110,9 @@ static const struct sock_filter guest_filter[] = {
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
 
+	ON(SYS_sched_setaffinity, NOTIFY), /* place.c */
+	ON(SYS_sched_getaffinity, NOTIFY),
+
 	/* fork, and clone without CLONE_VM, copy the address space. */
 	ON(SYS_fork, SECCOMP_RET_TRACE),
 	IF_EQ(SYS_clone, 0, 4),

@@ -127,6 +127,8 @@ struct task {
 	pid_t tid, tgid;
 	struct guest_mm *mm;
 	bool stopped_at_birth, born;
+	bool own_affinity;          /* it has chosen its processors itself */
+	uint64_t ran_ns, waited_ns; /* when placement looked last */
 	bool group_stopped;         /* by SIGSTOP and its like, until SIGCONT */
 	bool dead;                  /* seen to end while we ran stub code in it */
 	int dead_status;
@@ -140,13 +142,23 @@ struct task {
 
 #define TASK_HASH 1024
 
+#define PLACE_WORDS 16 /* of a set of processors: 1024 of them */
+
+struct place { /* place.c */
+	int timer; /* -1: not ours to decide */
+	bool together;
+	unsigned cpu, streak;
+	size_t bytes; /* of a set */
+	unsigned long all[PLACE_WORDS]; /* those we were started with */
+};
+
 struct file_object; /* files.c: an inode whose pages are in the page cache */
 
 struct port_stats {
 	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
 	uint64_t flushes, protects, evictions, worker_waits;
 	uint64_t calls, opens, forks, execs, threads, signals;
-	uint64_t oom_kills, bad_accesses;
+	uint64_t oom_kills, bad_accesses, spreads;
 };
 
 struct monitor {
@@ -166,6 +178,8 @@ struct monitor {
 	uint64_t pages_free_at_start;
 
 	struct ondol_page *stub_page;
+	struct place place;
+	pid_t front_pid;
 	int uffd_device, epoll, signal_fd, notif;
 	uint64_t max_host_maps;
 	pid_t pid, root;
@@ -300,6 +314,14 @@ void notif_late(struct guest_mm *g, const struct seccomp_notif *notif);
 /* mmcall.c: the memory calls proper; `handled` false: let the host do it */
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
 	       bool *out_continue);
+
+/* place.c */
+int place_init(struct monitor *mon);
+void place_tick(struct monitor *mon);
+int64_t place_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+		   bool *out_continue);
+bool place_status(const struct monitor *mon, const struct task *task, const char *line,
+		  FILE *out);
 
 /* files.c */
 int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file **out_file,

@@ -204,6 +204,8 @@ static void main_loop(struct monitor *mon)
 				notif_events(mon);
 			else if (event[i].data.ptr == &mon->front)
 				front_lost(mon);
+			else if (event[i].data.ptr == &mon->place)
+				place_tick(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
 				fault_events(mon, event[i].data.ptr);
 		}
@@ -228,6 +230,7 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 
 	mon->options = options;
 	mon->pid = getpid();
+	mon->front_pid = getppid();
 	mon->privileged = geteuid() == 0;
 	mon->early_notifs_end = &mon->early_notifs;
 	mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
@@ -331,6 +334,10 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 
 	if (!r)
 		r = watch(mon, mon->front, &mon->front);
+	if (!r)
+		r = place_init(mon);
+	if (!r && mon->place.timer >= 0)
+		r = watch(mon, mon->place.timer, &mon->place);
 	if (!r)
 		r = start(mon, launch);
 	if (r) {

@@ -98,7 +98,7 @@ static char state_untraced(const struct task *task, bool of_reader, char state)
 }
 
 /* The host's status with our Vm and Rss lines, and without the tracer. */
-static int status_write(struct task *task, bool of_reader, FILE *out)
+static int status_write(const struct monitor *mon, struct task *task, bool of_reader, FILE *out)
 {
 	struct guest_mm *g = task->mm;
 	char path[64], line[512];
@@ -120,7 +120,7 @@ static int status_write(struct task *task, bool of_reader, FILE *out)
 			if (!ours_done)
 				ondol_proc_status_vm(g->mm, text_write, out);
 			ours_done = true;
-		} else {
+		} else if (!place_status(mon, task, line, out)) {
 			fputs(line, out);
 		}
 	}
@@ -184,8 +184,8 @@ static int stat_write(struct task *task, bool of_reader, const char *path, FILE 
 	return 0;
 }
 
-static int view_write(struct task *task, enum view view, bool of_reader, const char *path,
-		      FILE *out)
+static int view_write(const struct monitor *mon, struct task *task, enum view view,
+		      bool of_reader, const char *path, FILE *out)
 {
 	struct guest_mm *g = task->mm;
 
@@ -199,7 +199,7 @@ static int view_write(struct task *task, enum view view, bool of_reader, const c
 	case VIEW_STATM:
 		return ondol_proc_statm(g->mm, text_write, out);
 	case VIEW_STATUS:
-		return status_write(task, of_reader, out);
+		return status_write(mon, task, of_reader, out);
 	case VIEW_STAT:
 		return stat_write(task, of_reader, path, out);
 	default:
@@ -208,7 +208,8 @@ static int view_write(struct task *task, enum view view, bool of_reader, const c
 }
 
 /* A read-only descriptor of a file that holds the text. */
-static int view_file(struct task *task, enum view view, bool of_reader, const char *path)
+static int view_file(const struct monitor *mon, struct task *task, enum view view,
+		     bool of_reader, const char *path)
 {
 	char link[32];
 	int fd = memfd_create("ondol-proc", MFD_CLOEXEC);
@@ -220,7 +221,7 @@ static int view_file(struct task *task, enum view view, bool of_reader, const ch
 			close(fd);
 		return -error;
 	}
-	int r = view_write(task, view, of_reader, path, f);
+	int r = view_write(mon, task, view, of_reader, path, f);
 
 	if (!r && fflush(f))
 		r = -errno;
@@ -288,7 +289,7 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 
 	snprintf(host_path, sizeof host_path, thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
 		 thread ? target->tgid : pid, pid);
-	int fd = view_file(target, view, target == task, host_path);
+	int fd = view_file(mon, target, view, target == task, host_path);
 
 	if (fd < 0) {
 		notif_reply(mon, notif->id, fd);

@@ -209,6 +209,7 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 {
 	child->born = true;
 	mon->nr_unborn -= child->stopped_at_birth;
+	child->own_affinity = parent->own_affinity;
 	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
 	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
 	if (parent->forking) {

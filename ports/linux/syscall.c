@@ -168,6 +168,10 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	case SYS_setrlimit:
 		r = limit_call(mon, task, &notif->data, &native);
 		break;
+	case SYS_sched_setaffinity:
+	case SYS_sched_getaffinity:
+		r = place_call(mon, task, &notif->data, &native);
+		break;
 	default:
 		mon->stats.calls++;
 		r = mmcall(mon, task, &notif->data, &native);

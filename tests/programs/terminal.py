@@ -4,7 +4,7 @@
 
 A shell (native, with job control) in a pseudo-terminal starts programs, each natively
 and under `ondol run`; what the terminal shows must be equal.  TAP."""
-import os, pty, re, select, signal, sys, time
+import os, pty, select, signal, sys, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONDOL = os.environ.get("ONDOL", os.path.join(TOP, "build/ondol"))
@@ -42,13 +42,15 @@ class Session:
         return self.until(PROMPT).split("\n", 1)[-1]
 
     def close(self):
+        """Leave; a shell that does not want to go (stopped jobs) is a failure."""
+        end = time.time() + 5
         self.type("exit\n")
         try:
-            while os.read(self.fd, 4096):
-                pass
+            while select.select([self.fd], [], [], max(0, end - time.time()))[0]:
+                os.read(self.fd, 4096)
+            raise TimeoutError("the shell stayed")
         except OSError:
-            pass
-        os.waitpid(self.pid, 0)
+            os.waitpid(self.pid, 0)
 
 
 def ctrl_c(s, run):
@@ -109,15 +111,18 @@ def reads_terminal_in_background(s, run):
 
 def inner_shell(s, run):
     """Job control inside the run: an interactive shell of its own."""
-    s.type(run + "bash --norc --noprofile --noediting -i\n")
-    s.until(PROMPT)
+    inner = b"=inner= "
+    s.type("PS1='=''inner= ' " + run + "bash --norc --noprofile --noediting -i\n")
+    s.until(inner)
     s.type("sleep 100\n")
     time.sleep(0.5)
     s.type("\x1a")
     s.until(b"Stopped")
-    s.until(PROMPT)
-    out = "inner stopped\n" + re.sub(" +", " ", s.line("jobs"))
-    out += re.sub(" +", " ", s.line("kill %1; wait %1; echo $?"))
+    s.until(inner)
+    s.type("kill -KILL %1; sleep 0.3; jobs >/dev/null; echo en''ded\n")
+    s.until(b"ended\r\n")
+    out = "inner stopped and ended\n"
+    s.until(inner)
     s.type("exit 5\n")
     s.until(PROMPT)
     return out + s.line("echo status $?")
@@ -144,7 +149,7 @@ def outcome(case, run):
         session.close()
         return text
     except (TimeoutError, OSError) as error:
-        os.kill(session.pid, signal.SIGKILL)
+        os.killpg(session.pid, signal.SIGKILL)
         os.waitpid(session.pid, 0)
         return "failed: %s" % error
 

@@ -29,7 +29,9 @@ static const struct argp_option run_options[] = {
 	{ "fault-around", OPT_AROUND, "N", 0,
 	  "Pages mapped by one fault, a power of two, 1 to 512 (default: 16); with 1 a frame is "
 	  "given only for a page that is touched", 1 },
-	{ "pin", OPT_PIN, "CPU", 0, "Keep everything on one processor of this computer", 1 },
+	{ "pin", OPT_PIN, "CPU", 0,
+	  "Keep everything on this processor of the computer; auto (default): on one, while it "
+	  "does not need more; free: wherever the host puts it", 1 },
 	{ 0, 0, 0, 0, "What to tell (nothing, unless asked):", 2 },
 	{ "stats", OPT_STATS, 0, 0, "A summary on stderr when the program has ended", 2 },
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
@@ -104,7 +106,12 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 			return bad(state, "fault-around", arg, "want a power of two");
 		break;
 	case OPT_PIN:
-		o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
+		if (!strcmp(arg, "auto"))
+			o->pin_cpu = ONDOL_PIN_AUTO;
+		else if (!strcmp(arg, "free"))
+			o->pin_cpu = ONDOL_PIN_FREE;
+		else
+			o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
 		break;
 	case OPT_STATS:
 		o->stats = true;
@@ -182,7 +189,7 @@ static void defaults(struct ondol_linux_options *o)
 
 int command_run(int argc, char **argv)
 {
-	struct run_input input = { .options = { .pin_cpu = -1 } };
+	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO } };
 	int sig;
 
 	argp_err_exit_status = ONDOL_EXIT_CANNOT;
