@@ -5,8 +5,8 @@
  * idle one 15 to 25, and the host's scheduler prefers the idle one.  So everything is kept on
  * one processor, as long as it does not need more:
  *
- *	together  -- guests waited for the processor half of the time, two looks in a row -->  spread
- *	          <-- guests used no more than one processor, four looks in a row ----------
+ *	together  -- guests waited half of the time, two looks in a row ----------> spread
+ *	          <-- guests used no more than one processor, four looks in a row --
  *
  * The program does not see it: its threads report the processors they would have without us
  * (sched_getaffinity, Cpus_allowed), and a thread that chooses for itself is let alone.
