@@ -4,8 +4,14 @@
  *
  *	ours alone [COW-1]   make the entry writable                     COW_REUSE
  *	anybody else's       copy it; the entry names the copy           COW_COPY
+ *
+ * With a window, anonymous neighbours in the same state are copied along: a fault costs as much
+ * as some ten copies where the hardware is the host's (docs/benchmarks.md), and who writes a
+ * page after a fork soon writes the next one.
  */
 #include "virt/virt.h"
+
+#define COW_AROUND 4u /* pages */
 
 /*
  * The entry, and those of the window in the same state, become writable, which is all that
@@ -38,30 +44,98 @@ static void reuse(struct fault *f)
 	}
 }
 
-static int copy(struct fault *f, uint64_t pte)
+/* An entry like the fault's: shared memory of a fork that a write would copy. */
+static bool would_copy(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	const struct ondol_pgtable_format *format = mm->pgt.format;
+	const struct ondol_page *page;
+
+	if (!(pte & format->present_mask) || (pte & format->write_mask))
+		return false;
+	page = pte_page(mm, pte);
+	return page_use(page) == ONDOL_PAGE_ANON && page_refs(page) > 1;
+}
+
+/* The fault's page and those beside it that are copied along, COW_AROUND at most. */
+static struct fault_run copy_run(const struct fault *f)
+{
+	const struct pgtable *pt = &f->mm->pgt;
+	uint64_t size = (uint64_t)min_u64(f->around, COW_AROUND) << ONDOL_PAGE_SHIFT;
+	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
+	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	unsigned char *slot = f->slot;
+
+	while (run.lo > lo && would_copy(f->mm, pte_get(pt, slot - step))) {
+		slot -= step;
+		run.lo -= ONDOL_PAGE_SIZE;
+	}
+	run.slot = slot;
+	slot = (unsigned char *)f->slot + step;
+	while (run.hi < hi && would_copy(f->mm, pte_get(pt, slot))) {
+		slot += step;
+		run.hi += ONDOL_PAGE_SIZE;
+	}
+	return run;
+}
+
+/* The entry names the copy `page` now.  Returns what it was. */
+static uint64_t copy_page(struct fault *f, void *slot, struct ondol_page *page, uint64_t pte)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct ondol_page *old = pte_page(mm, pte), *page;
-	uint64_t accessed = mm->pgt.format->accessed_mask;
+	struct ondol_page *old = pte_page(mm, pte);
 
-	page = ondol_alloc_pages(mm->m, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
-	if (!page)
-		return -ONDOL_ENOMEM;
 	__builtin_memcpy(page_data(mm, page), page_data(mm, old), ONDOL_PAGE_SIZE);
 	page_make_anon(mm->m, page);
-	if (mm->soft_fill && (pte & accessed))
-		tlb_invalidate(mm, f->addr, f->addr + ONDOL_PAGE_SIZE);
-	pte = pte_exchange(&mm->pgt, f->slot,
+	pte = pte_exchange(&mm->pgt, slot,
 			   pte_template(mm, flags_prot(f->vma->flags)) |
 				   (machine_page_pfn(mm->m, page) << ONDOL_PAGE_SHIFT));
-	if (!mm->soft_fill && (pte & accessed))
-		tlb_invalidate(mm, f->addr, f->addr + ONDOL_PAGE_SIZE);
 	mm->rss[page_rss_class(old)]--;
 	mm->rss[RSS_ANON]++;
+	return pte;
+}
+
+static void put_copied(struct ondol_mm_struct *mm, struct ondol_page *old)
+{
 	__atomic_fetch_sub(&old->data.mapcount, 1, __ATOMIC_RELAXED);
 	ondol_put_page(mm->m, old);
+}
+
+static int copy(struct fault *f)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct ondol_page *page, *old[COW_AROUND];
+	uint64_t lo, hi;
+	uint32_t n;
+
+	if (f->around > 1)
+		run = copy_run(f);
+	page = fault_alloc_run(f, &run, false);
+	if (!page)
+		return -ONDOL_ENOMEM;
+	n = (uint32_t)((run.hi - run.lo) >> ONDOL_PAGE_SHIFT);
+	if (mm->soft_fill && tlb_extent(mm, run.lo, run.hi, mm->pgt.format->accessed_mask, &lo, &hi))
+		tlb_invalidate(mm, lo, hi);
+	lo = UINT64_MAX;
+	hi = 0;
+	for (uint32_t i = 0; i < n; i++, run.slot = pte_next(&mm->pgt, run.slot)) {
+		uint64_t addr = run.lo + ((uint64_t)i << ONDOL_PAGE_SHIFT);
+		uint64_t pte = pte_get(&mm->pgt, run.slot);
+
+		old[i] = pte_page(mm, pte);
+		if (copy_page(f, run.slot, &page[i], pte) & mm->pgt.format->accessed_mask) {
+			lo = min_u64(lo, addr);
+			hi = addr + ONDOL_PAGE_SIZE;
+		}
+	}
+	/* A real MMU may use the old frames up to here. */
+	if (!mm->soft_fill && lo < hi)
+		tlb_invalidate(mm, lo, hi);
+	for (uint32_t i = 0; i < n; i++)
+		put_copied(mm, old[i]);
 	f->result->kind = ONDOL_FAULT_COW_COPY;
-	f->result->nr_pages = 1;
+	f->result->nr_pages = n;
 	return 0;
 }
 
@@ -71,5 +145,5 @@ int fault_cow(struct fault *f, uint64_t pte)
 		reuse(f);
 		return 0;
 	}
-	return copy(f, pte);
+	return copy(f);
 }

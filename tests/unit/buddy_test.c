@@ -82,7 +82,7 @@ static const char *list_text(unsigned order)
 	return text[order];
 }
 
-/* The bits of the pairs of frames 0 to 15, lowest pair first: "00100100/0000/01". */
+/* D5: the bits of the pairs of frames 0 to 15, lowest pair first: "00100100/0000/01". */
 static const char *map_text(void)
 {
 	static char text[32];
