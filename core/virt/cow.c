@@ -11,7 +11,7 @@
  */
 #include "virt/virt.h"
 
-#define COW_AROUND 4u /* pages */
+#define COW_AROUND 8u /* pages */
 
 /*
  * The entry, and those of the window in the same state, become writable, which is all that
