@@ -42,6 +42,7 @@ struct host_image { /* what the host's exec left for the program */
 	uint64_t argc, envc;
 	const char *strings;
 	size_t strings_bytes;
+	uint64_t strings_at, env_at; /* where the host has them; up to env_at arguments */
 	const char *execfn, *platform;
 	const unsigned char *random;
 	const struct ondol_auxv *auxv;
@@ -98,8 +99,11 @@ static int stack_parse(struct host_image *image)
 	image->argc = *word++;
 	if (!image->argc || image->argc >= (uint64_t)(end - word))
 		return -EFAULT;
+	image->strings_at = word[0];
 	image->strings = stack_string(image, word[0]);
 	last = stack_string(image, word[image->argc - 1]);
+	if (last)
+		image->env_at = word[image->argc - 1] + strlen(last) + 1;
 	word += image->argc + 1;
 	while (word < end && *word) {
 		last = stack_string(image, *word++);
@@ -196,11 +200,20 @@ static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint3
 	return end > start ? ondol_mmap(g->mm, &args, &at) : 0;
 }
 
-static int regions_native(struct monitor *mon, struct guest_mm *g, uint64_t vdso)
+/*
+ * The pages of the host's stack that hold the strings stay: for /proc/PID/cmdline and environ
+ * the host reads anonymous memory only, and the program's stack is none to it.
+ */
+static int regions_native(struct monitor *mon, struct guest_mm *g, const struct host_image *image)
 {
+	uint64_t vdso = image->sysinfo_ehdr, strings_end = image->strings_at + image->strings_bytes;
 	int r = native_region(g, STUB_ADDR, STUB_END,
 			      ONDOL_VM_READ | ONDOL_VM_EXEC | ONDOL_VM_SEALED, "[ondol]");
 
+	if (!r)
+		r = native_region(g, image->strings_at & ~(PAGE_BYTES - 1),
+				  (strings_end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
+				  ONDOL_VM_READ | ONDOL_VM_WRITE | ONDOL_VM_MAYWRITE, "[ondol]");
 	if (r || !vdso)
 		return r;
 	r = native_region(g, vdso - mon->vvar_before_vdso, vdso, ONDOL_VM_READ, "[vvar]");
@@ -227,7 +240,7 @@ static int takeover(struct monitor *mon, struct task *task, struct guest_mm *g,
 	if (!r)
 		r = guest_mm_attach(mon, g);
 	if (!r)
-		r = regions_native(mon, g, image->sysinfo_ehdr);
+		r = regions_native(mon, g, image);
 	if (!r)
 		r = guest_mm_arm(mon, g, true);
 	return r;
@@ -411,8 +424,9 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	return 0;
 }
 
-/* So that /proc/PID/cmdline and environ, which the host answers, find the new stack. */
-static void host_layout_set(struct monitor *mon, struct guest_mm *g)
+/* So that what the host says of the process under /proc is right. */
+static void host_layout_set(struct monitor *mon, struct guest_mm *g,
+			    const struct host_image *image)
 {
 	struct prctl_mm_map *map =
 		(struct prctl_mm_map *)((unsigned char *)g->mailbox + sizeof(struct mailbox));
@@ -428,10 +442,10 @@ static void host_layout_set(struct monitor *mon, struct guest_mm *g)
 	map->start_brk = layout.start_brk;
 	map->brk = layout.brk;
 	map->start_stack = layout.start_stack;
-	map->arg_start = layout.arg_start;
-	map->arg_end = layout.arg_end;
-	map->env_start = layout.env_start;
-	map->env_end = layout.env_end;
+	map->arg_start = image->strings_at;
+	map->arg_end = image->env_at;
+	map->env_start = image->env_at;
+	map->env_end = image->strings_at + image->strings_bytes;
 	map->exe_fd = (uint32_t)-1;
 	worker_post(mon, g, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
 		    STUB_MAILBOX + sizeof(struct mailbox), sizeof *map, 0, 0);
@@ -483,7 +497,7 @@ void exec_takeover(struct monitor *mon, struct task *task)
 		if (!r)
 			r = image_build(mon, task, g, &image, &why);
 		if (!r) {
-			host_layout_set(mon, g);
+			host_layout_set(mon, g, &image);
 			image.regs.orig_rax = (unsigned long long)-1;
 			image.regs.rax = 0;
 			r = set_regs(task->tid, &image.regs);

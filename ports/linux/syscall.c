@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -185,9 +186,21 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 		notif_reply(mon, notif->id, r);
 }
 
+/* Who calls.  One made with CLONE_UNTRACED is no task of ours: then one with its memory. */
+static struct task *caller(struct monitor *mon, pid_t pid)
+{
+	struct task *task = task_find(mon, pid);
+
+	for (uint32_t i = 0; i < TASK_HASH && !task; i++)
+		for (struct task *t = mon->tasks[i]; t && !task; t = t->hash_next)
+			if (t->mm && !syscall(SYS_kcmp, pid, t->tid, KCMP_VM, 0, 0))
+				task = t;
+	return task;
+}
+
 void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 {
-	struct task *task = task_find(mon, (pid_t)notif->pid);
+	struct task *task = caller(mon, (pid_t)notif->pid);
 
 	if (notif->data.nr == STUB_CALL_HELLO || notif->data.nr == STUB_CALL_BOOT) {
 		notif_reply(mon, notif->id, -ENOSYS); /* a program's own idea */

@@ -54,6 +54,34 @@ static void layout(char **argv)
 	CHECK((uintptr_t)(at + 8) % PAGE == 0);
 }
 
+/* The file of /proc: the kernel reads the strings that the program has. */
+static void proc_has(const char *path, char **strings)
+{
+	FILE *f = fopen(path, "r");
+
+	CHECK(f);
+	for (int i = 0; strings[i]; i++)
+		for (size_t at = 0; at <= strlen(strings[i]); at++)
+			CHECK(fgetc(f) == (unsigned char)strings[i][at]);
+	CHECK(fgetc(f) == EOF);
+	fclose(f);
+}
+
+static void proc_args(char **argv)
+{
+	pid_t pid;
+
+	proc_has("/proc/self/cmdline", argv);
+	proc_has("/proc/self/environ", environ);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		proc_has("/proc/self/cmdline", argv);
+		_exit(7);
+	}
+	reap(pid, 7);
+}
+
 int main(int argc, char **argv)
 {
 	char *big, *args[6] = { argv[0], (char *)"2", (char *)"", NULL, (char *)"last", NULL };
@@ -62,6 +90,7 @@ int main(int argc, char **argv)
 	if (argc == 1) {
 		layout(argv);
 		auxv(argv[0]);
+		proc_args(argv);
 		say("first: %s\n", strrchr(argv[0], '/'));
 		big = malloc(100001);
 		CHECK(big);
@@ -77,6 +106,7 @@ int main(int argc, char **argv)
 	      !strcmp(environ[2], "B=two words") && !environ[3]);
 	layout(argv);
 	auxv(argv[0]);
+	proc_args(argv);
 	say("second: 100000 bytes of argument, 3 of environment\n");
 
 	/* More than a quarter of the stack limit: refused, and we are still here. */
