@@ -109,7 +109,7 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	case ADV_FREE:
 	case ADV_PAGEOUT:
 	case ADV_COLD:
-		if (vma_is_native(vma) && advice == ADV_DONTNEED)
+		if (vma_is_native(vma) && advice != ADV_FREE)
 			return 0; /* the port's to do */
 		if (vma->flags & (ONDOL_VM_LOCKED | ONDOL_VM_NATIVE))
 			return -ONDOL_EINVAL;

@@ -268,6 +268,14 @@ int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file
 	return r;
 }
 
+/* A System V segment, which the host has: a file of its own, so that no two regions merge. */
+int file_sysv(struct monitor *mon, int shmid, struct ondol_file **out_file)
+{
+	struct stat st = { .st_dev = makedev(0, 1), .st_ino = (ino_t)(unsigned)shmid };
+
+	return file_create(mon, "/SYSV (shared memory)", &st, NULL, out_file);
+}
+
 /* Memory shared between relatives: MAP_SHARED | MAP_ANONYMOUS. */
 int file_shmem(struct monitor *mon, struct ondol_file **out_file)
 {

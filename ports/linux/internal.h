@@ -327,6 +327,7 @@ bool place_status(const struct monitor *mon, const struct task *task, const char
 int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file **out_file,
 		     bool *out_native, bool *out_anonymous);
 int file_for_path(struct monitor *mon, int fd, const char *path, struct ondol_file **out_file);
+int file_sysv(struct monitor *mon, int shmid, struct ondol_file **out_file);
 int file_shmem(struct monitor *mon, struct ondol_file **out_file);
 void files_destroy(struct monitor *mon);
 

@@ -428,7 +428,7 @@ static int64_t call_mlockall(struct guest_mm *g, bool lock)
 /* System V shared memory is the host's: attach it where the core says. */
 static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
-	struct ondol_mmap_args args = { .size = sizeof args, .name = "/SYSV (shared memory)" };
+	struct ondol_mmap_args args = { .size = sizeof args };
 	struct native_walk natives = { 0 };
 	struct shmid_ds ds;
 	ondol_virt_addr_t at;
@@ -451,8 +451,12 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 				 ((arg[2] & SHM_REMAP) ? 0 : ONDOL_MAP_FIXED_NOREPLACE);
 	if (arg[2] & SHM_REMAP)
 		natives_in(g, args.addr, args.addr + page_up(args.length), &natives);
-	int r = ondol_mmap(g->mm, &args, &at);
+	int r = file_sysv(mon, (int)arg[0], &args.file);
 
+	if (r)
+		return r;
+	r = ondol_mmap(g->mm, &args, &at);
+	ondol_file_put(args.file);
 	if (r)
 		return r == -EEXIST ? -EINVAL : r;
 	natives_unmap(mon, g, &natives);

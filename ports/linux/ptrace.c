@@ -363,8 +363,45 @@ static bool signal_is_stale(struct monitor *mon, struct task *task, int sig)
 	return hole_close(mon, task->mm, addr) && !fault_in_read(mon, task->mm, addr);
 }
 
+/*
+ * A signal met a memory call on its way to us.  It has not begun, and on Linux none of these
+ * is ever interrupted: it is made again even where the handler's action lacks SA_RESTART.
+ */
+static void call_again(struct task *task)
+{
+	enum { RESTARTSYS = 512, RESTARTNOINTR = 513 }; /* the kernel's own error numbers */
+	struct user_regs_struct regs;
+
+	if (get_regs(task->tid, &regs) || (long long)regs.rax != -RESTARTSYS)
+		return;
+	switch (regs.orig_rax) {
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_pkey_mprotect:
+	case SYS_brk:
+	case SYS_mremap:
+	case SYS_msync:
+	case SYS_mincore:
+	case SYS_madvise:
+	case SYS_mlock:
+	case SYS_mlock2:
+	case SYS_munlock:
+	case SYS_mlockall:
+	case SYS_munlockall:
+	case SYS_shmat:
+	case SYS_shmdt:
+	case SYS_prlimit64:
+	case SYS_getrlimit:
+	case SYS_setrlimit:
+		regs.rax = (unsigned long long)-RESTARTNOINTR;
+		set_regs(task->tid, &regs);
+	}
+}
+
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
+	call_again(task);
 	if (signal_is_stale(mon, task, sig)) {
 		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
 		return;
