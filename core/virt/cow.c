@@ -115,7 +115,8 @@ static int copy(struct fault *f)
 	if (!page)
 		return -ONDOL_ENOMEM;
 	n = (uint32_t)((run.hi - run.lo) >> ONDOL_PAGE_SHIFT);
-	if (mm->soft_fill && tlb_extent(mm, run.lo, run.hi, mm->pgt.format->accessed_mask, &lo, &hi))
+	if (mm->soft_fill &&
+	    tlb_extent(mm, run.lo, run.hi, mm->pgt.format->accessed_mask, &lo, &hi))
 		tlb_invalidate(mm, lo, hi);
 	lo = UINT64_MAX;
 	hi = 0;

@@ -8,6 +8,7 @@
  * If the front dies first, the monitor ends every guest; if the monitor dies, the kernel
  * does (PTRACE_O_EXITKILL, and PDEATHSIG for workers).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +22,44 @@
 struct front_report {
 	int status, signal;
 };
+
+int *fds_inherited(int keep)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int *fds = NULL, nr = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name), *more;
+
+		if (fd < 3 || fd == keep || fd == dirfd(dir))
+			continue;
+		more = realloc(fds, ((size_t)nr + 2) * sizeof *fds);
+		if (!more)
+			break;
+		fds = more;
+		fds[nr++] = fd;
+		fds[nr] = -1;
+	}
+	if (dir)
+		closedir(dir);
+	return fds;
+}
+
+void fds_release(int *fds)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; fds && fds[i] >= 0; i++)
+		close(fds[i]);
+	free(fds);
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
 
 /* 0 in the monitor, its pid in the front; *out_fd is this side's end of their line. */
 pid_t front_fork(int *out_fd)

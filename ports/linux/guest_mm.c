@@ -216,7 +216,9 @@ int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder)
 
 	ondol_for_each_vma(g->mm, arm_visit, &w);
 	arm_until(&w, GUEST_MAX);
-	return worker_wait(mon, g);
+	int r = worker_wait(mon, g);
+
+	return r ? r : g->worker_dead ? -ENOMEM : 0;
 }
 
 /* ------------------------------------------------------------------ mmu operations */
@@ -244,7 +246,9 @@ static void linux_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr
 	if (!g || g->worker_dead || g->uffd < 0)
 		return;
 	mon->stats.protects++;
-	worker_call(mon, g, SYS_mprotect, start, end - start, (uint64_t)host_prot(prot), 0, 0, 0);
+	if (worker_call(mon, g, SYS_mprotect, start, end - start, (uint64_t)host_prot(prot), 0, 0,
+			0) < 0)
+		worker_lost(mon, g, "the host refused to change its mappings");
 }
 
 const struct ondol_mmu_ops linux_mmu_ops = {

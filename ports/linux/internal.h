@@ -309,7 +309,8 @@ void notif_reply(struct monitor *mon, uint64_t id, int64_t result);
 void notif_continue(struct monitor *mon, uint64_t id);
 int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t flags,
 		uint32_t fd_flags);
-void notif_late(struct guest_mm *g, const struct seccomp_notif *notif);
+void notif_late(struct monitor *mon, struct guest_mm *g,
+		const struct seccomp_notif *notif);
 
 /* mmcall.c: the memory calls proper; `handled` false: let the host do it */
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,

@@ -122,6 +122,12 @@ void launch_limits_prepare(struct launch *launch)
 	more = launch->nofile;
 	more.rlim_cur = more.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &more);
+	/* The machine's memory is a file, to the host. */
+	getrlimit(RLIMIT_FSIZE, &launch->fsize);
+	more = launch->fsize;
+	more.rlim_cur = more.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &more);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 void launch_limits(struct task *task)
@@ -190,6 +196,20 @@ static void exec_shell(const struct launch *launch)
 	execv("/bin/sh", (char *const *)argv);
 }
 
+/*
+ * A core dump has the frames, which are shared memory to the host, and not the placeholder,
+ * 128 TiB of private memory that the host would look through page by page.
+ */
+static void core_filter_set(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "0x12", 4); /* core(5): shared anonymous memory, ELF headers */
+	close(fd);
+}
+
 /* The child, until it is the program. */
 static _Noreturn void child_main(const struct launch *launch, int socket_fd, bool privileged)
 {
@@ -203,7 +223,13 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd, boo
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_AS, &limit);
 	}
-	setrlimit(RLIMIT_DATA, &none);
+	if (setrlimit(RLIMIT_DATA, &none) && !getrlimit(RLIMIT_DATA, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_DATA, &limit);
+	}
+	setrlimit(RLIMIT_FSIZE, &launch->fsize);
+	signal(SIGXFSZ, SIG_DFL);
+	core_filter_set();
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
 	int listener = filter_install(!privileged);
 

@@ -12,7 +12,7 @@ struct launch {
 	char *const *argv;
 	const char *name;    /* argv[0] */
 	char *path;          /* the file found */
-	struct rlimit nofile; /* as we were given it: the program's */
+	struct rlimit nofile, fsize; /* as we were given them: the program's */
 };
 
 /* 0, or the exit status after having said what is wrong. */
@@ -28,6 +28,10 @@ int launch_go(struct monitor *mon);
 int launch_exec_error(struct monitor *mon);
 
 /* front.c */
+/* Descriptors from 3 up that we were started with, but `keep`; ended by -1, to be freed. */
+int *fds_inherited(int keep);
+/* Let go of them and of standard input and output: they are the program's alone. */
+void fds_release(int *fds);
 pid_t front_fork(int *out_fd);
 void front_listen(int fd, sigset_t *set);
 int front_wait(pid_t monitor, int fd, const sigset_t *set, int *out_signal);

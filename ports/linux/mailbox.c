@@ -100,6 +100,16 @@ static bool remap_event_take(struct monitor *mon, struct guest_mm *g)
 	return true;
 }
 
+/* An operation that must not fail has been carried out: has it? */
+static void op_check(struct monitor *mon, struct guest_mm *g, struct mailbox_op *op)
+{
+	uint64_t flags = op->flags;
+
+	op->flags = 0;
+	if ((flags & OP_MUST) && op->ret < 0 && op->ret > -4096)
+		worker_lost(mon, g, "the host refused to change its mappings");
+}
+
 /* Wait until at most `left` operations are outstanding. */
 static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 {
@@ -142,6 +152,7 @@ struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t
 	}
 	struct mailbox_op *op = &mb->slot[g->posted++ & MB_NR_SLOTS_MASK];
 
+	op_check(mon, g, op); /* the one before it in this slot */
 	op->nr = nr;
 	op->arg[0] = a0;
 	op->arg[1] = a1;
@@ -157,7 +168,12 @@ struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t
 int worker_wait(struct monitor *mon, struct guest_mm *g)
 {
 	worker_kick(g);
-	return wait_for_tail(mon, g, 0);
+	int r = wait_for_tail(mon, g, 0);
+
+	for (uint32_t i = 0; i < MB_NR_SLOTS && !r; i++)
+		if (g->mailbox->slot[i].flags & OP_MUST)
+			op_check(mon, g, &g->mailbox->slot[i]);
+	return r;
 }
 
 int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0, uint64_t a1,
@@ -191,14 +207,19 @@ static void post_ioctl(struct monitor *mon, struct guest_mm *g, uint64_t request
 
 void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	post_ioctl(mon, g, UFFDIO_REGISTER, start, end - start, UFFDIO_REGISTER_MODE_MISSING, 0);
+	post_ioctl(mon, g, UFFDIO_REGISTER, start, end - start, UFFDIO_REGISTER_MODE_MISSING,
+		   OP_MUST);
 }
 
 /* A new placeholder, in two steps. */
 static void flush_anew(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	worker_post(mon, g, SYS_mmap, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
+	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+	struct mailbox_op *op = worker_post(mon, g, SYS_mmap, start, end - start,
+					    PROT_READ | PROT_WRITE | PROT_EXEC, flags,
+					    (uint64_t)-1, 0);
+
+	op->flags = OP_MUST;
 	worker_register(mon, g, start, end);
 }
 

@@ -323,11 +323,29 @@ static void workers_end(struct monitor *mon)
 	}
 }
 
+static const char *start_hint(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+		return " (is --mem large enough, and the limit of address space, ulimit -v?)";
+	case -EFBIG:
+		return " (the limit of file size, ulimit -f, is below --mem)";
+	case -EPERM:
+	case -EBUSY:
+		return " (ptrace or system-call filters are not allowed here, as inside of another "
+		       "run; `ondol doctor` says more)";
+	default:
+		return "";
+	}
+}
+
 /* The monitor's whole life; the program's status goes to the front. */
 static void monitor_main(struct monitor *mon, const struct ondol_linux_options *options,
 			 struct launch *launch)
 {
 	int sig = 0;
+
+	int *inherited = fds_inherited(mon->front);
 
 	launch_limits_prepare(launch);
 	int r = monitor_init(mon, options);
@@ -340,9 +358,9 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 		r = watch(mon, mon->place.timer, &mon->place);
 	if (!r)
 		r = start(mon, launch);
+	fds_release(inherited);
 	if (r) {
-		monitor_warn("cannot start: %s%s", strerror(-r),
-			     r == -ENOMEM ? " (is --mem large enough?)" : "");
+		monitor_warn("cannot start: %s%s", strerror(-r), start_hint(r));
 		front_tell(mon, ONDOL_EXIT_CANNOT, 0);
 		return;
 	}
@@ -384,6 +402,7 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 		return ONDOL_EXIT_CANNOT;
 	}
 	if (monitor) {
+		fds_release(fds_inherited(fd));
 		front_listen(fd, &set);
 		status = front_wait(monitor, fd, &set, out_signal);
 		launch_free(&launch);

@@ -243,14 +243,17 @@ static bool path_read(struct task *task, const struct seccomp_data *data, char *
 
 	if (ondol_strncpy_from_user(task->mm->mm, path, at, size) < 0)
 		return false;
-	if (path[0] == '/' || dir == AT_FDCWD)
-		return path[0] == '/';
+	if (path[0] == '/')
+		return true;
 	const char *last = strrchr(path, '/');
 
 	if (!view_of(last ? last + 1 : path) || strlen(path) >= sizeof name)
 		return false;
 	strcpy(name, path);
-	snprintf(link, sizeof link, "/proc/%d/fd/%d", task->tid, dir);
+	if (dir == AT_FDCWD)
+		snprintf(link, sizeof link, "/proc/%d/cwd", task->tid);
+	else
+		snprintf(link, sizeof link, "/proc/%d/fd/%d", task->tid, dir);
 	ssize_t n = readlink(link, path, size - sizeof name - 1);
 
 	if (n <= 0)
@@ -269,6 +272,8 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 
 	if (!path_read(task, data, path, sizeof path))
 		return false;
+	for (char *p = path, *to = path; (*to = *p); p++) /* "//" is "/" */
+		to += !(p[0] == '/' && p[1] == '/');
 	enum view view = path_parse(path, task, &pid);
 	struct task *target = view ? task_find(mon, pid) : NULL;
 

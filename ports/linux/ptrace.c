@@ -338,10 +338,15 @@ void thread_end(struct monitor *mon, struct task *task, int status)
 		mon->root_status = status;
 		mon->root_done = true;
 		/* What it left in the background goes on; who started us need not wait. */
-		if (mon->nr_tasks && !mon->options->stats && !mon->options->validate)
+		if (mon->nr_tasks && !mon->options->stats && !mon->options->validate) {
+			int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+			dup2(null, STDERR_FILENO); /* not ours to keep open any longer */
+			close(null);
 			front_tell(mon, WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 							      WEXITSTATUS(status),
 				   WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+		}
 	}
 }
 

@@ -36,5 +36,6 @@
 #define OP_FLAGS 64
 #define OP_PAYLOAD 72
 #define OP_EARLY 1 /* count it as done before it is carried out */
+#define OP_MUST 2  /* the monitor's: if it fails, the program cannot go on */
 
 #endif /* ONDOL_LINUX_STUB_LAYOUT_H */

@@ -51,12 +51,14 @@ int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t f
 	return r < 0 ? -errno : r;
 }
 
-void notif_late(struct guest_mm *g, const struct seccomp_notif *notif)
+void notif_late(struct monitor *mon, struct guest_mm *g, const struct seccomp_notif *notif)
 {
 	struct notif_node *node = malloc(sizeof *node);
 
-	if (!node)
+	if (!node) {
+		notif_reply(mon, notif->id, -ENOMEM);
 		return;
+	}
 	node->next = NULL;
 	node->notif = *notif;
 	*g->late_notifs_end = node;
@@ -215,7 +217,7 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 		return;
 	}
 	if (task->mm->forking) {
-		notif_late(task->mm, notif);
+		notif_late(mon, task->mm, notif);
 		return;
 	}
 	serve(mon, task, notif);

@@ -63,6 +63,19 @@ expect 'an unknown option' 125 'help' $run --nonsense -- true
 expect 'a report that cannot be written' 125 'No such file' $run --stats-file /no/such/dir/f -- true
 expect 'nothing to say' 0 '' $run -- true
 
+ulimit -c unlimited 2>/dev/null
+expect 'a crash with core dumps on is quick' 139 '.' timeout -k 2 20 $run -- sh -c 'kill -SEGV $$'
+ulimit -c 0
+rm -f core core.*
+(ulimit -v 500000; timeout 20 $run -- true) 2>err
+grep -q 'ulimit -v' err && good 'too little address space: said so' ||
+	bad 'too little address space: said so' 'not said'
+expect 'a run inside of a run' 125 'another run' $run -- "$ONDOL" run -- true
+began=$(date +%s)
+x=$(timeout 60 $run -- sh -c 'sleep 20 >/dev/null 2>&1 & echo in the background')
+[ $(($(date +%s) - began)) -lt 15 ] && [ "$x" = 'in the background' ] &&
+	good 'output is the program'"'"'s alone' || bad 'output is the program'"'"'s alone' 'held open'
+
 expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
 grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
 	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'

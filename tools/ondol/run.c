@@ -15,6 +15,7 @@
 #include "ondol.h"
 
 #define MEM_MIN (UINT64_C(4) << 20)
+#define MEM_MAX (UINT64_C(16) << 40)
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
@@ -90,9 +91,10 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPT_MEM:
-		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN)
+		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN ||
+		    o->mem_bytes > MEM_MAX)
 			return bad(state, "mem", arg,
-				   "want a size of 4M or more, such as 64M or 2G");
+				   "want a size of 4M or more, 16T at most, such as 64M or 2G");
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
@@ -152,6 +154,7 @@ static void defaults(struct ondol_linux_options *o)
 {
 	uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	FILE *probe = NULL;
+	struct stat st;
 	cpu_set_t cpus;
 
 	if (!o->mem_bytes)
@@ -181,7 +184,9 @@ static void defaults(struct ondol_linux_options *o)
 	}
 	if (probe)
 		fclose(probe);
-	if (o->proc_dir && mkdir(o->proc_dir, 0777) && errno != EEXIST) {
+	if (o->proc_dir && mkdir(o->proc_dir, 0777) &&
+	    (errno != EEXIST || stat(o->proc_dir, &st) ||
+	     (!S_ISDIR(st.st_mode) && (errno = ENOTDIR)) || access(o->proc_dir, W_OK))) {
 		fprintf(stderr, "ondol run: --proc %s: %s\n", o->proc_dir, strerror(errno));
 		exit(ONDOL_EXIT_CANNOT);
 	}
