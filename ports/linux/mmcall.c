@@ -247,8 +247,15 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 static int64_t call_munmap(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint64_t length)
 {
 	struct native_walk natives;
+	uint64_t end = addr + page_up(length);
 
-	natives_in(g, addr, addr + page_up(length), &natives);
+	/* Everything, as some do that want to end: but for our stub, which they know nothing of. */
+	if (addr < STUB_ADDR && end > STUB_END && end <= GUEST_MAX) {
+		int64_t below = call_munmap(mon, g, addr, STUB_ADDR - addr);
+
+		return below ? below : call_munmap(mon, g, STUB_END, end - STUB_END);
+	}
+	natives_in(g, addr, end, &natives);
 	int r = ondol_munmap(g->mm, addr, length);
 
 	if (r)

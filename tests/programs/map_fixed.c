@@ -70,5 +70,16 @@ int main(void)
 	      errno == ENOMEM);
 	CHECK(munmap(base, PAGES * PAGE) == 0 && munmap(base, PAGES * PAGE) == 0);
 	say("bad arguments refused\n");
+
+	pid_t pid = fork();
+	int status;
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		munmap(NULL, 0x7ffffffff000);
+		_exit(3);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	say("unmapped itself\n");
 	return 0;
 }
