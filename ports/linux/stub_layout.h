@@ -6,12 +6,14 @@
 /*
  * Three pages of every guest address space are the port's own: the stub's code (one frame
  * for all guests, read and execute), the mailbox (a frame for each mm, read and write).
- * The upper half of the address alone tells the system-call filter "this is the stub".
+ * The upper half of the address alone tells the system-call filter "this is the stub".  Above
+ * where Linux puts a program (PIE), in the part that ThreadSanitizer and MemorySanitizer leave
+ * to programs: they refuse to start if they find a mapping elsewhere.
  */
-#define STUB_ADDR 0x6fff00000000
-#define STUB_ADDR_HIGH 0x6fff
-#define STUB_MAILBOX 0x6fff00001000
-#define STUB_END 0x6fff00002000
+#define STUB_ADDR 0x567f00000000
+#define STUB_ADDR_HIGH 0x567f
+#define STUB_MAILBOX 0x567f00001000
+#define STUB_END 0x567f00002000
 
 /* System-call numbers that Linux does not have: calls from the stub to the monitor. */
 #define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 1: whose */

@@ -3,7 +3,7 @@
 #include "check.h"
 #include <dirent.h>
 
-#define STUB 0x6fff00000000ul /* ports/linux/stub_layout.h */
+#define STUB 0x567f00000000ul /* ports/linux/stub_layout.h */
 
 static void kill_namesakes(void)
 {
