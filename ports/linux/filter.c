@@ -32,6 +32,7 @@
 #define SYS_process_madvise_ 440
 #define SYS_memfd_secret_ 447
 #define SYS_mseal_ 462
+#define SYS_io_uring_setup_ 425
 #define SYS_clone3_ 435
 #define SYS_openat2_ 437
 
@@ -152,6 +153,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_process_madvise_, ERRNO(ENOSYS)),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
 	ON(SYS_mseal_, ERRNO(ENOSYS)),
+	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */
 	RET(SECCOMP_RET_ALLOW),
 };
 
