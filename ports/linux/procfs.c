@@ -128,8 +128,15 @@ static int status_write(const struct monitor *mon, struct task *task, bool of_re
 	return 0;
 }
 
-/* The fields of /proc/PID/stat that are ours, by their numbers in proc(5). */
-static bool stat_field(const struct guest_mm *g, unsigned field, unsigned long long *out)
+#define STAT_FIELDS 53 /* of /proc/PID/stat, by their numbers in proc(5) */
+
+struct stat_ours {
+	bool is[STAT_FIELDS];
+	unsigned long long value[STAT_FIELDS];
+};
+
+/* The fields that are ours. */
+static void stat_ours(const struct guest_mm *g, struct stat_ours *out)
 {
 	struct ondol_mm_stats s;
 	struct ondol_mm_layout l;
@@ -147,19 +154,18 @@ static bool stat_field(const struct guest_mm *g, unsigned field, unsigned long l
 		{ 49, l.arg_end },	{ 50, l.env_start },   { 51, l.env_end },
 	};
 
-	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-		if (ours[i].field == field) {
-			*out = ours[i].value;
-			return true;
-		}
-	return false;
+	memset(out, 0, sizeof *out);
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+		out->is[ours[i].field] = true;
+		out->value[ours[i].field] = ours[i].value;
+	}
 }
 
 /* pid (comm) state ppid ...: the name may hold anything, blanks and brackets too. */
 static int stat_write(struct task *task, bool of_reader, const char *path, FILE *out)
 {
 	char line[2048], *at, *save = NULL;
-	unsigned long long value;
+	struct stat_ours ours;
 	FILE *in = fopen(path, "re");
 
 	if (!in)
@@ -172,12 +178,13 @@ static int stat_write(struct task *task, bool of_reader, const char *path, FILE 
 	if (!at || !at[1])
 		return -EIO;
 	fprintf(out, "%.*s", (int)(at + 1 - line), line);
+	stat_ours(task->mm, &ours);
 	at = strtok_r(at + 1, " \n", &save);
 	for (unsigned field = 3; at; field++, at = strtok_r(NULL, " \n", &save))
 		if (field == 3)
 			fprintf(out, " %c", state_untraced(task, of_reader, *at));
-		else if (stat_field(task->mm, field, &value) && strcmp(at, "0"))
-			fprintf(out, " %llu", value);
+		else if (field < STAT_FIELDS && ours.is[field] && strcmp(at, "0"))
+			fprintf(out, " %llu", ours.value[field]);
 		else
 			fprintf(out, " %s", at);
 	fputc('\n', out);
