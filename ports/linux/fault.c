@@ -352,26 +352,31 @@ void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *
 	mon->late_faults = true;
 }
 
+/* Those of one mm; what comes meanwhile waits for the next round. */
+void fault_serve_late_of(struct monitor *mon, struct guest_mm *g)
+{
+	struct fault_node *node = g->late_faults;
+
+	g->late_faults = NULL;
+	g->late_faults_end = &g->late_faults;
+	while (node) {
+		struct fault_node *after = node->next;
+
+		fault_one(mon, g, &node->msg);
+		free(node);
+		node = after;
+	}
+}
+
 void fault_serve_late(struct monitor *mon)
 {
 	if (!mon->late_faults)
 		return;
 	mon->late_faults = false;
 	for (struct guest_mm *g = mon->mms, *next; g; g = next) {
-		struct fault_node *node = g->late_faults;
-
 		next = g->next;
-		if (g->forking || !node)
-			continue;
-		g->late_faults = NULL;
-		g->late_faults_end = &g->late_faults;
-		while (node) {
-			struct fault_node *after = node->next;
-
-			fault_one(mon, g, &node->msg);
-			free(node);
-			node = after;
-		}
+		if (!g->forking)
+			fault_serve_late_of(mon, g);
 	}
 }
 

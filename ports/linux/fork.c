@@ -173,24 +173,16 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 /* What others of the mm asked for meanwhile. */
 void fork_settle(struct monitor *mon, struct guest_mm *g)
 {
-	struct fault_node *faults = g->late_faults;
 	struct notif_node *notifs = g->late_notifs;
 	pid_t *forks = g->late_forks;
 	uint32_t nr_forks = g->nr_late_forks;
 
-	g->late_faults = NULL;
-	g->late_faults_end = &g->late_faults;
 	g->late_notifs = NULL;
 	g->late_notifs_end = &g->late_notifs;
 	g->late_forks = NULL;
 	g->nr_late_forks = 0;
 	g->refs++; /* a call below may end tasks */
-	while (faults) {
-		struct fault_node *node = faults;
-		faults = node->next;
-		fault_one(mon, g, &node->msg);
-		free(node);
-	}
+	fault_serve_late_of(mon, g);
 	while (notifs) {
 		struct notif_node *node = notifs;
 		notifs = node->next;

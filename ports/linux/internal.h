@@ -158,7 +158,7 @@ struct port_stats {
 	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
 	uint64_t flushes, protects, evictions, worker_waits;
 	uint64_t calls, opens, forks, execs, threads, signals;
-	uint64_t oom_kills, bad_accesses, spreads;
+	uint64_t oom_kills, bad_accesses;
 };
 
 struct monitor {
@@ -260,6 +260,7 @@ extern const struct ondol_mmu_ops linux_mmu_ops;
 /* fault.c */
 void fault_events(struct monitor *mon, struct guest_mm *g);
 void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
+void fault_serve_late_of(struct monitor *mon, struct guest_mm *g);
 void fault_serve_late(struct monitor *mon);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 /* As if the program had touched it: the host has the page, writable if the region is. */

@@ -64,7 +64,6 @@ static void place_all(struct monitor *mon, bool together)
 	trace(mon, "placement: %s", together ? "together" : "spread");
 	place->together = together;
 	place->streak = 0;
-	mon->stats.spreads += !together;
 	set_mask(0, place, together);
 	for (struct guest_mm *g = mon->mms; g; g = g->next)
 		if (g->worker > 0)
