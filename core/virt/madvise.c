@@ -72,6 +72,8 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 {
 	uint64_t first = vma_pgoff_at(vma, start);
 
+	if (vma_is_native(vma) && vma_is_shared(vma))
+		return 0; /* the port's to do */
 	if (vma->flags & ONDOL_VM_LOCKED)
 		return -ONDOL_EINVAL;
 	if (!vma->file || !vma->file->mapping || vma->file->mapping->ops)

@@ -50,16 +50,18 @@ int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t len
 	uint64_t start = align_down(addr, ONDOL_PAGE_SIZE);
 	uint64_t size = page_align(length + (addr - start));
 
-	if (!length)
+	if (lock && !mm->limits.memlock)
+		return -ONDOL_EPERM;
+	if (!size) /* nothing, or so much that it wraps to nothing: Linux tells no difference */
 		return 0;
-	if (!size || size < length || !mm_range_ok(mm, start, size))
+	if (start + size < start)
+		return -ONDOL_EINVAL;
+	if (!mm_range_ok(mm, start, size))
 		return -ONDOL_ENOMEM;
-	if (lock) {
+	if (lock && mm->limits.memlock != UINT64_MAX) {
 		uint64_t wanted = mm->locked_vm + (size >> ONDOL_PAGE_SHIFT) -
 				  locked_pages(mm, start, start + size);
 
-		if (!mm->limits.memlock)
-			return -ONDOL_EPERM;
 		if (wanted > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 			return -ONDOL_ENOMEM;
 	}
@@ -163,16 +165,18 @@ static int sync_region(struct ondol_mm_struct *mm, const struct vma *vma, uint64
 	return cache_writeback(mapping, pgoff, pgoff + ((end - start) >> ONDOL_PAGE_SHIFT));
 }
 
-int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length, bool sync)
+int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length, uint32_t flags)
 {
 	uint64_t size = page_align(length), end = addr + size, at = addr;
 	bool hole = false;
 
-	if (addr & (ONDOL_PAGE_SIZE - 1))
+	if ((addr & (ONDOL_PAGE_SIZE - 1)) ||
+	    (flags & ~(ONDOL_MS_ASYNC | ONDOL_MS_INVALIDATE | ONDOL_MS_SYNC)) ||
+	    ((flags & ONDOL_MS_ASYNC) && (flags & ONDOL_MS_SYNC)))
 		return -ONDOL_EINVAL;
-	if (!length)
+	if (!size) /* see ondol_mlock */
 		return 0;
-	if (!size || !mm_range_ok(mm, addr, size))
+	if (!mm_range_ok(mm, addr, size))
 		return -ONDOL_ENOMEM;
 	for (struct vma *vma = vma_find(mm, addr); at < end; vma = vma_next(vma)) {
 		if (!vma || vma->start >= end) {
@@ -181,7 +185,12 @@ int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t len
 		}
 		hole |= vma->start > at;
 		uint64_t from = max_u64(vma->start, at), to = min_u64(vma->end, end);
-		int r = sync ? sync_region(mm, vma, from, to) : 0;
+		int r = 0;
+
+		if ((flags & ONDOL_MS_INVALIDATE) && (vma->flags & ONDOL_VM_LOCKED))
+			return -ONDOL_EBUSY;
+		if (flags & ONDOL_MS_SYNC)
+			r = sync_region(mm, vma, from, to);
 
 		if (r)
 			return r;

@@ -181,9 +181,14 @@ ONDOL_MUST_CHECK int ondol_mincore(struct ondol_mm_struct *mm, ondol_virt_addr_t
 /* lock: fault everything in and mark it; the port passes RLIMIT_MEMLOCK in the limits. */
 ONDOL_MUST_CHECK int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				 uint64_t length, bool lock);
-/* Write dirty pages of shared files back. */
+/* Linux's MS_* numbers. */
+enum { ONDOL_MS_ASYNC = 1, ONDOL_MS_INVALIDATE = 2, ONDOL_MS_SYNC = 4 };
+/*
+ * msync(2).  ONDOL_MS_SYNC: write dirty pages of shared files back.
+ * -ONDOL_EBUSY: ONDOL_MS_INVALIDATE, and part of the range is locked.
+ */
 ONDOL_MUST_CHECK int ondol_msync(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
-				 uint64_t length, bool sync);
+				 uint64_t length, uint32_t flags);
 
 struct ondol_vma_info {
 	ondol_virt_addr_t start, end;

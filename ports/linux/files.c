@@ -259,6 +259,8 @@ int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file
 	ssize_t n = readlink(link, path, sizeof path - 1);
 
 	path[n < 0 ? 0 : n] = 0;
+	if (!strncmp(path, "/memfd:" VIEW_NAME, strlen("/memfd:" VIEW_NAME)))
+		return -ENODEV; /* it stands for a file of /proc, which cannot be mapped */
 	int r = *out_native ? 0 : mapping_get(mon, fd, &st, &mapping);
 
 	if (!r)

@@ -334,6 +334,7 @@ int file_shmem(struct monitor *mon, struct ondol_file **out_file);
 void files_destroy(struct monitor *mon);
 
 /* procfs.c: true if the call was answered */
+#define VIEW_NAME "ondol-proc" /* of the memory files that stand for files of /proc */
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
 /* filter.c */

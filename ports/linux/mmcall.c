@@ -24,10 +24,13 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MAP_ABOVE4G
+#define MAP_ABOVE4G 0x80
+#endif
 #define MAP_LEGACY_MASK \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
-	 MAP_HUGETLB | MAP_32BIT)
+	 MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT | MAP_32BIT | MAP_ABOVE4G)
 #define NATIVES_MAX 64
 
 static uint64_t page_up(uint64_t x)
@@ -163,16 +166,19 @@ static int mmap_check(struct mmap_call *c)
 
 	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
 		return -EINVAL;
-	if (type == MAP_SHARED_VALIDATE && (c->flags & ~(MAP_LEGACY_MASK | MAP_TYPE |
-							  MAP_FIXED_NOREPLACE)))
+	if (type == MAP_SHARED_VALIDATE && (c->flags & MAP_ANONYMOUS))
+		return -EINVAL;
+	if (type == MAP_SHARED_VALIDATE && (c->flags & ~(MAP_LEGACY_MASK | MAP_TYPE)))
 		return -EOPNOTSUPP;
 	if (!c->length || (c->offset & (PAGE_BYTES - 1)))
 		return -EINVAL;
-	if (c->flags & MAP_HUGETLB)
-		return -ENOMEM; /* as on a machine with no huge pages reserved */
+	if (c->flags & MAP_HUGETLB) /* as on a machine with no huge pages reserved */
+		return c->flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
+	if ((c->flags & MAP_GROWSDOWN) && (type != MAP_PRIVATE || !(c->flags & MAP_ANONYMOUS)))
+		return -EINVAL;
 	if (page_up(c->length) < c->length)
 		return -ENOMEM;
-	if (c->offset + page_up(c->length) < c->offset)
+	if (!(c->flags & MAP_ANONYMOUS) && c->offset + page_up(c->length) < c->offset)
 		return -EOVERFLOW;
 	c->shared = type != MAP_PRIVATE;
 	return 0;
@@ -376,10 +382,7 @@ static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr,
 
 static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
-	if (arg[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
-	    ((arg[2] & MS_ASYNC) && (arg[2] & MS_SYNC)))
-		return -EINVAL;
-	int r = ondol_msync(g->mm, arg[0], arg[1], (arg[2] & MS_SYNC) != 0);
+	int r = ondol_msync(g->mm, arg[0], arg[1], (uint32_t)arg[2]);
 
 	return natives_forward(mon, g, SYS_msync, arg, r);
 }
@@ -391,6 +394,8 @@ static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
 
 	if ((arg[0] & (PAGE_BYTES - 1)))
 		return -EINVAL;
+	if (arg[0] + arg[1] < arg[0])
+		return -ENOMEM;
 	for (uint64_t done = 0; done < pages;) {
 		uint64_t n = pages - done < sizeof vec ? pages - done : sizeof vec;
 		int r = ondol_mincore(g->mm, arg[0] + done * PAGE_BYTES, n * PAGE_BYTES, vec);
@@ -448,6 +453,8 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 			return -EINVAL;
 		args.addr &= ~(PAGE_BYTES - 1);
 	}
+	if (!args.addr && (arg[2] & SHM_REMAP))
+		return -EINVAL;
 	args.length = ds.shm_segsz;
 	args.vm_flags = ONDOL_VM_READ | ONDOL_VM_SHARED | ONDOL_VM_NATIVE | ONDOL_VM_MAYREAD |
 			ONDOL_VM_MAYWRITE | ONDOL_VM_MAYEXEC |
@@ -516,13 +523,17 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 		return call_mincore(g, arg);
 	case SYS_mlock:
 	case SYS_mlock2:
+		if (data->nr == SYS_mlock2 && (arg[2] & ~(uint64_t)MLOCK_ONFAULT))
+			return -EINVAL;
+		limits_refresh(task, g);
 		return ondol_mlock(g->mm, arg[0], arg[1], true);
 	case SYS_munlock:
 		return ondol_mlock(g->mm, arg[0], arg[1], false);
 	case SYS_mlockall:
-		return arg[0] & ~7ul || !arg[0] ? -EINVAL :
-		       (arg[0] & MCL_CURRENT)   ? call_mlockall(g, true) :
-						  0;
+		if (arg[0] & ~7ul || !(arg[0] & (MCL_CURRENT | MCL_FUTURE)))
+			return -EINVAL;
+		limits_refresh(task, g);
+		return arg[0] & MCL_CURRENT ? call_mlockall(g, true) : 0;
 	case SYS_munlockall:
 		return call_mlockall(g, false);
 	case SYS_shmat:

@@ -219,7 +219,7 @@ static int view_file(const struct monitor *mon, struct task *task, enum view vie
 		     bool of_reader, const char *path)
 {
 	char link[32];
-	int fd = memfd_create("ondol-proc", MFD_CLOEXEC);
+	int fd = memfd_create(VIEW_NAME, MFD_CLOEXEC);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 
 	if (!f) {

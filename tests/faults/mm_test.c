@@ -84,7 +84,7 @@ static int cut_hole(void) { return ondol_munmap(fx.mm, AT(13), PAGE); }
 static int advise(void) { return ondol_madvise(fx.mm, AT(5), PAGE, 10); /* DONTFORK */ }
 static int lock_some(void) { return ondol_mlock(fx.mm, AT(21), 2 * PAGE, true); }
 static int replace(void) { return map_try(15, 2, R, NULL); }
-static int sync_file(void) { return ondol_msync(fx.mm, AT(40), 8 * PAGE, true); }
+static int sync_file(void) { return ondol_msync(fx.mm, AT(40), 8 * PAGE, ONDOL_MS_SYNC); }
 static int shrink(void)
 {
 	struct ondol_mremap_args args = { .size = sizeof args, .old_addr = AT(30),

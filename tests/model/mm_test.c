@@ -296,7 +296,7 @@ static void do_msync(struct model *m, const struct op *op)
 
 	for (unsigned i = r.lo; i < r.hi && !expected; i++)
 		expected = m->page[i].mapped ? 0 : -ONDOL_ENOMEM;
-	expect("msync", ondol_msync(m->mm, r.addr, r.length, true), expected);
+	expect("msync", ondol_msync(m->mm, r.addr, r.length, ONDOL_MS_SYNC), expected);
 	for (unsigned i = r.lo; i < r.hi && !r.unaligned; i++) {
 		struct mpage *p = &m->page[i];
 

@@ -206,21 +206,21 @@ static void written_back(void **state)
 	poke(3, 103);
 	assert_int_equal(peek(5), page_tag(7));
 	assert_int_equal(f.writes, 0);
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 2 * PAGE, true), 0);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 2 * PAGE, ONDOL_MS_SYNC), 0);
 	assert_int_equal(f.writes, 1);
 	assert_int_equal(f.tag[3], 101);
 	assert_int_equal(f.tag[5], page_tag(5));
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, false), 0); /* MS_ASYNC */
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, ONDOL_MS_ASYNC), 0); /* MS_ASYNC */
 	assert_int_equal(f.writes, 1);
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, true), 0);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, ONDOL_MS_SYNC), 0);
 	assert_int_equal(f.writes, 2);
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, true), 0); /* clean */
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, ONDOL_MS_SYNC), 0); /* clean */
 	assert_int_equal(f.writes, 2);
 
 	/* An error is told, and the page stays dirty. */
 	poke(1, 201);
 	f.fail_write = -ONDOL_EIO;
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, true), -ONDOL_EIO);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 8 * PAGE, ONDOL_MS_SYNC), -ONDOL_EIO);
 	unmap(0, 8);
 	f.fail_write = 0;
 	assert_int_equal(f.tag[3], 101);
@@ -228,9 +228,13 @@ static void written_back(void **state)
 	assert_int_equal(f.tag[3], 201);
 	assert_int_equal(f.writes, 3);
 	assert_true(f.released);
-	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, true), -ONDOL_ENOMEM);
-	assert_int_equal(ondol_msync(fx.mm, AT(0) + 1, PAGE, true), -ONDOL_EINVAL);
-	assert_int_equal(ondol_msync(fx.mm, AT(0), 0, true), 0);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, ONDOL_MS_SYNC), -ONDOL_ENOMEM);
+	assert_int_equal(ondol_msync(fx.mm, AT(0) + 1, PAGE, ONDOL_MS_SYNC), -ONDOL_EINVAL);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, ONDOL_MS_SYNC | ONDOL_MS_ASYNC),
+			 -ONDOL_EINVAL);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, 8), -ONDOL_EINVAL);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), UINT64_MAX, ONDOL_MS_SYNC), 0); /* it wraps */
+	assert_int_equal(ondol_msync(fx.mm, AT(0), 0, ONDOL_MS_SYNC), 0);
 	end();
 }
 
@@ -250,7 +254,7 @@ static void written_by_hardware(void **state)
 		memset(page_data(fx.mm, pte_page(fx.mm, pte_get(&fx.mm->pgt, slot))), 0x77, 8);
 		pte_or(&fx.mm->pgt, slot, fx.mm->pgt.format->dirty_mask);
 	}
-	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, true), 0);
+	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, ONDOL_MS_SYNC), 0);
 	assert_int_equal(f.tag[0], UINT64_C(0x7777777777777777));
 	assert_int_equal(f.tag[1], page_tag(1));
 	unmap(1, 1);
