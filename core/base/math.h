@@ -50,6 +50,11 @@ static inline uint64_t div_u64(uint64_t n, uint32_t d)
 #endif
 }
 
+static inline uint32_t mod_u64(uint64_t n, uint32_t d)
+{
+	return (uint32_t)(n - div_u64(n, d) * d);
+}
+
 /* The largest r with r * r <= n. */
 static inline uint32_t sqrt_u64(uint64_t n)
 {

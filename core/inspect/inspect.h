@@ -10,4 +10,8 @@ struct inspect_virt_counts { /* pages */
 };
 void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts);
 
+struct ondol_node;
+void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
+		  struct ondol_node_stats *out_stats);
+
 #endif /* ONDOL_INSPECT_INSPECT_H */

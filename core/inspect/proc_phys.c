@@ -18,10 +18,10 @@
 struct figures {
 	uint64_t zero;
 	uint64_t free, anon, cache, mapped, shmem, slab, slab_reclaimable, slab_unreclaimable;
-	uint64_t pgtable, total, available, committed, commit_limit, present;
+	uint64_t pgtable, total, used, available, committed, commit_limit, present;
 	uint64_t high_total, high_free, low_total, low_free, data;
 	uint64_t frees, faults, major_faults, reuses;
-	uint64_t numa_hit, numa_miss, numa_foreign, numa_local, numa_other;
+	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
 
 struct line {
@@ -94,7 +94,7 @@ static const struct line numa_lines[] = {
 	LINE("numa_hit", numa_hit),
 	LINE("numa_miss", numa_miss),
 	LINE("numa_foreign", numa_foreign),
-	LINE("numa_interleave", zero),
+	LINE("numa_interleave", numa_interleave),
 	LINE("numa_local", numa_local),
 	LINE("numa_other", numa_other),
 };
@@ -196,6 +196,42 @@ static const struct line meminfo_more_lines[] = {
 };
 
 static const struct line meminfo_huge_lines[] = {
+	LINE("AnonHugePages:", zero),
+	LINE("ShmemHugePages:", zero),
+	LINE("ShmemPmdMapped:", zero),
+	LINE("FileHugePages:", zero),
+	LINE("FilePmdMapped:", zero),
+};
+
+static const struct line node_meminfo_lines[] = {
+	LINE("MemTotal:", total),
+	LINE("MemFree:", free),
+	LINE("MemUsed:", used),
+	LINE("SwapCached:", zero),
+	LINE("Active:", zero),
+	LINE("Inactive:", data),
+	LINE("Active(anon):", zero),
+	LINE("Inactive(anon):", anon),
+	LINE("Active(file):", zero),
+	LINE("Inactive(file):", cache),
+	LINE("Unevictable:", zero),
+	LINE("Mlocked:", zero),
+	LINE("Dirty:", zero),
+	LINE("Writeback:", zero),
+	LINE("FilePages:", cache),
+	LINE("Mapped:", mapped),
+	LINE("AnonPages:", anon),
+	LINE("Shmem:", shmem),
+	LINE("KernelStack:", zero),
+	LINE("PageTables:", pgtable),
+	LINE("SecPageTables:", zero),
+	LINE("NFS_Unstable:", zero),
+	LINE("Bounce:", zero),
+	LINE("WritebackTmp:", zero),
+	LINE("KReclaimable:", slab_reclaimable),
+	LINE("Slab:", slab),
+	LINE("SReclaimable:", slab_reclaimable),
+	LINE("SUnreclaim:", slab_unreclaimable),
 	LINE("AnonHugePages:", zero),
 	LINE("ShmemHugePages:", zero),
 	LINE("ShmemPmdMapped:", zero),
@@ -310,6 +346,8 @@ static void count_numa(struct ondol_machine *m, unsigned first, unsigned last, s
 			other += load_relaxed(&zone->pcp[cpu].numa_other);
 		}
 	}
+	for (uint32_t node = first >> 3; node <= last >> 3 && !((last - first + 1) & 7); node++)
+		f->numa_interleave += load_relaxed(&m->phys->nodes[node].interleave_hits);
 	f->numa_hit = allocs - miss;
 	f->numa_miss = miss;
 	f->numa_foreign = foreign;
@@ -531,6 +569,34 @@ int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 		   0u, 0u, 0u, 0u);
 	out_printf(&out, MEMINFO_ITEM MEMINFO_ITEM MEMINFO_ITEM, "Hugepagesize:", 2048ull,
 		   "Hugetlb:", 0ull, "DirectMap4k:", (unsigned long long)(f.present * kib));
+	return out_end(&out);
+}
+
+int ondol_proc_node_meminfo(struct ondol_machine *m, unsigned id, ondol_write_t write, void *ctx)
+{
+	const uint32_t kib = ONDOL_PAGE_SIZE / 1024;
+	struct figures f = { 0 };
+	struct ondol_zone *zone;
+	struct out out;
+
+	zone_for_each(m->phys, zone, i) {
+		if (zone->node != id)
+			continue;
+		f.total += zone->managed;
+		f.free += load_relaxed(&zone->nr_free);
+	}
+	if (!f.total)
+		return -ONDOL_ENOENT;
+	f.used = f.total - f.free;
+	out_init(&out, write, ctx);
+	count_uses(m, (int)id, &f);
+	for (size_t i = 0; i < sizeof node_meminfo_lines / sizeof *node_meminfo_lines; i++) {
+		out_printf(&out, "Node %u ", id);
+		out_lines(&out, "%-16s%8llu kB\n", &node_meminfo_lines[i], 1, &f, kib);
+	}
+	out_printf(&out,
+		   "Node %u HugePages_Total: %5u\nNode %u HugePages_Free:  %5u\n"
+		   "Node %u HugePages_Surp:  %5u\n", id, 0u, id, 0u, id, 0u);
 	return out_end(&out);
 }
 

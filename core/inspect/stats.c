@@ -48,8 +48,8 @@ int ondol_for_each_zone(struct ondol_machine *m,
 }
 
 /* hit and local need no counters: they are what the allocations leave. */
-static void describe_node(struct ondol_machine *m, const struct ondol_node *node,
-			  struct ondol_node_stats *stats)
+void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
+		  struct ondol_node_stats *stats)
 {
 	unsigned long allocs = 0, miss = 0, foreign = 0, other = 0;
 
@@ -71,6 +71,7 @@ static void describe_node(struct ondol_machine *m, const struct ondol_node *node
 		.numa_hit = allocs - miss,
 		.numa_miss = miss,
 		.numa_foreign = foreign,
+		.numa_interleave = load_relaxed(&node->interleave_hits),
 		.numa_local = allocs - other,
 		.numa_other = other,
 	};
@@ -82,7 +83,7 @@ int ondol_for_each_node(struct ondol_machine *m,
 	struct ondol_node_stats stats;
 
 	for (const struct ondol_node *node = m->phys->pgdat_list; node; node = node->next) {
-		describe_node(m, node, &stats);
+		inspect_node(m, node, &stats);
 		int r = visit(ctx, &stats);
 		if (r)
 			return r;

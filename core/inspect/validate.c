@@ -49,6 +49,9 @@ static const struct {
 	{ "VMA-2", "The tree's lo, hi and gap values are right, its colours too" },
 	{ "VMA-3", "Regions lie below task_size; the access flags are within the MAY flags" },
 	{ "VMA-4", "A shared region has a mapping; a native region has no frame" },
+	{ "MPOL-1", "A policy names only nodes with memory, and one at least where its mode wants "
+		    "them" },
+	{ "MPOL-2", "A policy has as many users as regions that name it" },
 	{ "MM-1", "nr_vma, total_vm and its parts count the regions" },
 	{ "MM-2", "rss counts the frames in the page tables by kind" },
 	{ "PGTABLE-1", "Every table is a frame of use PGTABLE; nr_tables counts them" },

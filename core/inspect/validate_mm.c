@@ -269,6 +269,32 @@ static bool check_caches(struct ondol_machine *m, struct ondol_broken_invariant 
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_CACHE));
 }
 
+/* By number: each policy in use is sound and has as many users as regions that name it. */
+static bool check_policies(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t there = ondol_nodes_with_memory(m);
+
+	for (uint32_t number = 1; number <= POLICIES_MAX; number++) {
+		struct ondol_mempolicy policy;
+		uint64_t regions = 0;
+
+		list_for_each(node, &m->virt->mms)
+			for (const struct vma *vma = vma_first(container_of(
+				     node, struct ondol_mm_struct, link));
+			     vma; vma = vma_next(vma))
+				regions += vma->policy == number;
+		if (!inspect_equal(out, "MPOL-2", number, regions, policy_users(m, number)))
+			return false;
+		if (!regions)
+			continue;
+		policy_read(m, number, &policy);
+		if (policy.nodes & ~there ||
+		    (!policy.nodes && policy.mode != ONDOL_MPOL_LOCAL))
+			return inspect_broken(out, "MPOL-1", number, there, policy.nodes);
+	}
+	return true;
+}
+
 bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 {
 	uint64_t nr_tables = 0;
@@ -284,5 +310,6 @@ bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 	}
 	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_PGTABLE)) &&
-	       check_counts(m, out) && check_caches(m, out);
+	       check_counts(m, out) && check_caches(m, out) &&
+	       (!m->virt->policies || check_policies(m, out));
 }

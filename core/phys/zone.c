@@ -114,7 +114,7 @@ int phys_check_desc(const struct ondol_machine_desc *desc)
 	uint32_t nr = desc->nr_nodes;
 
 	if (desc->size < DESC_SIZE_MIN || !desc->regions || !desc->nr_regions ||
-	    desc->nr_regions > REGIONS_MAX || !nr || nr > 64 || !desc->nr_cpus ||
+	    desc->nr_regions > REGIONS_MAX || !nr || nr > ONDOL_NODES_MAX || !desc->nr_cpus ||
 	    desc->nr_cpus > 256)
 		return -ONDOL_EINVAL;
 	for (uint32_t i = 0; desc->node_distance && i < nr * nr; i++) {
@@ -155,8 +155,10 @@ static struct ondol_phys_state *lay_out(struct carve *storage,
 	phys->nodes = nodes;
 	phys->cpus = cpus;
 	phys->zone_ids = ids;
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
 		nodes[i].zonelist = lists + (size_t)i * nr * ONDOL_NR_ZONES;
+		nodes[i].weight = 1;
+	}
 	return phys;
 }
 
@@ -364,11 +366,13 @@ static void set_lowmem_reserves(struct ondol_machine *m)
 	}
 }
 
-static unsigned distance_of(const struct ondol_machine_desc *desc, uint32_t from, uint32_t to)
+static void take_distances(struct ondol_node *node, const struct ondol_machine_desc *desc,
+			   uint32_t self)
 {
-	if (desc->node_distance)
-		return desc->node_distance[from * desc->nr_nodes + to];
-	return from == to ? LOCAL_DISTANCE : REMOTE_DISTANCE;
+	for (uint32_t to = 0; to < desc->nr_nodes; to++)
+		node->distance[to] = desc->node_distance ?
+					     desc->node_distance[self * desc->nr_nodes + to] :
+				     self == to ? LOCAL_DISTANCE : REMOTE_DISTANCE;
 }
 
 /* Nodes by distance; equally far ones beginning behind the own, to spread the load (B6). */
@@ -378,6 +382,7 @@ static void build_zonelist(struct ondol_machine *m, const struct ondol_machine_d
 	struct ondol_node *node = &m->phys->nodes[self];
 	uint64_t done = 0;
 
+	take_distances(node, desc, self);
 	for (uint32_t n = 0; n < desc->nr_nodes; n++) {
 		uint32_t best = UINT32_MAX;
 
@@ -386,7 +391,7 @@ static void build_zonelist(struct ondol_machine *m, const struct ondol_machine_d
 
 			if (!(done >> at & 1) &&
 			    (best == UINT32_MAX ||
-			     distance_of(desc, self, at) < distance_of(desc, self, best)))
+			     node->distance[at] < node->distance[best]))
 				best = at;
 		}
 		done |= UINT64_C(1) << best;

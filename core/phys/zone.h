@@ -79,6 +79,9 @@ struct ondol_node {
 	struct ondol_node *next; /* pgdat_list (B4) */
 	uint64_t start_pfn;      /* node_start_pfn */
 	uint32_t present, spanned;
+	uint8_t distance[ONDOL_NODES_MAX]; /* (c) 10: local */
+	uint8_t weight;                 /* (a) for WEIGHTED_INTERLEAVE */
+	unsigned long interleave_hits;  /* (a) pages that were to come from here and did */
 	uint16_t nr_zonelist;
 	uint16_t *zonelist; /* zone ids: nodes by distance, in each from the highest zone down */
 };

@@ -38,16 +38,21 @@ struct fault_run fault_absent_run(const struct fault *f)
 	return run;
 }
 
-/* 2^order frames made single, of which the first n stay. */
-static struct ondol_page *alloc_frames(struct ondol_machine *m, uint32_t n, ondol_gfp_t gfp,
-				       bool zero)
+/* 2^order frames for the pages from addr on, made single, of which the first n stay. */
+static struct ondol_page *alloc_frames(const struct fault *f, uint64_t addr, uint32_t n,
+				       ondol_gfp_t gfp, bool zero)
 {
+	struct ondol_machine *m = f->mm->m;
 	unsigned order = order_to_hold(n);
 	struct ondol_page *page;
 
 	if (zero && n == 1u << order)
 		gfp |= ONDOL_GFP_ZERO;
-	page = ondol_alloc_pages(m, gfp, order);
+	if (ondol_likely(f->policy.mode == ONDOL_MPOL_DEFAULT))
+		page = ondol_alloc_pages(m, gfp, order);
+	else
+		page = ondol_alloc_pages_mpol(m, &f->policy, vma_index_at(f->vma, addr), gfp,
+					      order);
 	if (!page || !order)
 		return page;
 	ondol_split_page(m, page, order);
@@ -61,7 +66,6 @@ static struct ondol_page *alloc_frames(struct ondol_machine *m, uint32_t n, ondo
 
 struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run, bool zero)
 {
-	struct ondol_machine *m = f->mm->m;
 	uint64_t lo = run->lo, hi = run->hi, tried = 0;
 
 	for (uint64_t size = (uint64_t)f->around << ONDOL_PAGE_SHIFT; size > ONDOL_PAGE_SIZE;
@@ -75,7 +79,7 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 		if (to - from == tried)
 			continue;
 		tried = to - from;
-		page = alloc_frames(m, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
+		page = alloc_frames(f, from, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
 				    ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,
 				    zero);
 		if (page) {
@@ -89,7 +93,7 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 	run->slot = f->slot;
 	run->lo = f->addr;
 	run->hi = f->addr + ONDOL_PAGE_SIZE;
-	return alloc_frames(m, 1, ONDOL_GFP_HIGHUSER_MOVABLE, zero);
+	return alloc_frames(f, f->addr, 1, ONDOL_GFP_HIGHUSER_MOVABLE, zero);
 }
 
 static int fault_anon(struct fault *f)
@@ -215,8 +219,11 @@ int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_a
 			   (f.around & (f.around - 1))))
 		return -ONDOL_EINVAL;
 	r = find_region(&f);
-	if (ondol_likely(!r))
+	if (ondol_likely(!r)) {
+		if (ondol_unlikely(f.vma->policy | mm->task_policy.mode))
+			fault_take_policy(&f);
 		r = make_entry(&f);
+	}
 	if (ondol_unlikely(r)) {
 		mm->counters.faults_refused++;
 		return r;

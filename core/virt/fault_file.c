@@ -109,7 +109,10 @@ int fault_file(struct fault *f)
 	uint64_t index = vma_pgoff_at(f->vma, f->addr);
 	struct cache_read read = read_window(f, index);
 	struct fault_run run;
-	int r = cache_read_page(mapping, index, &read);
+	int r;
+
+	read.policy = &f->policy;
+	r = cache_read_page(mapping, index, &read);
 
 	if (r)
 		return r;

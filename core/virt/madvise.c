@@ -86,13 +86,15 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 }
 
 /* Fetch what of the file is not cached yet; a failed read is no error of the advice. */
-static int advise_willneed(const struct vma *vma, uint64_t start, uint64_t end)
+static int advise_willneed(const struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
+			   uint64_t end)
 {
 	if (!vma->file || !vma->file->mapping)
 		return 0; /* anonymous: whatever there is, is here already */
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
 		uint64_t index = vma_pgoff_at(vma, at), left = (end - at) >> ONDOL_PAGE_SHIFT;
-		struct cache_read read = { .lo = index, .hi = index + min_u64(left, 16) };
+		struct cache_read read = { .lo = index, .hi = index + min_u64(left, 16),
+					   .policy = &mm->task_policy };
 
 		if (cache_has_page(vma->file->mapping, index))
 			continue;
@@ -131,7 +133,7 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	case ADV_REMOVE:
 		return advise_remove(mm, vma, start, end);
 	case ADV_WILLNEED:
-		return advise_willneed(vma, start, end);
+		return advise_willneed(mm, vma, start, end);
 	case ADV_WIPEONFORK:
 		if (vma->file || vma_is_shared(vma) || vma_is_native(vma))
 			return -ONDOL_EINVAL;

@@ -345,17 +345,18 @@ static int read_frames(struct ondol_address_space *mapping, uint64_t index, uint
 					machine_pfn_host(m, machine_page_pfn(m, page)));
 }
 
-/* Read [lo, hi), n <= 2^order pages, into one block.  -ONDOL_ENOMEM, -ONDOL_EIO: nothing done. */
-static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t n, unsigned order,
-		      ondol_gfp_t gfp)
+/* Read the n pages from lo on into one block.  -ONDOL_ENOMEM, -ONDOL_EIO: nothing done. */
+static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t n,
+		      ondol_gfp_t gfp, const struct ondol_mempolicy *policy)
 {
 	struct ondol_machine *m = mapping->m;
+	unsigned order = order_to_hold(n);
 	struct ondol_page *page;
 	int r;
 
 	if (!mapping->ops)
 		gfp |= ONDOL_GFP_ZERO;
-	page = ondol_alloc_pages(m, gfp, order);
+	page = ondol_alloc_pages_mpol(m, policy, lo, gfp, order);
 	if (!page)
 		return -ONDOL_ENOMEM;
 	if (order)
@@ -398,10 +399,12 @@ int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct 
 		absent_window(mapping, index, &lo, &hi);
 		n = (uint32_t)(hi - lo);
 		if (n > 1)
-			r = read_block(mapping, lo, n, order_to_hold(n),
-				       ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN);
+			r = read_block(mapping, lo, n,
+				       ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,
+				       read->policy);
 		if (n == 1 || r)
-			r = read_block(mapping, index, 1, 0, ONDOL_GFP_HIGHUSER_MOVABLE);
+			r = read_block(mapping, index, 1, ONDOL_GFP_HIGHUSER_MOVABLE,
+				       read->policy);
 		if (r)
 			return r;
 	}

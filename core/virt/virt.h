@@ -9,6 +9,7 @@
 #define ONDOL_VIRT_VIRT_H
 
 #include <ondol/inspect.h>
+#include <ondol/mempolicy.h>
 #include <ondol/mm.h>
 #include <ondol/slab.h>
 
@@ -18,11 +19,13 @@
 #include "base/spinlock.h"
 #include "pgtable/pgtable.h"
 #include "phys/machine.h"
+#include "phys/mempolicy.h"
 #include "phys/zone.h"
 
 #define MAX_MAP_COUNT 65530u  /* Linux's sysctl vm.max_map_count */
 #define STACK_GUARD_PAGES 256 /* kept free below a region that grows down: 1 MiB */
 #define STACK_GUARD_GAP (STACK_GUARD_PAGES * ONDOL_PAGE_SIZE)
+#define POLICIES_MAX 255u     /* different memory policies of regions at a time */
 #define AROUND_MAX 512u       /* pages; the largest fault-around window */
 
 enum { RSS_ANON, RSS_FILE, RSS_SHMEM, NR_RSS };
@@ -45,6 +48,7 @@ struct ondol_virt_state {
 	uint64_t nr_mm;            /* (s) */
 	uint64_t next_ino;         /* (s) names anonymous shared memory in /proc/PID/maps */
 	uint32_t nr_vma, nr_vma_peak; /* (a) */
+	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
 
 /* A region's name where neither file nor flags give one; shared by the parts of a split. */
@@ -82,6 +86,7 @@ struct vma {
 	uint64_t lo, hi; /* its first address (guard gap included) and its end */
 	uint64_t gap;    /* its largest hole between two regions */
 	ondol_vm_flags_t flags;
+	uint32_t policy; /* its memory policy's number; 0: none of its own */
 	uint64_t pgoff; /* page of the file that start shows; 0 for anonymous regions */
 	struct ondol_file *file; /* holds a reference, or NULL: anonymous */
 	struct vma_name *name;   /* or NULL */
@@ -105,6 +110,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	struct virt_counters counters;
 	struct ondol_mm_limits limits;
 	struct ondol_mm_layout layout;
+	struct ondol_mempolicy task_policy;
 	struct list_node link; /* (s) */
 };
 
@@ -156,6 +162,12 @@ static inline uint64_t vma_pages(const struct vma *vma)
 static inline uint64_t vma_pgoff_at(const struct vma *vma, uint64_t addr)
 {
 	return vma->pgoff + ((addr - vma->start) >> ONDOL_PAGE_SHIFT);
+}
+
+/* The page's number in what an interleaving policy spreads over nodes. */
+static inline uint64_t vma_index_at(const struct vma *vma, uint64_t addr)
+{
+	return vma->file ? vma_pgoff_at(vma, addr) : addr >> ONDOL_PAGE_SHIFT;
 }
 
 /* Regions that grow down keep a hole below them, so that they cannot run into another. */
@@ -220,16 +232,17 @@ ONDOL_MUST_CHECK int vma_unmapped_area(struct ondol_mm_struct *mm, uint64_t hint
 /* What decides whether two regions are equal. */
 struct vma_props {
 	ondol_vm_flags_t flags;
+	uint32_t policy;
 	struct ondol_file *file;
 	struct vma_name *name;
 };
 
 static inline struct vma_props vma_props(const struct vma *vma)
 {
-	return (struct vma_props){ vma->flags, vma->file, vma->name };
+	return (struct vma_props){ vma->flags, vma->policy, vma->file, vma->name };
 }
 
-/* A record with references to props' file and name; not in the tree.  NULL: no memory. */
+/* A record with references to props' file, name and policy; not in the tree.  NULL: no memory. */
 struct vma *vma_alloc(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t start,
 		      uint64_t end, uint64_t pgoff);
 void vma_free(struct ondol_mm_struct *mm, struct vma *vma); /* drops the references */
@@ -248,6 +261,9 @@ struct vma *vma_extend(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
  */
 struct vma *vma_modify(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
 		       ondol_vm_flags_t flags);
+/* The same for all that can be changed, flags and policy. */
+struct vma *vma_change(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+		       const struct vma_props *props);
 /* Make [start, end) of vma a record of its own.  NULL: no memory, nothing has changed. */
 struct vma *vma_isolate(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end);
 /* Join vma with the neighbours that are equal to it. */
@@ -434,6 +450,19 @@ ONDOL_MUST_CHECK int mm_populate(struct ondol_mm_struct *mm, uint64_t start, uin
 void mm_change_protection(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start,
 			  uint64_t end);
 
+/* ---------------------------------------------------------------- mempolicy.c */
+
+struct fault;
+
+/* One user more or less of the policy with that number. */
+void policy_get(struct ondol_machine *m, uint32_t number);
+void policy_put(struct ondol_machine *m, uint32_t number);
+void policy_read(struct ondol_machine *m, uint32_t number, struct ondol_mempolicy *out_policy);
+/* How many regions name it; for validation, when nothing runs. */
+uint32_t policy_users(struct ondol_machine *m, uint32_t number);
+/* The fault's policy: its region's, or the task's. */
+void fault_take_policy(struct fault *f);
+
 /* ---------------------------------------------------------------- fault.c, cow.c */
 
 struct fault {
@@ -444,6 +473,7 @@ struct fault {
 	uint32_t around; /* pages of the window */
 	void *slot;      /* addr's entry */
 	struct ondol_fault_result *result;
+	struct ondol_mempolicy policy; /* where its frames come from */
 };
 
 /* Pages of the window: [lo, hi) around the fault, absent and inside region and table. */
@@ -478,6 +508,7 @@ void cache_get_pages(struct ondol_address_space *mapping, uint64_t index, uint32
 		     struct ondol_page **pages);
 struct cache_read {
 	uint64_t lo, hi; /* in: pages of the mapping that may be read along, see below */
+	const struct ondol_mempolicy *policy; /* in: where frames come from; NULL: DEFAULT */
 	struct ondol_page *page; /* with a reference for the caller */
 	bool was_read;           /* it was not there */
 	uint64_t end;            /* the first page wholly past the end of the file */

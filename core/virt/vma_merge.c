@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Region records: making, splitting and joining them.  Two neighbours are one region (F12)
- * when flags, file and name are equal and the file pages follow each other.
+ * when flags, policy, file and name are equal and the file pages follow each other.
  */
 #include "virt/virt.h"
 
@@ -47,7 +47,8 @@ static bool same_name(const struct vma_name *a, const struct vma_name *b)
 
 static bool same_props(const struct vma_props *a, const struct vma_props *b)
 {
-	return a->flags == b->flags && a->file == b->file && same_name(a->name, b->name);
+	return a->flags == b->flags && a->policy == b->policy && a->file == b->file &&
+	       same_name(a->name, b->name);
 }
 
 struct vma *vma_alloc(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t start,
@@ -63,6 +64,7 @@ struct vma *vma_alloc(struct ondol_mm_struct *mm, const struct vma_props *props,
 		.start = start,
 		.end = end,
 		.flags = props->flags,
+		.policy = props->policy,
 		.pgoff = props->file ? pgoff : 0,
 		.file = props->file,
 		.name = props->name,
@@ -70,6 +72,7 @@ struct vma *vma_alloc(struct ondol_mm_struct *mm, const struct vma_props *props,
 	if (vma->file)
 		ondol_file_get(vma->file);
 	vma_name_get(vma->name);
+	policy_get(mm->m, vma->policy);
 	n = __atomic_add_fetch(&v->nr_vma, 1, __ATOMIC_RELAXED);
 	peak = __atomic_load_n(&v->nr_vma_peak, __ATOMIC_RELAXED);
 	while (n > peak && !__atomic_compare_exchange_n(&v->nr_vma_peak, &peak, n, true,
@@ -85,6 +88,7 @@ void vma_free(struct ondol_mm_struct *mm, struct vma *vma)
 	if (vma->file)
 		ondol_file_put(vma->file);
 	vma_name_put(mm->m, vma->name);
+	policy_put(mm->m, vma->policy);
 	__atomic_fetch_sub(&v->nr_vma, 1, __ATOMIC_RELAXED);
 	ondol_kmem_cache_free(v->vma_cache, vma);
 }
@@ -230,22 +234,33 @@ struct vma *vma_rejoin(struct ondol_mm_struct *mm, struct vma *vma)
 	return vma;
 }
 
-struct vma *vma_modify(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
-		       ondol_vm_flags_t flags)
+struct vma *vma_change(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+		       const struct vma_props *props)
 {
-	struct vma_props props = vma_props(vma);
+	struct vma_props old = vma_props(vma);
 	struct vma *middle;
 
-	if (props.flags == flags)
+	if (same_props(&old, props))
 		return vma;
-	props.flags = flags;
-	middle = modify_by_moving(mm, vma, start, end, &props);
+	middle = modify_by_moving(mm, vma, start, end, props);
 	if (middle)
 		return middle;
 	middle = vma_isolate(mm, vma, start, end);
 	if (!middle)
 		return NULL;
-	middle->flags = flags;
+	policy_get(mm->m, props->policy);
+	policy_put(mm->m, middle->policy);
+	middle->policy = props->policy;
+	middle->flags = props->flags;
 	rb_update(&middle->rb, &vma_augment); /* GROWSDOWN decides about the guard gap */
 	return middle;
+}
+
+struct vma *vma_modify(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+		       ondol_vm_flags_t flags)
+{
+	struct vma_props props = vma_props(vma);
+
+	props.flags = flags;
+	return vma_change(mm, vma, start, end, &props);
 }

@@ -26,6 +26,7 @@ struct ondol_node_stats {
 	ondol_pfn_t node_start_pfn;
 	uint64_t node_present_pages, node_spanned_pages;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_local, numa_other;
+	uint64_t numa_interleave; /* of numa_hit, those an interleaving policy wanted here */
 };
 /* Snapshots by value; a nonzero return stops the walk. */
 int ondol_for_each_zone(struct ondol_machine *m,
@@ -66,9 +67,17 @@ int ondol_proc_zoneinfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 int ondol_proc_slabinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+int ondol_proc_pagetypeinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+/* Of one node, as under /sys/devices/system/node/nodeN.  -ONDOL_ENOENT: it has no memory. */
+int ondol_proc_node_meminfo(struct ondol_machine *m, unsigned node, ondol_write_t write, void *ctx);
+int ondol_proc_node_numastat(struct ondol_machine *m, unsigned node, ondol_write_t write,
+			     void *ctx);
+int ondol_proc_node_distance(struct ondol_machine *m, unsigned node, ondol_write_t write,
+			     void *ctx);
 int ondol_proc_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
 int ondol_proc_smaps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
 int ondol_proc_smaps_rollup(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
+int ondol_proc_numa_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
 int ondol_proc_statm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
 /* The Vm*, Rss* lines of /proc/PID/status, VmPeak to VmSwap. */
 int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);

@@ -12,6 +12,8 @@
 
 ONDOL_BEGIN_DECLS
 
+#define ONDOL_NODES_MAX 64
+
 enum ondol_mem_type { ONDOL_MEM_USABLE, ONDOL_MEM_RESERVED };
 
 /* As firmware gives them: unsorted, overlapping, unaligned, with holes. */
@@ -64,7 +66,7 @@ struct ondol_machine_desc {
 	uint32_t size; /* sizeof(struct ondol_machine_desc) */
 	const struct ondol_mem_region *regions;
 	uint32_t nr_regions;
-	uint32_t nr_nodes;             /* 1 .. 64 */
+	uint32_t nr_nodes;             /* 1 .. ONDOL_NODES_MAX */
 	uint32_t nr_cpus;              /* 1 .. 256 */
 	const uint8_t *node_distance;  /* nr_nodes * nr_nodes, 10 = local; or NULL */
 	const uint16_t *cpu_to_node;   /* nr_cpus; or NULL: round robin over the nodes */

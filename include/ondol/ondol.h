@@ -41,6 +41,7 @@
 #include <ondol/inspect.h>
 #include <ondol/loader.h>
 #include <ondol/machine.h>
+#include <ondol/mempolicy.h>
 #include <ondol/mm.h>
 #include <ondol/page_alloc.h>
 #include <ondol/pgtable.h>

@@ -15,6 +15,8 @@
 #include "support/mm_world.h"
 #include "support/ops.h"
 
+#define NODES 2
+
 /* ------------------------------------------------------------------ operations */
 
 struct map_choice {
@@ -472,10 +474,51 @@ static void do_shrink(const struct op *op)
 	ondol_address_space_shrink(mapping, op->b % 40);
 }
 
+static int model_mbind(struct model *m, unsigned lo, unsigned hi, uint8_t policy)
+{
+	for (unsigned i = lo; i < hi; i++) {
+		if (!m->page[i].mapped && policy)
+			return -ONDOL_EFAULT; /* the pages before it are done */
+		if (m->page[i].mapped)
+			m->page[i].policy = policy;
+	}
+	return 0;
+}
+
+static void do_mbind(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	uint8_t policy = (uint8_t)(op->c % POLICIES);
+	int expected = r.unaligned ? -ONDOL_EINVAL : model_mbind(m, r.lo, r.hi, policy);
+
+	expect("mbind", ondol_mbind(m->mm, r.addr, r.length, &w.policy[policy]), expected);
+}
+
+/* A page, or all of a range, to another node: what programs see stays. */
+static void do_move(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	unsigned node = op->c % NODES;
+	int got;
+
+	if (op->c % 8 < 2) {
+		ondol_migrate_to_policy(m->mm, hw_addr(&w.hw, r.lo), hw_addr(&w.hw, r.hi),
+					&w.policy[1 + (op->c >> 3) % (POLICIES - 1)]);
+		return;
+	}
+	got = ondol_move_page(m->mm, hw_addr(&w.hw, r.lo), node);
+	if (got >= 0) {
+		expect("moved to", got, node);
+		expect("node", ondol_page_node_at(m->mm, hw_addr(&w.hw, r.lo)), node);
+	} else if (!m->page[r.lo].mapped) {
+		expect("move_page", got, -ONDOL_EFAULT);
+	}
+}
+
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
-       WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, NR_KINDS };
+       WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -485,7 +528,7 @@ static const struct {
 	{ "brk", 4 },    { "madvise", 10 }, { "mlock", 4 },     { "mincore", 1 },
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
-	{ "evict", 4 },  { "shrink", 2 },
+	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -539,7 +582,32 @@ static void do_op(const struct op *op)
 	case COPY_FROM: do_copy(m, op, false); break;
 	case EVICT: do_evict(m, op); break;
 	case SHRINK: do_shrink(op); break;
+	case MBIND: do_mbind(m, op); break;
+	case MOVE: do_move(m, op); break;
 	}
+}
+
+/* Two nodes of 16 MiB. */
+static void make_machine(const struct ondol_profile *profile, const struct ondol_mmu_ops *mmu)
+{
+	struct ondol_mem_region regions[NODES];
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
+					   .nr_regions = NODES, .nr_nodes = NODES, .nr_cpus = 1,
+					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw };
+	static const struct { uint32_t mode; uint64_t nodes; } policies[POLICIES] = {
+		{ ONDOL_MPOL_DEFAULT, 0 }, { ONDOL_MPOL_BIND, 2 }, { ONDOL_MPOL_INTERLEAVE, 3 },
+		{ ONDOL_MPOL_PREFERRED, 2 }, { ONDOL_MPOL_LOCAL, 0 },
+	};
+
+	for (uint16_t i = 0; i < NODES; i++)
+		regions[i] = (struct ondol_mem_region){ .start = { (uint64_t)i << 24 },
+							.end = { (i + UINT64_C(1)) << 24 },
+							.type = ONDOL_MEM_USABLE, .node = i };
+	if (toy_init(&w.toy, &desc))
+		abort();
+	for (unsigned i = 0; i < POLICIES; i++)
+		expect("mempolicy_make", ondol_mempolicy_make(w.toy.m, policies[i].mode,
+							      policies[i].nodes, &w.policy[i]), 0);
 }
 
 static void begin(const struct config *config)
@@ -555,8 +623,7 @@ static void begin(const struct config *config)
 	w.hw.format = profile->format;
 	w.hw.port = &w.toy.port;
 	w.implied = profile->format->prot_implied;
-	if (toy_new(&w.toy, 32, 1, profile, ops, &w.hw))
-		abort();
+	make_machine(profile, ops);
 	w.hw.m = w.toy.m;
 	ondol_machine_stats(w.toy.m, &w.before);
 	for (unsigned i = 0; i < FILES; i++)

@@ -34,6 +34,7 @@ struct mpage {
 	bool own;   /* private page of a file, copied: shows c, not the file */
 	bool wrote; /* shared page of a file, written here and not told by msync */
 	uint8_t name;
+	uint8_t policy; /* which of the test's memory policies; 0: none */
 	ondol_vm_flags_t flags;
 	struct object *object; /* NULL: anonymous and private, shows c */
 	uint32_t pgoff;
@@ -73,7 +74,7 @@ static inline bool mp_joined(const struct model *m, unsigned i)
 	const struct mpage *a = &m->page[i], *b = a + 1;
 
 	return i + 1 < NR && a->mapped && b->mapped && a->flags == b->flags &&
-	       a->object == b->object && a->name == b->name &&
+	       a->object == b->object && a->name == b->name && a->policy == b->policy &&
 	       (!a->object || a->pgoff + 1 == b->pgoff);
 }
 

@@ -24,6 +24,8 @@ struct config {
 	const struct ondol_profile *profile;
 };
 
+#define POLICIES 5
+
 struct world {
 	const struct config *config;
 	struct toy toy;
@@ -33,6 +35,7 @@ struct world {
 	struct object *object[OBJECTS]; /* the first FILES are files */
 	unsigned nr_mms, nr_objects;
 	uint64_t next_tag;
+	struct ondol_mempolicy policy[POLICIES]; /* of regions, by mpage.policy; 0: none */
 	uint32_t implied; /* rights that every page of the format has */
 	jmp_buf failed;
 	char why[400];
@@ -181,6 +184,12 @@ static int check_region(void *ctx, const struct ondol_vma_info *vma)
 	    vma->pgoff != (p->object ? p->pgoff : 0))
 		broken("region at page %u: another file, or page %llu of it, expected %u", start,
 		       (unsigned long long)vma->pgoff, p->pgoff);
+	struct ondol_mempolicy policy;
+
+	expect("vma_policy", ondol_vma_policy(c->m->mm, vma->start, &policy), 0);
+	if (policy.mode != w.policy[p->policy].mode || policy.nodes != w.policy[p->policy].nodes)
+		broken("region at page %u: policy %u of nodes %#llx, expected number %u", start,
+		       policy.mode, (unsigned long long)policy.nodes, p->policy);
 	c->at = end;
 	return 0;
 }
