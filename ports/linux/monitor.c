@@ -67,6 +67,17 @@ static int cache_create(struct monitor *mon, const char *name, size_t size,
 	return ondol_kmem_cache_create(mon->machine, name, &args, out);
 }
 
+/* A program meets the rule that it would meet on this computer, with the machine's RAM in it. */
+static bool host_overcommits_always(void)
+{
+	FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
+	bool always = f && fgetc(f) == '1';
+
+	if (f)
+		fclose(f);
+	return always;
+}
+
 static int machine_create(struct monitor *mon)
 {
 	struct ondol_mem_region region[ONDOL_LINUX_NODES_MAX + 1];
@@ -74,7 +85,8 @@ static int machine_create(struct monitor *mon)
 					   .nr_nodes = mon->nr_nodes,
 					   .nr_cpus = mon->options->nr_cpus,
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
-					   .deferred_init = true, .memory_is_zeroed = true };
+					   .deferred_init = true, .memory_is_zeroed = true,
+					   .overcommit_guess = !host_overcommits_always() };
 	size_t size, align;
 
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
