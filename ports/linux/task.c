@@ -85,6 +85,26 @@ int task_getfd(struct task *task, int fd)
 	return mine < 0 ? -errno : mine;
 }
 
+bool status_field(pid_t pid, const char *name, char *value, size_t size)
+{
+	char path[64], line[576];
+	size_t length = strlen(name);
+	bool found = false;
+
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof line, f)) {
+		found = !strncmp(line, name, length) && line[length] == ':';
+		if (found)
+			snprintf(value, size, "%s", line + length + 1);
+	}
+	fclose(f);
+	return found;
+}
+
 void task_kill(struct monitor *mon, struct task *task, int sig)
 {
 	(void)mon;
