@@ -17,6 +17,9 @@
 
 #include "launch.h"
 
+#define DESCRIPTORS_WANTED 65536
+#define DESCRIPTORS_NEEDED 64 /* a pipeline of a few programs with a dozen libraries */
+
 /* ------------------------------------------------------------------ finding it */
 
 static bool is_runnable(const char *path, int *out_error)
@@ -113,21 +116,36 @@ void launch_free(struct launch *launch)
 
 /* ------------------------------------------------------------------ limits */
 
-/* Every mapped file costs us a descriptor; the program keeps the limit it had. */
-void launch_limits_prepare(struct launch *launch)
+/*
+ * Every cached file and every process of the program costs us a descriptor; the program keeps
+ * the limit it had.  Past the hard limit goes only who may (CAP_SYS_RESOURCE).
+ */
+static int more_descriptors(const struct rlimit *given)
 {
-	struct rlimit more;
+	struct rlimit more = { DESCRIPTORS_WANTED, DESCRIPTORS_WANTED };
 
-	getrlimit(RLIMIT_NOFILE, &launch->nofile);
-	more = launch->nofile;
+	if (given->rlim_max < DESCRIPTORS_WANTED && !setrlimit(RLIMIT_NOFILE, &more))
+		return 0;
+	more = *given;
 	more.rlim_cur = more.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &more);
+	return more.rlim_max < DESCRIPTORS_NEEDED ? -EMFILE : 0;
+}
+
+int launch_limits_prepare(struct launch *launch)
+{
+	struct rlimit more;
+	int r;
+
+	getrlimit(RLIMIT_NOFILE, &launch->nofile);
+	r = more_descriptors(&launch->nofile);
 	/* The machine's memory is a file, to the host. */
 	getrlimit(RLIMIT_FSIZE, &launch->fsize);
 	more = launch->fsize;
 	more.rlim_cur = more.rlim_max;
 	setrlimit(RLIMIT_FSIZE, &more);
 	signal(SIGXFSZ, SIG_IGN);
+	return r;
 }
 
 void launch_limits(struct task *task)

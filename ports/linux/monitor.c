@@ -340,6 +340,8 @@ static const char *start_hint(int error)
 	switch (error) {
 	case -ENOMEM:
 		return " (is --mem large enough, and the limit of address space, ulimit -v?)";
+	case -EMFILE:
+		return " (the hard limit of open files, ulimit -Hn, is too low)";
 	case -EFBIG:
 		return " (the limit of file size, ulimit -f, is below --mem)";
 	case -EPERM:
@@ -359,9 +361,10 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 
 	int *inherited = fds_inherited(mon->front);
 
-	launch_limits_prepare(launch);
-	int r = monitor_init(mon, options);
+	int r = launch_limits_prepare(launch);
 
+	if (!r)
+		r = monitor_init(mon, options);
 	if (!r)
 		r = watch(mon, mon->front, &mon->front);
 	if (!r)

@@ -11,7 +11,9 @@ if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
 	echo "ok - bad days # SKIP $(printf '%s' "$why" | head -n 1)"
 	exit 0
 fi
-$cc -O1 -w -o "$work/scribble" tests/programs/scribble.c || exit 2
+for c in scribble many_files; do
+	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" || exit 2
+done
 cd "$work" || exit 2
 
 good() { echo "ok - $1"; }
@@ -70,12 +72,18 @@ rm -f core core.*
 (ulimit -v 500000; timeout 20 $run -- true) 2>err
 grep -q 'ulimit -v' err && good 'too little address space: said so' ||
 	bad 'too little address space: said so' 'not said'
+(ulimit -n 24; expect 'too few descriptors: said so' 125 'ulimit -Hn' $run -- true; exit $failed) ||
+	failed=1
+(ulimit -n 100; expect 'more files than descriptors' 0 '' $run -- ./many_files; exit $failed) ||
+	failed=1
 expect 'a run inside of a run' 125 'another run' $run -- "$ONDOL" run -- true
 began=$(date +%s)
 x=$(timeout 60 $run -- sh -c 'sleep 20 >/dev/null 2>&1 & echo in the background')
 [ $(($(date +%s) - began)) -lt 15 ] && [ "$x" = 'in the background' ] &&
 	good 'output is the program'"'"'s alone' || bad 'output is the program'"'"'s alone' 'held open'
 
+expect 'more than --mem at once: ENOMEM' 12 '' $run --mem 32M -- ./scribble greedy
+expect 'as much as --mem in pieces: promised' 0 '' $run --mem 256M -- ./scribble greedy
 expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
 grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
 	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'
