@@ -186,6 +186,7 @@ struct monitor {
 	int root_status;
 	bool root_done, shutting_down, interrupted;
 	bool broken; /* --validate has found something */
+	bool report_failed; /* something of what was asked for could not be written */
 	bool privileged;
 	int launch_socket;
 	int front; /* line to the process that the user started, or -1 */

@@ -393,6 +393,9 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	report_snapshot(mon);
 	report_proc(mon);
 	report_run(mon, launch, machine_destroy(mon));
+	/* Only a success is not one without its report: a failure tells more than this does. */
+	if (mon->report_failed && !status && !sig)
+		status = ONDOL_EXIT_CANNOT;
 	front_tell(mon, status, sig);
 }
 

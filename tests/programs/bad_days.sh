@@ -63,6 +63,13 @@ expect 'too many nodes' 125 '1 to 8' $run --nodes 99 -- true
 expect 'a window that is no power of two' 125 'power of two' $run --fault-around 3 -- true
 expect 'an unknown option' 125 'help' $run --nonsense -- true
 expect 'a report that cannot be written' 125 'No such file' $run --stats-file /no/such/dir/f -- true
+expect 'a report on a full disk' 125 '/dev/full: No space left' $run --stats-file /dev/full -- true
+expect 'a report on a full disk: a failure stays' 3 '/dev/full: No space left' \
+	$run --json --stats-file /dev/full -- sh -c 'exit 3'
+for words in --help --version help 'help run' 'run --help' 'doctor --json' doctor; do
+	expect "ondol $words >/dev/full" 125 'write error: No space left' \
+		sh -c "exec \"\$0\" $words >/dev/full" "$ONDOL"
+done
 expect 'nothing to say' 0 '' $run -- true
 
 ulimit -c unlimited 2>/dev/null
