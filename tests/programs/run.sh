@@ -148,7 +148,7 @@ find_need() {
 
 run_case() { # id options command
 	id=$1 options=$2 command=$3
-	direct= exit=0 fa1= mem= limit=60 runmem=
+	direct= exit=0 mem= limit=60 runmem=
 	for o in $options; do
 		case $o in
 		direct) direct=1 ;;
@@ -159,13 +159,17 @@ run_case() { # id options command
 				return
 			fi
 			;;
-		fa1) fa1=1 ;;
 		mem=*) mem=${o#*=} ;;
 		time=*) limit=${o#*=} ;;
 		runmem=*) runmem="--mem ${o#*=}" ;;
 		*) echo "not ok - $id: what is $o?"; return ;;
 		esac
 	done
+	if [ -z "$mem" ]; then
+		echo "not ok - $id: no mem=; run.sh -m $id finds it"
+		failed=$((failed + 1))
+		return
+	fi
 	native=$out/native.$id under=$out/ondol.$id
 	one "$direct" "$command" "$limit" "$native"
 	if [ "$(cat "$native/status")" != "$exit" ]; then
@@ -182,14 +186,10 @@ run_case() { # id options command
 	else
 		one "$direct" "$command" "$limit" "$under" under $runmem
 		verdict "$id" "$native" "$under"
-		if [ -n "$fa1" ]; then
-			one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
-			verdict "$id (fault-around 1)" "$native" "$under.fa1"
-		fi
-		if [ -n "$mem" ]; then
-			one "$direct" "$command" "$limit" "$under.mem" under --mem "$mem"
-			verdict "$id (mem $mem)" "$native" "$under.mem"
-		fi
+		one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
+		verdict "$id (fault-around 1)" "$native" "$under.fa1"
+		one "$direct" "$command" "$limit" "$under.mem" under --mem "$mem"
+		verdict "$id (mem $mem)" "$native" "$under.mem"
 	fi
 	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem"
 }
