@@ -187,7 +187,6 @@ struct monitor {
 	bool root_done, shutting_down, interrupted;
 	bool broken; /* --validate has found something */
 	bool report_failed; /* something of what was asked for could not be written */
-	bool privileged;
 	int launch_socket;
 	int front; /* line to the process that the user started, or -1 */
 	struct ondol_machine_stats at_peak; /* by use, when most frames were out */
@@ -341,7 +340,7 @@ void files_destroy(struct monitor *mon);
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
 /* filter.c */
-int filter_install(bool no_new_privs);
+int filter_install(void);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

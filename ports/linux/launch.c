@@ -229,7 +229,7 @@ static void core_filter_set(void)
 }
 
 /* The child, until it is the program. */
-static _Noreturn void child_main(const struct launch *launch, int socket_fd, bool privileged)
+static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 {
 	struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY }, limit;
 	char byte;
@@ -249,7 +249,7 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd, boo
 	signal(SIGXFSZ, SIG_DFL);
 	core_filter_set();
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
-	int listener = filter_install(!privileged);
+	int listener = filter_install();
 
 	if (listener < 0) {
 		byte = (char)-listener;
@@ -283,7 +283,7 @@ int launch_start(struct monitor *mon, const struct launch *launch)
 		return -errno;
 	if (!mon->root) {
 		close(pair[0]);
-		child_main(launch, pair[1], mon->privileged);
+		child_main(launch, pair[1]);
 	}
 	close(pair[1]);
 	mon->launch_socket = pair[0];

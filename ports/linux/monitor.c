@@ -243,7 +243,6 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	mon->options = options;
 	mon->pid = getpid();
 	mon->front_pid = getppid();
-	mon->privileged = geteuid() == 0;
 	mon->early_notifs_end = &mon->early_notifs;
 	mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
 	if (f) {
