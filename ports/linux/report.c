@@ -207,16 +207,37 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		leaked ? "FRAMES ARE MISSING: see above" : "every frame is back");
 }
 
+/* Bytes of the UTF-8 character at s, 1 to 4; 0: that is none (RFC 3629). */
+static int utf8_length(const unsigned char *s)
+{
+	int n = s[0] < 0x80		     ? 1 :
+		s[0] >= 0xc2 && s[0] <= 0xdf ? 2 :
+		(s[0] & 0xf0) == 0xe0	     ? 3 :
+		s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+
+	for (int i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+/* A file's name may be any bytes, JSON is UTF-8: what is not becomes U+FFFD. */
 static void json_string(FILE *out, const char *s)
 {
 	fputc('"', out);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
+	for (int n; *s; s += n ? n : 1) {
+		n = utf8_length((const unsigned char *)s);
+		if (!n)
+			fputs("\\ufffd", out);
+		else if (*s == '"' || *s == '\\')
 			fprintf(out, "\\%c", *s);
 		else if ((unsigned char)*s < 0x20)
 			fprintf(out, "\\u%04x", *s);
 		else
-			fputc(*s, out);
+			fwrite(s, 1, (size_t)n, out);
 	}
 	fputc('"', out);
 }
