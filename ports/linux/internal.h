@@ -292,6 +292,8 @@ void task_set_mm(struct monitor *mon, struct task *task, struct guest_mm *g);
 int task_pidfd(struct task *task);
 int task_getfd(struct task *task, int fd); /* our copy of its descriptor, or -errno */
 void task_kill(struct monitor *mon, struct task *task, int sig);
+/* A CAP_* of the task, as its user namespace sees it. */
+bool task_capable(const struct task *task, unsigned cap);
 /* What the host's /proc/PID/status says after "name:", blanks and end of line included. */
 bool status_field(pid_t pid, const char *name, char *value, size_t size);
 

@@ -110,14 +110,6 @@ static void limit_apply(struct monitor *mon, struct task *task, unsigned resourc
 	limits_refresh(task, task->mm);
 }
 
-static bool may_raise_limits(const struct task *task)
-{
-	char caps[32];
-
-	return status_field(task->tid, "CapEff", caps, sizeof caps) &&
-	       strtoull(caps, NULL, 16) >> CAP_SYS_RESOURCE & 1;
-}
-
 /* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are the core's. */
 static int64_t limit_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
 			  bool *out_continue)
@@ -144,7 +136,7 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 			return r;
 		if (value[0] > value[1])
 			return -EINVAL;
-		if (value[1] > limit[1] && !may_raise_limits(task))
+		if (value[1] > limit[1] && !task_capable(task, CAP_SYS_RESOURCE))
 			return -EPERM;
 		if (get_at && (r = ondol_copy_to_user(task->mm->mm, get_at, old, sizeof old)))
 			return r;

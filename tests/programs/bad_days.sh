@@ -11,7 +11,7 @@ if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
 	echo "ok - bad days # SKIP $(printf '%s' "$why" | head -n 1)"
 	exit 0
 fi
-for c in scribble many_files; do
+for c in scribble many_files brk_bss; do
 	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" || exit 2
 done
 cd "$work" || exit 2
@@ -91,6 +91,8 @@ x=$(timeout 60 $run -- sh -c 'sleep 20 >/dev/null 2>&1 & echo in the background'
 
 expect 'more than --mem at once: ENOMEM' 12 '' $run --mem 32M -- ./scribble greedy
 expect 'as much as --mem in pieces: promised' 0 '' $run --mem 256M -- ./scribble greedy
+expect 'a program whose data are more than --mem' 137 'segments cannot be mapped' \
+	$run --mem 32M -- ./brk_bss
 expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
 grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
 	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'
