@@ -188,7 +188,7 @@ run_case() { # id options command
 		verdict "$id" "$native" "$under"
 		one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
 		verdict "$id (fault-around 1)" "$native" "$under.fa1"
-		one "$direct" "$command" "$limit" "$under.mem" under --mem "$mem"
+		one "$direct" "$command" "$limit" "$under.mem" under --validate --mem "$mem"
 		verdict "$id (mem $mem)" "$native" "$under.mem"
 	fi
 	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem"
