@@ -115,15 +115,17 @@ asan: asan-build
 	@tests/run.sh $(ASAN_TESTS)
 tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
-TERMINAL := 'if command -v python3 >/dev/null; then tests/programs/terminal.py; else \
-	echo "ok - terminal \# SKIP no python3"; fi'
+with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else \
+	echo "ok - $1 \# SKIP no python3"; fi'
+PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh \
+	$(call with_python,terminal) $(call with_python,reports)
 programs: all
-	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,tests/programs/bad_days.sh $(TERMINAL))
+	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh tests/programs/bad_days.sh $(TERMINAL)
+		tests/programs/run.sh $(PROGRAM_TESTS)
 
 FUZZ_SECONDS ?= 60
 fuzz:

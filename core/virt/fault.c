@@ -139,7 +139,8 @@ static int grow_stack(struct fault *f)
 	if (prev && !(prev->flags & ONDOL_VM_GROWSDOWN) && (prev->flags & ONDOL_VM_ACCESS) &&
 	    addr - prev->end < STACK_GUARD_GAP)
 		return -ONDOL_EFAULT;
-	if (vma->end - addr > mm->limits.stack || !mm_may_expand(mm, vma->flags, pages))
+	if (vma->end - addr > mm->limits.stack || !mm_may_expand(mm, vma->flags, pages) ||
+	    !mm_may_commit(mm, vma->flags, pages))
 		return -ONDOL_EFAULT;
 	if (vma->flags & ONDOL_VM_LOCKED &&
 	    ((mm->locked_vm + pages) << ONDOL_PAGE_SHIFT) > mm->limits.memlock)

@@ -27,6 +27,17 @@ bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uin
 	return !is_data(flags) || within(mm->data_vm, nr_pages, mm->limits.data);
 }
 
+/*
+ * Memory is promised beyond what there is, since few programs touch all that they map (A3).
+ * With Linux's heuristic (vm.overcommit_memory=0) only what could never be kept is refused: one
+ * request for more than the machine's whole RAM.
+ */
+bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages)
+{
+	return !mm->m->overcommit_guess || (flags & ONDOL_VM_NORESERVE) ||
+	       nr_pages <= mm->m->phys->managed;
+}
+
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages)
 {
 	uint64_t n = (uint64_t)nr_pages;

@@ -60,9 +60,19 @@ uint64_t mm_pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t en
 	return n;
 }
 
-static int check_limits(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t addr,
+/* Pages of these need frames that nothing else holds: copies of a file's, or anonymous ones. */
+static bool is_promise(ondol_vm_flags_t flags, const struct ondol_file *file)
+{
+	bool shmem = (flags & (ONDOL_VM_SHARED | ONDOL_VM_NATIVE)) == ONDOL_VM_SHARED &&
+		     (!file || !file->mapping->ops);
+
+	return flags_are_cow(flags) || shmem;
+}
+
+static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t addr,
 			uint64_t length)
 {
+	ondol_vm_flags_t flags = props->flags;
 	uint64_t pages = length >> ONDOL_PAGE_SHIFT;
 
 	if (mm->nr_vma > MAX_MAP_COUNT)
@@ -70,6 +80,8 @@ static int check_limits(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint
 	if ((flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + pages > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
+	if (is_promise(flags, props->file) && !mm_may_commit(mm, flags, pages))
+		return -ONDOL_ENOMEM;
 	/* What it replaces does not count twice. */
 	if (!mm_may_expand(mm, flags, pages) &&
 	    !mm_may_expand(mm, flags, pages - mm_pages_mapped(mm, addr, addr + length)))
@@ -159,7 +171,7 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 	if (!r)
 		r = place(mm, args, length, &addr);
 	if (!r)
-		r = check_limits(mm, props.flags, addr, length);
+		r = check_limits(mm, &props, addr, length);
 	if (r)
 		return r;
 	if (args->name) {

@@ -87,6 +87,8 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 	if ((vma->flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + more > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
+	if (flags_are_cow(vma->flags) && !mm_may_commit(mm, vma->flags, more))
+		return -ONDOL_ENOMEM;
 	return may_expand_over(rm, more, nr_gone) ? 0 : -ONDOL_ENOMEM;
 }
 

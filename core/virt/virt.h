@@ -277,6 +277,8 @@ ONDOL_MUST_CHECK int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **
 const char *vma_display_name(const struct vma *vma);
 /* Would nr_pages more of this kind stay within the limits? */
 bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
+/* Could the machine ever give nr_pages that these flags may come to need frames for? */
+bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
 /* Count pages of regions; nr_pages may be "negative". */
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages);
 static inline uint64_t mm_rss(const struct ondol_mm_struct *mm)

@@ -84,6 +84,12 @@ struct ondol_machine_desc {
 	 * before need no clearing.
 	 */
 	bool memory_is_zeroed;
+	/*
+	 * Refuse one request for more private writable or shared anonymous memory than the whole
+	 * RAM, MAP_NORESERVE excepted, as Linux does with vm.overcommit_memory=0.  Without it
+	 * every promise is made (=1).
+	 */
+	bool overcommit_guess;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

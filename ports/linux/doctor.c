@@ -73,7 +73,7 @@ static const char *tracing_obstacle(void)
 	if (pid == 0) {
 		if (read(to[0], &byte, 1) != 1)
 			_exit(1);
-		int fd = filter_install(geteuid() != 0);
+		int fd = filter_install();
 		byte = fd < 0 ? (char)-fd : 0;
 		(void)!write(from[1], &byte, 1);
 		_exit(0);
@@ -97,13 +97,26 @@ static const char *tracing_obstacle(void)
 	return why;
 }
 
+static const char *proc_obstacle(void)
+{
+	char self[32], pid[32];
+	ssize_t n = readlink("/proc/self", self, sizeof self - 1);
+
+	snprintf(pid, sizeof pid, "%d", getpid());
+	self[n < 0 ? 0 : n] = 0;
+	return strcmp(self, pid) ? "/proc does not show these processes; mount it with: "
+				   "mount -t proc proc /proc" : NULL;
+}
+
 const char *ondol_linux_obstacle(void)
 {
 	struct utsname name;
+	const char *why;
 
 	if (!kernel_new_enough(&name))
 		return "this kernel is too old: Linux 6.1 or newer is needed";
-	return userfaultfd_obstacle();
+	why = userfaultfd_obstacle();
+	return why ? why : proc_obstacle();
 }
 
 static long read_number(const char *path, long fallback)
@@ -137,6 +150,7 @@ static int look(struct finding *f)
 				 .mend = "Linux 6.1 or newer is needed" };
 	snprintf(f[n++].state, sizeof f->state, "%.100s", name.release);
 	finding_obstacle(&f[n++], "userfaultfd", userfaultfd_obstacle());
+	finding_obstacle(&f[n++], "/proc", proc_obstacle());
 	finding_obstacle(&f[n++], "ptrace and filter", tracing_obstacle());
 	f[n] = (struct finding){ .what = "overcommit", .ok = overcommit != 2, .needed = true,
 				 .mend = "sudo sysctl vm.overcommit_memory=0" };

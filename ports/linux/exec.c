@@ -294,16 +294,6 @@ static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char
 	return r;
 }
 
-/* A capability of the task, as its user namespace sees it. */
-static bool task_capable(const struct task *task, unsigned cap)
-{
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, task->tid };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	return !syscall(SYS_capget, &header, data) &&
-	       (data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap));
-}
-
 uint64_t limits_refresh(struct task *task, struct guest_mm *g)
 {
 	struct rlimit64 stack = { RLIM64_INFINITY, RLIM64_INFINITY }, memlock = stack;

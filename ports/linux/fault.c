@@ -343,8 +343,10 @@ void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *
 {
 	struct fault_node *node = malloc(sizeof *node);
 
-	if (!node)
-		return; /* the waiter is woken by the next signal at the latest */
+	if (!node) { /* it faults again, until there is memory to remember it by or we can serve */
+		uffd_wake(g, msg->arg.pagefault.address & ~(PAGE_BYTES - 1), PAGE_BYTES);
+		return;
+	}
 	node->next = NULL;
 	node->msg = *msg;
 	*g->late_faults_end = node;

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -110,6 +111,16 @@ static const struct ondol_address_space_ops object_ops = {
 	.release = object_release,
 };
 
+/* Half of the descriptors that we may have: the others are the processes'. */
+static uint32_t files_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 2 > FILES_MAX)
+		return FILES_MAX;
+	return (uint32_t)limit.rlim_cur / 2;
+}
+
 static struct file_object **bucket_of(struct monitor *mon, dev_t dev, ino_t ino)
 {
 	return &mon->files[((uint64_t)ino * 31 + dev) % FILE_HASH];
@@ -160,19 +171,23 @@ static int mapping_get(struct monitor *mon, int fd, const struct stat *st,
 	}
 	if (o)
 		object_drop(mon, o);
-	if (mon->nr_files >= FILES_MAX)
+	if (mon->nr_files >= files_max())
 		files_destroy(mon); /* those in use live on in their mappings */
 	o = calloc(1, sizeof *o);
 	if (!o)
 		return -ENOMEM;
 	o->mon = mon;
 	o->fd = reopen(fd);
+	if (o->fd < 0 && errno == EMFILE && mon->nr_files) {
+		files_destroy(mon); /* what only the cache holds open */
+		o->fd = reopen(fd);
+	}
 	if (o->fd < 0)
 		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (o->fd < 0) {
 		int error = errno;
 		free(o);
-		return -error;
+		return error == EMFILE ? -ENFILE : -error; /* the limit is not the program's */
 	}
 	int r = ondol_address_space_create(mon->machine, &object_ops, o, &o->mapping);
 

@@ -157,16 +157,27 @@ static const struct sock_filter guest_filter[] = {
 	RET(SECCOMP_RET_ALLOW),
 };
 
-/* In the process that is to become the guest.  The listener's descriptor, or -errno. */
-int filter_install(bool no_new_privs)
+static int filter_set(const struct sock_fprog *program)
+{
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			  SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+			  program);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/*
+ * In the process that is to become the guest.  The listener's descriptor, or -errno.  Who has not
+ * CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it.
+ */
+int filter_install(void)
 {
 	struct sock_fprog program = { .len = sizeof guest_filter / sizeof *guest_filter,
 				      .filter = (struct sock_filter *)guest_filter };
 
-	if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			  SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-			  &program);
-	return fd < 0 ? -errno : (int)fd;
+	int fd = filter_set(&program);
+
+	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		fd = filter_set(&program);
+	return fd;
 }

@@ -80,19 +80,12 @@ static bool signal_first(struct task *task, const struct user_regs_struct *at)
 /* Signals whose action is the default, from the process's own account of itself. */
 static uint64_t signals_default(pid_t tid)
 {
-	unsigned long long ignored = 0, caught = 0;
-	char path[64], line[256];
+	char ignored[64], caught[64];
 
-	snprintf(path, sizeof path, "/proc/%d/status", tid);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
+	if (!status_field(tid, "SigIgn", ignored, sizeof ignored) ||
+	    !status_field(tid, "SigCgt", caught, sizeof caught))
 		return 0;
-	while (fgets(line, sizeof line, f))
-		if (sscanf(line, "SigIgn: %llx", &ignored) != 1)
-			(void)!sscanf(line, "SigCgt: %llx", &caught);
-	fclose(f);
-	return ~(ignored | caught);
+	return ~(strtoull(ignored, NULL, 16) | strtoull(caught, NULL, 16));
 }
 
 /*

@@ -21,6 +21,7 @@
 
 struct front_report {
 	int status, signal;
+	bool ends; /* nothing runs any more, and the monitor ends, too */
 };
 
 int *fds_inherited(int keep)
@@ -81,7 +82,7 @@ pid_t front_fork(int *out_fd)
 /* In the monitor: the program has ended like this. */
 void front_tell(struct monitor *mon, int status, int sig)
 {
-	struct front_report report = { status, sig };
+	struct front_report report = { status, sig, !mon->nr_tasks };
 
 	if (mon->front < 0)
 		return;
@@ -115,6 +116,8 @@ int front_wait(pid_t monitor, int fd, const sigset_t *set, int *out_signal)
 
 		if (n == (ssize_t)sizeof report) {
 			*out_signal = report.signal;
+			while (report.ends && waitpid(monitor, &status, 0) < 0 && errno == EINTR)
+				;
 			return report.status;
 		}
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR)) {

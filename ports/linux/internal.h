@@ -186,7 +186,7 @@ struct monitor {
 	int root_status;
 	bool root_done, shutting_down, interrupted;
 	bool broken; /* --validate has found something */
-	bool privileged;
+	bool report_failed; /* something of what was asked for could not be written */
 	int launch_socket;
 	int front; /* line to the process that the user started, or -1 */
 	struct ondol_machine_stats at_peak; /* by use, when most frames were out */
@@ -292,6 +292,10 @@ void task_set_mm(struct monitor *mon, struct task *task, struct guest_mm *g);
 int task_pidfd(struct task *task);
 int task_getfd(struct task *task, int fd); /* our copy of its descriptor, or -errno */
 void task_kill(struct monitor *mon, struct task *task, int sig);
+/* A CAP_* of the task, as its user namespace sees it. */
+bool task_capable(const struct task *task, unsigned cap);
+/* What the host's /proc/PID/status says after "name:", blanks and end of line included. */
+bool status_field(pid_t pid, const char *name, char *value, size_t size);
 
 /* exec.c, fork.c */
 void exec_takeover(struct monitor *mon, struct task *task);
@@ -338,7 +342,7 @@ void files_destroy(struct monitor *mon);
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
 /* filter.c */
-int filter_install(bool no_new_privs);
+int filter_install(void);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

@@ -17,6 +17,9 @@
 
 #include "launch.h"
 
+#define DESCRIPTORS_WANTED 65536
+#define DESCRIPTORS_NEEDED 64 /* a pipeline of a few programs with a dozen libraries */
+
 /* ------------------------------------------------------------------ finding it */
 
 static bool is_runnable(const char *path, int *out_error)
@@ -113,21 +116,36 @@ void launch_free(struct launch *launch)
 
 /* ------------------------------------------------------------------ limits */
 
-/* Every mapped file costs us a descriptor; the program keeps the limit it had. */
-void launch_limits_prepare(struct launch *launch)
+/*
+ * Every cached file and every process of the program costs us a descriptor; the program keeps
+ * the limit it had.  Past the hard limit goes only who may (CAP_SYS_RESOURCE).
+ */
+static int more_descriptors(const struct rlimit *given)
 {
-	struct rlimit more;
+	struct rlimit more = { DESCRIPTORS_WANTED, DESCRIPTORS_WANTED };
 
-	getrlimit(RLIMIT_NOFILE, &launch->nofile);
-	more = launch->nofile;
+	if (given->rlim_max < DESCRIPTORS_WANTED && !setrlimit(RLIMIT_NOFILE, &more))
+		return 0;
+	more = *given;
 	more.rlim_cur = more.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &more);
+	return more.rlim_max < DESCRIPTORS_NEEDED ? -EMFILE : 0;
+}
+
+int launch_limits_prepare(struct launch *launch)
+{
+	struct rlimit more;
+	int r;
+
+	getrlimit(RLIMIT_NOFILE, &launch->nofile);
+	r = more_descriptors(&launch->nofile);
 	/* The machine's memory is a file, to the host. */
 	getrlimit(RLIMIT_FSIZE, &launch->fsize);
 	more = launch->fsize;
 	more.rlim_cur = more.rlim_max;
 	setrlimit(RLIMIT_FSIZE, &more);
 	signal(SIGXFSZ, SIG_IGN);
+	return r;
 }
 
 void launch_limits(struct task *task)
@@ -211,7 +229,7 @@ static void core_filter_set(void)
 }
 
 /* The child, until it is the program. */
-static _Noreturn void child_main(const struct launch *launch, int socket_fd, bool privileged)
+static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 {
 	struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY }, limit;
 	char byte;
@@ -231,7 +249,7 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd, boo
 	signal(SIGXFSZ, SIG_DFL);
 	core_filter_set();
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
-	int listener = filter_install(!privileged);
+	int listener = filter_install();
 
 	if (listener < 0) {
 		byte = (char)-listener;
@@ -265,7 +283,7 @@ int launch_start(struct monitor *mon, const struct launch *launch)
 		return -errno;
 	if (!mon->root) {
 		close(pair[0]);
-		child_main(launch, pair[1], mon->privileged);
+		child_main(launch, pair[1]);
 	}
 	close(pair[1]);
 	mon->launch_socket = pair[0];

@@ -18,7 +18,8 @@ struct launch {
 /* 0, or the exit status after having said what is wrong. */
 int launch_resolve(struct launch *launch);
 void launch_free(struct launch *launch);
-void launch_limits_prepare(struct launch *launch);
+/* -EMFILE: too few descriptors can be had to run anything. */
+int launch_limits_prepare(struct launch *launch);
 /* The emulated limits of the first program. */
 void launch_limits(struct task *task);
 /* Fork, seize, filter: mon->root and mon->notif.  It waits for launch_go. */

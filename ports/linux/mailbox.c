@@ -80,14 +80,15 @@ void worker_kick(struct guest_mm *g)
 
 /*
  * A slice's mremap goes on only when its event has been read: see flush_slices.  Faults that
- * come with it wait for the main loop.  False: nothing has come for a while.
+ * come with it wait for the main loop.  False: nothing has come for a millisecond; a move that
+ * the host refuses has no event at all.
  */
 static bool remap_event_take(struct monitor *mon, struct guest_mm *g)
 {
 	struct pollfd p = { .fd = g->uffd, .events = POLLIN };
 	struct uffd_msg msg[16];
 
-	if (poll(&p, 1, 100) <= 0)
+	if (poll(&p, 1, 1) <= 0)
 		return false;
 	ssize_t n = read(g->uffd, msg, sizeof msg);
 

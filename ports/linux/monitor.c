@@ -67,6 +67,17 @@ static int cache_create(struct monitor *mon, const char *name, size_t size,
 	return ondol_kmem_cache_create(mon->machine, name, &args, out);
 }
 
+/* A program meets the rule that it would meet on this computer, with the machine's RAM in it. */
+static bool host_overcommits_always(void)
+{
+	FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
+	bool always = f && fgetc(f) == '1';
+
+	if (f)
+		fclose(f);
+	return always;
+}
+
 static int machine_create(struct monitor *mon)
 {
 	struct ondol_mem_region region[ONDOL_LINUX_NODES_MAX + 1];
@@ -74,7 +85,8 @@ static int machine_create(struct monitor *mon)
 					   .nr_nodes = mon->nr_nodes,
 					   .nr_cpus = mon->options->nr_cpus,
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
-					   .deferred_init = true, .memory_is_zeroed = true };
+					   .deferred_init = true, .memory_is_zeroed = true,
+					   .overcommit_guess = !host_overcommits_always() };
 	size_t size, align;
 
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
@@ -231,7 +243,6 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	mon->options = options;
 	mon->pid = getpid();
 	mon->front_pid = getppid();
-	mon->privileged = geteuid() == 0;
 	mon->early_notifs_end = &mon->early_notifs;
 	mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
 	if (f) {
@@ -328,6 +339,8 @@ static const char *start_hint(int error)
 	switch (error) {
 	case -ENOMEM:
 		return " (is --mem large enough, and the limit of address space, ulimit -v?)";
+	case -EMFILE:
+		return " (the hard limit of open files, ulimit -Hn, is too low)";
 	case -EFBIG:
 		return " (the limit of file size, ulimit -f, is below --mem)";
 	case -EPERM:
@@ -347,9 +360,10 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 
 	int *inherited = fds_inherited(mon->front);
 
-	launch_limits_prepare(launch);
-	int r = monitor_init(mon, options);
+	int r = launch_limits_prepare(launch);
 
+	if (!r)
+		r = monitor_init(mon, options);
 	if (!r)
 		r = watch(mon, mon->front, &mon->front);
 	if (!r)
@@ -378,6 +392,9 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	report_snapshot(mon);
 	report_proc(mon);
 	report_run(mon, launch, machine_destroy(mon));
+	/* Only a success is not one without its report: a failure tells more than this does. */
+	if (mon->report_failed && !status && !sig)
+		status = ONDOL_EXIT_CANNOT;
 	front_tell(mon, status, sig);
 }
 

@@ -207,20 +207,14 @@ int64_t place_call(struct monitor *mon, struct task *task, const struct seccomp_
 bool place_status(const struct monitor *mon, const struct task *task, const char *line, FILE *out)
 {
 	const struct place *place = &mon->place;
-	bool list = !strncmp(line, "Cpus_allowed_list:", 18);
-	FILE *ours;
-	char own[256];
+	const char *name = !strncmp(line, "Cpus_allowed:", 13)      ? "Cpus_allowed" :
+			   !strncmp(line, "Cpus_allowed_list:", 18) ? "Cpus_allowed_list" : NULL;
+	char own[512];
 
-	if (place->timer < 0 || task->own_affinity || (!list && strncmp(line, "Cpus_allowed:", 13)))
-		return false;
 	/* The front has kept them; its text has the host's own format. */
-	snprintf(own, sizeof own, "/proc/%d/status", mon->front_pid);
-	ours = fopen(own, "re");
-	if (!ours)
+	if (!name || place->timer < 0 || task->own_affinity ||
+	    !status_field(mon->front_pid, name, own, sizeof own))
 		return false;
-	while (fgets(own, sizeof own, ours))
-		if (!strncmp(own, line, list ? 18 : 13))
-			fputs(own, out);
-	fclose(ours);
+	fprintf(out, "%s:%s", name, own);
 	return true;
 }

@@ -2,8 +2,11 @@
 /*
  * What a guest reads about itself and its relatives: /proc/PID/maps, smaps, smaps_rollup,
  * statm, the Vm lines of status and the memory fields of stat are Ondol's, and nothing shows
- * that it is traced.  The open is answered with a memory file that holds the text; every other
- * open goes on natively.
+ * that it is traced.  The open is answered with a memory file that holds the text.  What would
+ * show the host's mappings and has no text of ours (numa_maps, pagemap, map_files) is not there,
+ * as on a kernel built without it.  Every other open goes on natively.
+ *
+ * The last component of a path decides: a symbolic link of another name is not looked through.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -27,6 +30,7 @@ enum view {
 	VIEW_STATM,
 	VIEW_STATUS,
 	VIEW_STAT,
+	VIEW_ABSENT,
 };
 
 static enum view view_of(const char *name)
@@ -38,7 +42,8 @@ static enum view view_of(const char *name)
 		{ "maps", VIEW_MAPS },     { "smaps", VIEW_SMAPS },
 		{ "smaps_rollup", VIEW_SMAPS_ROLLUP },
 		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
-		{ "stat", VIEW_STAT },
+		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_ABSENT },
+		{ "pagemap", VIEW_ABSENT }, { "map_files", VIEW_ABSENT },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -76,6 +81,8 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 	rest = pid_parse(path + 6, task, out_pid);
 	if (rest && !strncmp(rest, "task/", 5))
 		rest = pid_parse(rest + 5, task, out_pid);
+	if (rest && !strncmp(rest, "map_files/", 10))
+		return VIEW_ABSENT;
 	return rest ? view_of(rest) : VIEW_NONE;
 }
 
@@ -241,51 +248,77 @@ static int view_file(const struct monitor *mon, struct task *task, enum view vie
 	return ours;
 }
 
-/* The path as the guest gave it; relative ones are completed from their directory. */
-static bool path_read(struct task *task, const struct seccomp_data *data, char *path, size_t size)
+/*
+ * Where a path leads that does not say so itself: relative, with dots, through links.  "self"
+ * is then us, which is put right.
+ */
+static bool path_resolve(const struct monitor *mon, const struct task *task, int dir, int nofollow,
+			 char *path, size_t size)
+{
+	char from[64 + PATH_MAX], link[64];
+	bool absolute = path[0] == '/';
+
+	if (absolute || dir == AT_FDCWD)
+		snprintf(from, sizeof from, "/proc/%d/%s/%s", task->tid, absolute ? "root" : "cwd",
+			 path);
+	else
+		snprintf(from, sizeof from, "/proc/%d/fd/%d/%s", task->tid, dir, path);
+	int fd = open(from, O_PATH | O_CLOEXEC | nofollow);
+
+	if (fd < 0)
+		return false;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, from, sizeof from - 1);
+
+	close(fd);
+	if (n <= 0)
+		return false;
+	from[n] = 0;
+	int us = snprintf(link, sizeof link, "/proc/%d/", mon->pid);
+	bool self = !strncmp(from, link, (size_t)us);
+
+	return (size_t)snprintf(path, size, "%s%s", self ? "/proc/self/" : from,
+				self ? from + us : "") < size;
+}
+
+/* The path of the call, made absolute and plain if its last component is a view's. */
+static bool path_read(const struct monitor *mon, struct task *task,
+		      const struct seccomp_data *data, char *path, size_t size)
 {
 	uint64_t at = data->nr == SYS_open ? data->args[0] : data->args[1];
 	int dir = data->nr == SYS_open ? AT_FDCWD : (int)data->args[0];
-	char name[64], link[64];
+	uint64_t flags = data->nr == SYS_openat ? data->args[2] :
+			 data->nr == SYS_open   ? data->args[1] : 0;
+	pid_t pid;
 
 	if (ondol_strncpy_from_user(task->mm->mm, path, at, size) < 0)
 		return false;
-	if (path[0] == '/')
+	if (path_parse(path, task, &pid))
 		return true;
 	const char *last = strrchr(path, '/');
 
-	if (!view_of(last ? last + 1 : path) || strlen(path) >= sizeof name)
-		return false;
-	strcpy(name, path);
-	if (dir == AT_FDCWD)
-		snprintf(link, sizeof link, "/proc/%d/cwd", task->tid);
-	else
-		snprintf(link, sizeof link, "/proc/%d/fd/%d", task->tid, dir);
-	ssize_t n = readlink(link, path, size - sizeof name - 1);
-
-	if (n <= 0)
-		return false;
-	path[n] = '/';
-	strcpy(path + n + 1, name);
-	return true;
+	return view_of(last ? last + 1 : path) &&
+	       path_resolve(mon, task, dir, (int)(flags & O_NOFOLLOW), path, size);
 }
 
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
 {
 	const struct seccomp_data *data = &notif->data;
 	uint64_t flags = data->nr == SYS_open ? data->args[1] : data->args[2];
-	char path[PATH_MAX + 128];
+	char path[PATH_MAX];
 	pid_t pid = 0;
 
-	if (!path_read(task, data, path, sizeof path))
+	if (!path_read(mon, task, data, path, sizeof path))
 		return false;
-	for (char *p = path, *to = path; (*to = *p); p++) /* "//" is "/" */
-		to += !(p[0] == '/' && p[1] == '/');
 	enum view view = path_parse(path, task, &pid);
 	struct task *target = view ? task_find(mon, pid) : NULL;
 
 	if (!target || !target->mm)
 		return false;
+	if (view == VIEW_ABSENT) {
+		notif_reply(mon, notif->id, -ENOENT);
+		return true;
+	}
 	if (data->nr == SYS_openat2_) {
 		struct open_how how;
 

@@ -298,19 +298,12 @@ static void exec_event(struct monitor *mon, pid_t tid)
 /* Is the process alive that a new thread belongs to or a new process is a child of? */
 static bool has_parent(struct monitor *mon, const struct task *child)
 {
-	char path[64], line[256];
-	pid_t tgid = 0, ppid = 0;
+	char tgid[32], ppid[32];
 
-	snprintf(path, sizeof path, "/proc/%d/status", child->tid);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
+	if (!status_field(child->tid, "Tgid", tgid, sizeof tgid) ||
+	    !status_field(child->tid, "PPid", ppid, sizeof ppid))
 		return false;
-	while (!ppid && fgets(line, sizeof line, f))
-		if (sscanf(line, "Tgid: %d", &tgid) != 1 && sscanf(line, "PPid: %d", &ppid) != 1)
-			continue;
-	fclose(f);
-	return task_find(mon, tgid != child->tid ? tgid : ppid) != NULL;
+	return task_find(mon, atoi(tgid) != child->tid ? atoi(tgid) : atoi(ppid)) != NULL;
 }
 
 /*

@@ -207,16 +207,37 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		leaked ? "FRAMES ARE MISSING: see above" : "every frame is back");
 }
 
+/* Bytes of the UTF-8 character at s, 1 to 4; 0: that is none (RFC 3629). */
+static int utf8_length(const unsigned char *s)
+{
+	int n = s[0] < 0x80		     ? 1 :
+		s[0] >= 0xc2 && s[0] <= 0xdf ? 2 :
+		(s[0] & 0xf0) == 0xe0	     ? 3 :
+		s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+
+	for (int i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+/* A file's name may be any bytes, JSON is UTF-8: what is not becomes U+FFFD. */
 static void json_string(FILE *out, const char *s)
 {
 	fputc('"', out);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
+	for (int n; *s; s += n ? n : 1) {
+		n = utf8_length((const unsigned char *)s);
+		if (!n)
+			fputs("\\ufffd", out);
+		else if (*s == '"' || *s == '\\')
 			fprintf(out, "\\%c", *s);
 		else if ((unsigned char)*s < 0x20)
 			fprintf(out, "\\u%04x", *s);
 		else
-			fputc(*s, out);
+			fwrite(s, 1, (size_t)n, out);
 	}
 	fputc('"', out);
 }
@@ -258,8 +279,24 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		leaked ? "false" : "true");
 }
 
+static void report_bad(struct monitor *mon, const char *path)
+{
+	monitor_warn("%s: %s", path, strerror(errno));
+	mon->report_failed = true;
+}
+
+/* All of it must have arrived: a full disk shows no earlier than here. */
+static void report_close(struct monitor *mon, FILE *f, const char *path)
+{
+	bool bad = ferror(f);
+
+	if (f == stderr ? bad : fclose(f) || bad)
+		report_bad(mon, path);
+}
+
 void report_run(struct monitor *mon, const struct launch *launch, int leaked)
 {
+	const char *path = mon->options->stats_file;
 	FILE *out = stderr;
 
 	if (leaked)
@@ -267,19 +304,15 @@ void report_run(struct monitor *mon, const struct launch *launch, int leaked)
 			     strerror(-leaked));
 	if (!mon->options->stats)
 		return;
-	if (mon->options->stats_file) {
-		out = fopen(mon->options->stats_file, "we");
-		if (!out) {
-			monitor_warn("%s: %s", mon->options->stats_file, strerror(errno));
-			return;
-		}
+	if (path && !(out = fopen(path, "we"))) {
+		report_bad(mon, path);
+		return;
 	}
 	if (mon->options->json)
 		summary_json(mon, launch, leaked, out);
 	else
 		summary_text(mon, launch, leaked, out);
-	if (out != stderr)
-		fclose(out);
+	report_close(mon, out, path ? path : "standard error");
 }
 
 /* ------------------------------------------------------------------ --proc DIR */
@@ -289,16 +322,18 @@ static int file_write(void *ctx, const char *text, size_t size)
 	return fwrite(text, 1, size, ctx) == size ? 0 : -EIO;
 }
 
-static FILE *proc_open(const struct monitor *mon, const char *name)
-{
+struct proc_file {
 	char path[4096];
+	FILE *f;
+};
 
-	snprintf(path, sizeof path, "%s/%s", mon->options->proc_dir, name);
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		monitor_warn("%s: %s", path, strerror(errno));
-	return f;
+static bool proc_open(struct monitor *mon, struct proc_file *file, const char *name)
+{
+	snprintf(file->path, sizeof file->path, "%s/%s", mon->options->proc_dir, name);
+	file->f = fopen(file->path, "we");
+	if (!file->f)
+		report_bad(mon, file->path);
+	return file->f;
 }
 
 /* A task's maps, when its address space ends. */
@@ -311,21 +346,20 @@ void report_proc_mm(struct monitor *mon, struct guest_mm *g)
 		      { "smaps", ondol_proc_smaps },
 		      { "statm", ondol_proc_statm },
 		      { "status", ondol_proc_status_vm } };
-	char path[4096], name[64];
+	struct proc_file file;
+	char name[64];
 
-	snprintf(path, sizeof path, "%s/%u-%s", mon->options->proc_dir, g->id, g->comm);
-	if (mkdir(path, 0777) && errno != EEXIST) {
-		monitor_warn("%s: %s", path, strerror(errno));
+	snprintf(file.path, sizeof file.path, "%s/%u-%s", mon->options->proc_dir, g->id, g->comm);
+	if (mkdir(file.path, 0777) && errno != EEXIST) {
+		report_bad(mon, file.path);
 		return;
 	}
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		snprintf(name, sizeof name, "%u-%s/%s", g->id, g->comm, texts[i].name);
-		FILE *f = proc_open(mon, name);
-
-		if (!f)
+		if (!proc_open(mon, &file, name))
 			return;
-		texts[i].text(g->mm, file_write, f);
-		fclose(f);
+		texts[i].text(g->mm, file_write, file.f);
+		report_close(mon, file.f, file.path);
 	}
 }
 
@@ -340,12 +374,12 @@ void report_proc(struct monitor *mon)
 		      { "vmstat", ondol_proc_vmstat },
 		      { "meminfo", ondol_proc_meminfo } };
 
-	for (size_t i = 0; mon->options->proc_dir && i < sizeof texts / sizeof *texts; i++) {
-		FILE *f = proc_open(mon, texts[i].name);
+	struct proc_file file;
 
-		if (!f)
+	for (size_t i = 0; mon->options->proc_dir && i < sizeof texts / sizeof *texts; i++) {
+		if (!proc_open(mon, &file, texts[i].name))
 			return;
-		texts[i].text(mon->machine, file_write, f);
-		fclose(f);
+		texts[i].text(mon->machine, file_write, file.f);
+		report_close(mon, file.f, file.path);
 	}
 }

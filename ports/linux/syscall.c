@@ -4,6 +4,7 @@
  * that are not memory calls themselves (opens of /proc texts, futexes, limits).
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/kcmp.h>
 #include <poll.h>
@@ -135,7 +136,7 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 			return r;
 		if (value[0] > value[1])
 			return -EINVAL;
-		if (value[1] > limit[1] && !mon->privileged)
+		if (value[1] > limit[1] && !task_capable(task, CAP_SYS_RESOURCE))
 			return -EPERM;
 		if (get_at && (r = ondol_copy_to_user(task->mm->mm, get_at, old, sizeof old)))
 			return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest threads: the table of them, and what we may ask of one. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -83,6 +84,35 @@ int task_getfd(struct task *task, int fd)
 		return -errno;
 	int mine = (int)syscall(SYS_pidfd_getfd_, pidfd, fd, 0);
 	return mine < 0 ? -errno : mine;
+}
+
+bool task_capable(const struct task *task, unsigned cap)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, task->tid };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &header, data) &&
+	       (data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap));
+}
+
+bool status_field(pid_t pid, const char *name, char *value, size_t size)
+{
+	char path[64], line[576];
+	size_t length = strlen(name);
+	bool found = false;
+
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof line, f)) {
+		found = !strncmp(line, name, length) && line[length] == ':';
+		if (found)
+			snprintf(value, size, "%s", line + length + 1);
+	}
+	fclose(f);
+	return found;
 }
 
 void task_kill(struct monitor *mon, struct task *task, int sig)

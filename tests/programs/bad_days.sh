@@ -11,7 +11,9 @@ if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
 	echo "ok - bad days # SKIP $(printf '%s' "$why" | head -n 1)"
 	exit 0
 fi
-$cc -O1 -w -o "$work/scribble" tests/programs/scribble.c || exit 2
+for c in scribble many_files brk_bss; do
+	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" || exit 2
+done
 cd "$work" || exit 2
 
 good() { echo "ok - $1"; }
@@ -61,6 +63,13 @@ expect 'too many nodes' 125 '1 to 8' $run --nodes 99 -- true
 expect 'a window that is no power of two' 125 'power of two' $run --fault-around 3 -- true
 expect 'an unknown option' 125 'help' $run --nonsense -- true
 expect 'a report that cannot be written' 125 'No such file' $run --stats-file /no/such/dir/f -- true
+expect 'a report on a full disk' 125 '/dev/full: No space left' $run --stats-file /dev/full -- true
+expect 'a report on a full disk: a failure stays' 3 '/dev/full: No space left' \
+	$run --json --stats-file /dev/full -- sh -c 'exit 3'
+for words in --help --version help 'help run' 'run --help' 'doctor --json' doctor; do
+	expect "ondol $words >/dev/full" 125 'write error: No space left' \
+		sh -c "exec \"\$0\" $words >/dev/full" "$ONDOL"
+done
 expect 'nothing to say' 0 '' $run -- true
 
 ulimit -c unlimited 2>/dev/null
@@ -70,12 +79,20 @@ rm -f core core.*
 (ulimit -v 500000; timeout 20 $run -- true) 2>err
 grep -q 'ulimit -v' err && good 'too little address space: said so' ||
 	bad 'too little address space: said so' 'not said'
+(ulimit -n 24; expect 'too few descriptors: said so' 125 'ulimit -Hn' $run -- true; exit $failed) ||
+	failed=1
+(ulimit -n 100; expect 'more files than descriptors' 0 '' $run -- ./many_files; exit $failed) ||
+	failed=1
 expect 'a run inside of a run' 125 'another run' $run -- "$ONDOL" run -- true
 began=$(date +%s)
 x=$(timeout 60 $run -- sh -c 'sleep 20 >/dev/null 2>&1 & echo in the background')
 [ $(($(date +%s) - began)) -lt 15 ] && [ "$x" = 'in the background' ] &&
 	good 'output is the program'"'"'s alone' || bad 'output is the program'"'"'s alone' 'held open'
 
+expect 'more than --mem at once: ENOMEM' 12 '' $run --mem 32M -- ./scribble greedy
+expect 'as much as --mem in pieces: promised' 0 '' $run --mem 256M -- ./scribble greedy
+expect 'a program whose data are more than --mem' 137 'segments cannot be mapped' \
+	$run --mem 32M -- ./brk_bss
 expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
 grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
 	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'

@@ -3,17 +3,19 @@
 # Unmodified programs, natively and under `ondol run`: standard output, standard error,
 # exit status and the files they leave must be equal.
 #
-#   tests/programs/run.sh [-n] [-k] [substring...]     (cases whose id contains one)
+#   tests/programs/run.sh [-n] [-k] [-m] [substring...]     (cases whose id contains one)
 #     -n   natively only, twice: are the cases themselves deterministic?
 #     -k   stop at the first failure and keep its folders
+#     -m   no test: find the least --mem that each case can do with
 #   ONDOL=build/ondol  OUT=build/programs
 cd "$(dirname "$0")/../.." || exit 2
 top=$PWD
-native_only= stop_early=
-while getopts nk o; do
+native_only= stop_early= measure=
+while getopts nkm o; do
 	case $o in
 	n) native_only=1 ;;
 	k) stop_early=1 ;;
+	m) measure=1 ;;
 	*) exit 2 ;;
 	esac
 done
@@ -114,9 +116,39 @@ verdict() { # name expected-dir actual-dir
 	echo "ok - $1"
 }
 
+same() { # expected-dir actual-dir
+	for part in status stdout stderr files; do
+		cmp -s "$1/$part" "$2/$part" || return 1
+	done
+}
+
+# The least memory with which the case comes out right, to a thirtieth; needs more is what one
+# run found, so a mem= wants some on top.
+find_need() {
+	low=0 high=4096
+	while :; do
+		try=$high
+		[ "$low" -gt 0 ] && try=$(((low + high) / 2))
+		one "$direct" "$command" "$limit" "$under" under --mem "${try}K"
+		[ "$(cat "$under/status")" = 124 ] && echo "$id: did not end in time with ${try}K"
+		if same "$native" "$under"; then
+			high=$try
+			[ "$high" -eq 4096 ] && break # the least there is
+			[ "$low" -eq 0 ] && low=$((high / 2))
+		elif [ "$low" -eq 0 ]; then
+			high=$((high * 2))
+			[ "$high" -gt 4194304 ] && break
+		else
+			low=$try
+		fi
+		[ "$low" -gt 0 ] && [ $(((high - low) * 30)) -le "$high" ] && break
+	done
+	echo "$id: ${high}K"
+}
+
 run_case() { # id options command
 	id=$1 options=$2 command=$3
-	direct= exit=0 fa1= mem= limit=60 runmem=
+	direct= exit=0 mem= limit=60 runmem=
 	for o in $options; do
 		case $o in
 		direct) direct=1 ;;
@@ -127,13 +159,17 @@ run_case() { # id options command
 				return
 			fi
 			;;
-		fa1) fa1=1 ;;
 		mem=*) mem=${o#*=} ;;
 		time=*) limit=${o#*=} ;;
 		runmem=*) runmem="--mem ${o#*=}" ;;
 		*) echo "not ok - $id: what is $o?"; return ;;
 		esac
 	done
+	if [ -z "$mem" ]; then
+		echo "not ok - $id: no mem=; run.sh -m $id finds it"
+		failed=$((failed + 1))
+		return
+	fi
 	native=$out/native.$id under=$out/ondol.$id
 	one "$direct" "$command" "$limit" "$native"
 	if [ "$(cat "$native/status")" != "$exit" ]; then
@@ -142,20 +178,18 @@ run_case() { # id options command
 		failed=$((failed + 1))
 		return
 	fi
-	if [ -n "$native_only" ]; then
+	if [ -n "$measure" ]; then
+		find_need
+	elif [ -n "$native_only" ]; then
 		one "$direct" "$command" "$limit" "$under"
 		verdict "$id" "$native" "$under"
 	else
 		one "$direct" "$command" "$limit" "$under" under $runmem
 		verdict "$id" "$native" "$under"
-		if [ -n "$fa1" ]; then
-			one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
-			verdict "$id (fault-around 1)" "$native" "$under.fa1"
-		fi
-		if [ -n "$mem" ]; then
-			one "$direct" "$command" "$limit" "$under.mem" under --mem "$mem"
-			verdict "$id (mem $mem)" "$native" "$under.mem"
-		fi
+		one "$direct" "$command" "$limit" "$under.fa1" under $runmem --validate --fault-around 1
+		verdict "$id (fault-around 1)" "$native" "$under.fa1"
+		one "$direct" "$command" "$limit" "$under.mem" under --validate --mem "$mem"
+		verdict "$id (mem $mem)" "$native" "$under.mem"
 	fi
 	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem"
 }

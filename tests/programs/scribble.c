@@ -40,7 +40,10 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "worker"))
 		kill_namesakes();
 	else if (!strcmp(what, "hog"))
-		memset(map_anon(200ul << 20, PROT_READ | PROT_WRITE), 1, 200ul << 20);
+		for (int i = 0; i < 200; i++)
+			memset(map_anon(1ul << 20, PROT_READ | PROT_WRITE), 1, 1ul << 20);
+	else if (!strcmp(what, "greedy")) /* malloc hears of it, too */
+		return !malloc(200ul << 20) && errno == ENOMEM ? 12 : 0;
 	/* Needs Ondol from here on. */
 	for (int i = 0; i < 100; i++) {
 		unsigned char *p = map_anon(64 * PAGE, PROT_READ | PROT_WRITE);

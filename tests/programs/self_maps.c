@@ -164,9 +164,75 @@ static void counters(void)
 	say("sizes add up\n");
 }
 
+/* Whatever way to the file is taken: a page that no other mapping has must be in it. */
+static bool shows(int fd, const void *p)
+{
+	char buf[4096], want[32];
+	bool found = false;
+	FILE *f = fdopen(fd, "r");
+
+	CHECK(f);
+	snprintf(want, sizeof want, "%lx-", (unsigned long)p);
+	while (!found && fgets(buf, sizeof buf, f))
+		found = !strncmp(buf, want, strlen(want));
+	fclose(f);
+	return found;
+}
+
+static void other_ways(void)
+{
+	char here[512];
+	/* Read-only between two of none: no neighbour to merge with. */
+	unsigned char *p = map_anon(3 * PAGE, PROT_NONE) + PAGE;
+	int dir = open("/proc/self", O_RDONLY | O_DIRECTORY);
+
+	CHECK(mprotect(p, PAGE, PROT_READ) == 0);
+	CHECK(getcwd(here, sizeof here));
+	CHECK(dir >= 0 && shows(openat(dir, "maps", O_RDONLY), p));
+	CHECK(shows(openat(dir, "task/../maps", O_RDONLY), p));
+	CHECK(shows(open("//proc/./self/../self//maps", O_RDONLY), p));
+	CHECK(shows(open("/proc/thread-self/maps", O_RDONLY), p));
+	CHECK(symlink("/proc/self", "me") == 0 && symlink("/proc/self/maps", "maps") == 0);
+	CHECK(shows(open("me/maps", O_RDONLY), p) && shows(open("maps", O_RDONLY), p));
+	CHECK(open("maps", O_RDONLY | O_NOFOLLOW) == -1 && errno == ELOOP);
+	CHECK(unlink("me") == 0 && unlink("maps") == 0);
+	CHECK(open("maps", O_RDONLY) == -1 && errno == ENOENT);
+	dir = open("maps", O_RDWR | O_CREAT, 0600); /* just a name */
+	CHECK(write(dir, "mine\n", 5) == 5 && close(dir) == 0 && !shows(open("maps", O_RDONLY), p));
+	CHECK(unlink("maps") == 0);
+	CHECK(chdir("/proc/self") == 0 && shows(open("maps", O_RDONLY), p));
+	CHECK(chdir(here) == 0);
+	say("whatever way is taken\n");
+}
+
+/* What a kernel may be built without: if it is there, it tells of this program's memory. */
+static void if_there(void)
+{
+	unsigned char *p = map_anon(3 * PAGE, PROT_NONE) + PAGE;
+	char want[64], buf[512];
+	uint64_t entry = 0;
+	bool found = false;
+	FILE *f = fopen("/proc/self/numa_maps", "r");
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	CHECK(mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0);
+	p[0] = 1;
+	snprintf(want, sizeof want, "%lx ", (unsigned long)p);
+	while (f && fgets(buf, sizeof buf, f))
+		found |= !strncmp(buf, want, strlen(want));
+	CHECK(!f || found);
+	if (fd >= 0) {
+		CHECK(pread(fd, &entry, 8, (off_t)((uintptr_t)p / PAGE * 8)) == 8);
+		CHECK(entry >> 63 && !(entry >> 61 & 1)); /* present, and nobody's shared page */
+	}
+	say("nothing else is told\n");
+}
+
 int main(void)
 {
 	well_known();
+	other_ways();
+	if_there();
 	own_mappings();
 	stack_of_libc();
 	counters();

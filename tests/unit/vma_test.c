@@ -608,6 +608,69 @@ static void sealed_regions_stay(void **state)
 	end();
 }
 
+/*
+ * A3 with Linux's heuristic: a promise is refused only if the whole machine could not keep it.
+ *
+ *	WWWW WWWW WWWW ...   each smaller than RAM, together more: given
+ *	WWWWWWWWWWWWWWWW     one larger than RAM: -ENOMEM, unless NORESERVE, read-only, or a file
+ *	                     that is shared
+ */
+static void obvious_overcommit(void **state)
+{
+	struct ondol_mremap_args grow = { .size = sizeof grow, .old_addr = AT(0),
+					  .flags = ONDOL_MREMAP_MAYMOVE };
+	struct test_file f;
+	uint64_t at, ram, all;
+
+	(void)state;
+	begin();
+	fx.m->overcommit_guess = true;
+	ram = machine_stats().pages_total - machine_stats().pages[ONDOL_PAGE_RESERVED];
+	all = ram + 1;
+	open_file(&f, 4 * PAGE);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(try_map(fx.mm, 0, ram, RW | MAY, 0, NULL, 0, &at), 0);
+	assert_int_equal(try_map(fx.mm, 0, all, RW | MAY, 0, NULL, 0, &at), -ONDOL_ENOMEM);
+	assert_int_equal(try_map(fx.mm, 0, all, RW | S | MAY, 0, NULL, 0, &at), -ONDOL_ENOMEM);
+	assert_int_equal(try_map(fx.mm, 0, all, RW | MAY, 0, &f, 0, &at), -ONDOL_ENOMEM);
+	assert_int_equal(try_map(fx.mm, 0, all, RW | S | MAY, 0, &f, 0, &at), 0);
+	assert_int_equal(try_map(fx.mm, 0, all, RW | MAY | ONDOL_VM_NORESERVE, 0, NULL, 0, &at), 0);
+	/* From when it may be written. */
+	map(0, all, R | MAY);
+	assert_int_equal(ondol_mprotect(fx.mm, AT(0), all * PAGE, RW, false), -ONDOL_ENOMEM);
+	assert_int_equal(ondol_mprotect(fx.mm, AT(0), ram * PAGE, RW, false), 0);
+	/* By how much it grows. */
+	grow.old_length = ram * PAGE;
+	grow.new_length = (2 * ram + 1) * PAGE;
+	assert_int_equal(ondol_mremap(fx.mm, &grow, &at), -ONDOL_ENOMEM);
+	grow.new_length = 2 * ram * PAGE;
+	assert_int_equal(ondol_mremap(fx.mm, &grow, &at), 0);
+	close_file(&f);
+	end();
+}
+
+/* The heap's and the stack's growth are requests, too. */
+static void obvious_overcommit_grows(void **state)
+{
+	struct ondol_mm_layout layout = { .start_brk = AT(0), .brk = AT(0) };
+	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	uint64_t ram;
+
+	(void)state;
+	begin();
+	fx.m->overcommit_guess = true;
+	ram = machine_stats().pages_total - machine_stats().pages[ONDOL_PAGE_RESERVED];
+	ondol_mm_set_layout(fx.mm, &layout);
+	ondol_mm_set_limits(fx.mm, &limits);
+	assert_int_equal(ondol_brk(fx.mm, AT(ram + 1)), AT(0));
+	assert_int_equal(ondol_brk(fx.mm, AT(ram)), AT(ram));
+	assert_int_equal(ondol_brk(fx.mm, AT(2 * ram)), AT(2 * ram));
+	map(10 * ram, 1, RW | ONDOL_VM_GROWSDOWN);
+	assert_int_equal(refusal(AT(9 * ram - 1), ONDOL_FAULT_WRITE), -ONDOL_EFAULT);
+	assert_int_equal(touch(9 * ram, ONDOL_FAULT_WRITE), ONDOL_FAULT_ZERO_FILL);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -632,6 +695,8 @@ int main(void)
 		cmocka_unit_test(layout_in_order),
 		cmocka_unit_test(heap_limits),
 		cmocka_unit_test(sealed_regions_stay),
+		cmocka_unit_test(obvious_overcommit),
+		cmocka_unit_test(obvious_overcommit_grows),
 	};
 
 	return cmocka_run_group_tests_name("vma", tests, NULL, NULL);

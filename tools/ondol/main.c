@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* ondol: the command line. */
+#include <errno.h>
 #include <ondol/ondol.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "linux/linux_port.h"
 #include "ondol.h"
@@ -33,11 +36,21 @@ static const struct {
 	{ "doctor", command_doctor },
 };
 
+/* What was printed must have arrived: `ondol --help >/dev/full` fails, as it does with echo. */
+static void close_stdout(void)
+{
+	if (!ferror(stdout) && !fflush(stdout))
+		return;
+	fprintf(stderr, "ondol: write error: %s\n", strerror(errno));
+	_exit(ONDOL_EXIT_CANNOT);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 	static char title[64];
 
+	atexit(close_stdout);
 	if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") ||
 	    (!strcmp(name, "help") && argc < 3)) {
 		fputs(help, name ? stdout : stderr);

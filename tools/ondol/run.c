@@ -50,8 +50,9 @@ static const struct argp_option run_options[] = {
 static const char run_doc[] =
 	"Run an unmodified Linux program with all of its memory from Ondol.\v"
 	"The program's input, output, exit status and signals are its own, as under env(1).\n"
-	"Exit status: the program's; 125 if Ondol itself fails, 126 if the program cannot be "
-	"executed, 127 if it is not found; 128+N if it is killed by signal N.\n\n"
+	"Exit status: the program's; 125 if Ondol itself fails (also if the program succeeds, but "
+	"what was asked for about it cannot be written), 126 if the program cannot be executed, "
+	"127 if it is not found; 128+N if it is killed by signal N.\n\n"
 	"Examples:\n"
 	"  ondol run -- python3 -c 'print(sum(range(10**6)))'\n"
 	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
