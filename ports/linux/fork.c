@@ -14,14 +14,19 @@
  * has a worker.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
+
+#define DESCRIPTORS_SPARE 16
 
 /* Do the fork without its CLONE_CHILD_SETTID; clone's third argument is in r10. */
 static void settid_take(struct task *task, struct user_regs_struct *regs)
@@ -117,6 +122,33 @@ static void fork_wait_turn(struct guest_mm *g, pid_t tid)
 	g->late_forks[g->nr_late_forks++] = tid;
 }
 
+/*
+ * The child will cost us descriptors, and the program that it may become some for its files:
+ * too late to say no then.  Numbers are given out from below, so while one near the limit is
+ * free there are enough; only then are they counted.
+ */
+static bool descriptors_short(const struct monitor *mon)
+{
+	int taken[DESCRIPTORS_SPARE], nr = 0;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
+		return false;
+	int near_limit = (int)limit.rlim_cur - DESCRIPTORS_SPARE;
+	int fd = fcntl(mon->uffd_device, F_DUPFD_CLOEXEC, near_limit);
+
+	if (fd >= 0)
+		close(fd);
+	if (fd == near_limit)
+		return false;
+	while (nr < DESCRIPTORS_SPARE &&
+	       (fd = fcntl(mon->uffd_device, F_DUPFD_CLOEXEC, 0)) >= 0)
+		taken[nr++] = fd;
+	for (int i = 0; i < nr; i++)
+		close(taken[i]);
+	return nr < DESCRIPTORS_SPARE;
+}
+
 void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *at)
 {
 	struct user_regs_struct regs = *at;
@@ -138,7 +170,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	mon->stats.forks++;
 	g->forking = task->tid;
 	worker_wait(mon, g);
-	int r = ondol_dup_mm(g->mm, false, &child_mm);
+	int r = descriptors_short(mon) ? -EAGAIN : ondol_dup_mm(g->mm, false, &child_mm);
 
 	if (!r) {
 		g->child = guest_mm_new(mon, child_mm);

@@ -83,6 +83,8 @@ grep -q 'ulimit -v' err && good 'too little address space: said so' ||
 	failed=1
 (ulimit -n 100; expect 'more files than descriptors' 0 '' $run -- ./many_files; exit $failed) ||
 	failed=1
+(ulimit -n 64; expect 'more processes than descriptors: EAGAIN' 11 '' $run -- ./scribble forks
+exit $failed) || failed=1
 expect 'a run inside of a run' 125 'another run' $run -- "$ONDOL" run -- true
 began=$(date +%s)
 x=$(timeout 60 $run -- sh -c 'sleep 20 >/dev/null 2>&1 & echo in the background')

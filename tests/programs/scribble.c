@@ -27,6 +27,33 @@ static void kill_namesakes(void)
 	}
 }
 
+/* The errno of the fork that fails; those before it are well. */
+static int forks_until_refused(void)
+{
+	pid_t child[200];
+	int nr = 0, error = 0;
+
+	while (nr < 200 && !error) {
+		child[nr] = fork();
+		if (!child[nr]) {
+			pause();
+			_exit(1);
+		}
+		if (child[nr] < 0)
+			error = errno;
+		else
+			nr++;
+	}
+	for (int i = 0; i < nr; i++) {
+		int status;
+
+		CHECK(waitpid(child[i], &status, WNOHANG) == 0);
+		CHECK(kill(child[i], SIGTERM) == 0 && waitpid(child[i], &status, 0) == child[i]);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	}
+	return error;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -42,6 +69,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "hog"))
 		for (int i = 0; i < 200; i++)
 			memset(map_anon(1ul << 20, PROT_READ | PROT_WRITE), 1, 1ul << 20);
+	else if (!strcmp(what, "forks"))
+		return forks_until_refused();
 	else if (!strcmp(what, "greedy")) /* malloc hears of it, too */
 		return !malloc(200ul << 20) && errno == ENOMEM ? 12 : 0;
 	/* Needs Ondol from here on. */
