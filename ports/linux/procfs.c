@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a guest reads about itself and its relatives: /proc/PID/maps, smaps, smaps_rollup,
- * statm, the Vm lines of status and the memory fields of stat are Ondol's, and nothing shows
- * that it is traced.  The open is answered with a memory file that holds the text.  What would
- * show the host's mappings and has no text of ours (numa_maps, pagemap, map_files) is not there,
+ * numa_maps, statm, the Vm lines of status and the memory fields of stat are Ondol's, and
+ * nothing shows that it is traced.  The open is answered with a memory file that holds the text.
+ * What would show the host's mappings and has no text of ours (pagemap, map_files) is not there,
  * as on a kernel built without it.  Every other open goes on natively.
  *
  * The last component of a path decides: a symbolic link of another name is not looked through.
@@ -27,6 +27,7 @@ enum view {
 	VIEW_MAPS,
 	VIEW_SMAPS,
 	VIEW_SMAPS_ROLLUP,
+	VIEW_NUMA_MAPS,
 	VIEW_STATM,
 	VIEW_STATUS,
 	VIEW_STAT,
@@ -42,7 +43,7 @@ static enum view view_of(const char *name)
 		{ "maps", VIEW_MAPS },     { "smaps", VIEW_SMAPS },
 		{ "smaps_rollup", VIEW_SMAPS_ROLLUP },
 		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
-		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_ABSENT },
+		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_NUMA_MAPS },
 		{ "pagemap", VIEW_ABSENT }, { "map_files", VIEW_ABSENT },
 	};
 
@@ -210,6 +211,8 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return ondol_proc_smaps(g->mm, text_write, out);
 	case VIEW_SMAPS_ROLLUP:
 		return ondol_proc_smaps_rollup(g->mm, text_write, out);
+	case VIEW_NUMA_MAPS:
+		return ondol_proc_numa_maps(g->mm, text_write, out);
 	case VIEW_STATM:
 		return ondol_proc_statm(g->mm, text_write, out);
 	case VIEW_STATUS:

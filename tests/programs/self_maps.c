@@ -212,11 +212,12 @@ static void if_there(void)
 	char want[64], buf[512];
 	uint64_t entry = 0;
 	bool found = false;
-	FILE *f = fopen("/proc/self/numa_maps", "r");
-	int fd = open("/proc/self/pagemap", O_RDONLY);
 
 	CHECK(mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0);
 	p[0] = 1;
+	FILE *f = fopen("/proc/self/numa_maps", "r");
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
 	snprintf(want, sizeof want, "%lx ", (unsigned long)p);
 	while (f && fgets(buf, sizeof buf, f))
 		found |= !strncmp(buf, want, strlen(want));
