@@ -105,7 +105,7 @@ static int make_without_nodes(uint32_t mode, uint32_t flags, uint64_t nodes,
 int ondol_mempolicy_make(const struct ondol_machine *m, uint32_t mode, uint64_t nodes,
 			 struct ondol_mempolicy *out_policy)
 {
-	uint64_t there = ondol_nodes_with_memory(m);
+	uint64_t there = ondol_nodes_with_memory(m), asked = nodes;
 	uint32_t flags = mode & MODE_FLAGS;
 	struct ondol_mempolicy policy = { .flags = (uint16_t)flags };
 	int r;
@@ -124,6 +124,7 @@ int ondol_mempolicy_make(const struct ondol_machine *m, uint32_t mode, uint64_t 
 		if (!nodes)
 			return -ONDOL_EINVAL;
 		policy.mode = (uint16_t)mode;
+		policy.asked = flags & HOW_FLAGS ? asked : 0;
 		policy.nodes = mode == ONDOL_MPOL_PREFERRED ? nodes & -nodes : nodes;
 	}
 	if (r >= 0)

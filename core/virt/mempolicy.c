@@ -27,7 +27,8 @@ struct policy_table {
 
 static bool same_policy(const struct ondol_mempolicy *a, const struct ondol_mempolicy *b)
 {
-	return a->mode == b->mode && a->flags == b->flags && a->nodes == b->nodes;
+	return a->mode == b->mode && a->flags == b->flags && a->nodes == b->nodes &&
+	       a->asked == b->asked;
 }
 
 /* The entry with this policy, or an unused one; POLICIES_MAX: there is none. */
@@ -283,7 +284,14 @@ struct walk {
 static void walk_region(struct walk *w, const struct vma *vma, uint64_t start, uint64_t end)
 {
 	struct pgtable_span span;
+	uint64_t lo, hi;
 
+	/* Software-filled hardware is told once for the region, not page by page. */
+	if (w->target && w->mm->soft_fill &&
+	    tlb_extent(w->mm, start, end, w->mm->pgt.format->accessed_mask, &lo, &hi)) {
+		tlb_invalidate(w->mm, lo, hi);
+		tlb_clear_accessed(w->mm, lo, hi);
+	}
 	pgtable_for_each_span(&w->mm->pgt, span, start, end) {
 		void *slot = span.slot;
 
@@ -306,16 +314,7 @@ static void walk_region(struct walk *w, const struct vma *vma, uint64_t start, u
 
 static uint64_t walk_range(struct walk *w, uint64_t start, uint64_t end)
 {
-	struct ondol_mm_struct *mm = w->mm;
-	uint64_t lo, hi;
-
-	/* Software-filled hardware is told once for the range, not page by page. */
-	if (w->target && mm->soft_fill &&
-	    tlb_extent(mm, start, end, mm->pgt.format->accessed_mask, &lo, &hi)) {
-		tlb_invalidate(mm, lo, hi);
-		tlb_clear_accessed(mm, lo, hi);
-	}
-	for (const struct vma *vma = vma_find(mm, start); vma && vma->start < end;
+	for (const struct vma *vma = vma_find(w->mm, start); vma && vma->start < end;
 	     vma = vma_next(vma))
 		if (!vma_is_native(vma))
 			walk_region(w, vma, max_u64(vma->start, start), min_u64(vma->end, end));

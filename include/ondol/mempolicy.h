@@ -31,6 +31,7 @@ struct ondol_mempolicy {
 	uint16_t flags; /* ONDOL_MPOL_F_*, as asked for */
 	uint32_t unused;
 	uint64_t nodes; /* bit n: node n.  Only nodes that have memory; 0 for DEFAULT and LOCAL */
+	uint64_t asked; /* with STATIC_NODES or RELATIVE_NODES: the nodes as they were given */
 };
 
 /*

@@ -316,6 +316,8 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 		return;
 	trace(mon, "fault mm %u %#llx %s tid %u", g->id, (unsigned long long)addr,
 	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
+	numa_serve_as(mon, task_find(mon, (pid_t)msg->arg.pagefault.feat.ptid),
+		      (pid_t)msg->arg.pagefault.feat.ptid);
 	int r = fault_fill(mon, g, addr, access);
 
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)

@@ -5,7 +5,8 @@
  *
  *   to the monitor (USER_NOTIF)   the memory calls; open of a path read-only (it may be
  *                                 /proc/self/maps); futex operations that cannot wait for
- *                                 a missing page; limits that the placeholder would break
+ *                                 a missing page; limits that the placeholder would break;
+ *                                 memory policies; sysinfo
  *   stop (TRACE)                  fork and clone without CLONE_VM
  *   an errno at once              calls that would take memory past us
  *   everything else               the host's, at full speed
@@ -19,6 +20,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -32,6 +34,7 @@
 #define SYS_process_madvise_ 440
 #define SYS_memfd_secret_ 447
 #define SYS_mseal_ 462
+#define SYS_set_mempolicy_home_node_ 450
 #define SYS_io_uring_setup_ 425
 #define SYS_clone3_ 435
 #define SYS_openat2_ 437
@@ -146,6 +149,13 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_munlockall, NOTIFY),
 	ON(SYS_mlock2, NOTIFY),
 	ON(SYS_pkey_mprotect, NOTIFY),
+	ON(SYS_set_mempolicy, NOTIFY), /* numa.c */
+	ON(SYS_get_mempolicy, NOTIFY),
+	ON(SYS_mbind, NOTIFY),
+	ON(SYS_migrate_pages, NOTIFY),
+	ON(SYS_move_pages, NOTIFY),
+	ON(SYS_sysinfo, NOTIFY),
+	ON(SYS_set_mempolicy_home_node_, ERRNO(ENOSYS)),
 	ON(SYS_openat2_, NOTIFY),
 	ON(SYS_pkey_alloc, ERRNO(ENOSPC)),
 	ON(SYS_userfaultfd, ERRNO(EPERM)),
@@ -168,13 +178,18 @@ static int filter_set(const struct sock_fprog *program)
 
 /*
  * In the process that is to become the guest.  The listener's descriptor, or -errno.  Who has not
- * CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it.
+ * CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it.  `see_folders`:
+ * opens of folders come to us, too; who lists /sys/devices/system/node shall find our nodes.
  */
-int filter_install(void)
+int filter_install(bool see_folders)
 {
-	struct sock_fprog program = { .len = sizeof guest_filter / sizeof *guest_filter,
-				      .filter = (struct sock_filter *)guest_filter };
+	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter];
+	struct sock_fprog program = { .len = sizeof filter / sizeof *filter, .filter = filter };
 
+	memcpy(filter, guest_filter, sizeof filter);
+	for (unsigned i = 0; i < program.len && see_folders; i++)
+		if (filter[i].code == (BPF_JMP | BPF_JSET | BPF_K) && filter[i].k == OPEN_OTHER)
+			filter[i].k &= ~(uint32_t)O_DIRECTORY;
 	int fd = filter_set(&program);
 
 	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

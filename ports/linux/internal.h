@@ -138,6 +138,7 @@ struct task {
 	uint64_t clone_flags;
 	int pidfd;                  /* of the thread group, or -1 */
 	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
+	struct ondol_mempolicy policy; /* set_mempolicy's */
 };
 
 #define TASK_HASH 1024
@@ -159,6 +160,7 @@ struct port_stats {
 	uint64_t flushes, protects, evictions, worker_waits;
 	uint64_t calls, opens, forks, execs, threads, signals;
 	uint64_t oom_kills, bad_accesses;
+	uint64_t pages_local, pages_remote; /* mapped from the thread's own node, from another */
 };
 
 struct monitor {
@@ -179,6 +181,9 @@ struct monitor {
 
 	struct ondol_page *stub_page;
 	struct place place;
+	uint32_t serving_cpu; /* the machine's CPU that the thread we work for is on */
+	int nodefs;           /* the folder of nodefs.c, or -1 */
+	char nodefs_path[128];
 	pid_t front_pid;
 	int uffd_device, epoll, signal_fd, notif;
 	uint64_t max_host_maps;
@@ -294,6 +299,7 @@ int task_getfd(struct task *task, int fd); /* our copy of its descriptor, or -er
 void task_kill(struct monitor *mon, struct task *task, int sig);
 /* A CAP_* of the task, as its user namespace sees it. */
 bool task_capable(const struct task *task, unsigned cap);
+uid_t task_uid(const struct task *task); /* its real user; (uid_t)-1: it is gone */
 /* What the host's /proc/PID/status says after "name:", blanks and end of line included. */
 bool status_field(pid_t pid, const char *name, char *value, size_t size);
 
@@ -329,6 +335,21 @@ int64_t place_call(struct monitor *mon, struct task *task, const struct seccomp_
 bool place_status(const struct monitor *mon, const struct task *task, const char *line,
 		  FILE *out);
 
+/* numa.c */
+/* What follows is done for `tid`, a thread of `task` (or NULL): its policy, its processor. */
+void numa_serve_as(struct monitor *mon, const struct task *task, pid_t tid);
+uint32_t numa_this_cpu(void *ctx);
+void numa_count_map(struct monitor *mon, const struct ondol_tlb_run *run);
+/* set_mempolicy, get_mempolicy, mbind, migrate_pages, move_pages */
+int64_t numa_call(struct monitor *mon, struct task *task, const struct seccomp_data *data);
+
+/* nodefs.c: /sys/devices/system/node */
+bool nodefs_path(const char *path);
+int nodefs_open(struct monitor *mon, const char *path, uint64_t flags);
+void nodefs_destroy(struct monitor *mon);
+/* The line of /proc/PID/status about nodes, ours instead. */
+void nodefs_mems_allowed(const struct monitor *mon, const char *line, FILE *out);
+
 /* files.c */
 int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file **out_file,
 		     bool *out_native, bool *out_anonymous);
@@ -342,7 +363,7 @@ void files_destroy(struct monitor *mon);
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
 /* filter.c */
-int filter_install(void);
+int filter_install(bool see_folders);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

@@ -293,6 +293,7 @@ void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_
 	worker_kick(g);
 	mon->stats.host_maps++;
 	mon->stats.host_map_pages += run->nr_pages;
+	numa_count_map(mon, run);
 }
 
 int worker_ready(struct monitor *mon, struct guest_mm *g)

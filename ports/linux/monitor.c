@@ -102,6 +102,8 @@ static int machine_create(struct monitor *mon)
 					 .size = sizeof mon->port, .ctx = mon,
 					 .direct_map = mon->ram, .panic = port_panic,
 					 .clock_ns = port_clock, .log = port_log };
+	if (mon->nr_nodes > 1)
+		mon->port.this_cpu = numa_this_cpu;
 	int r = ondol_machine_storage(&desc, &size, &align);
 
 	if (r)
@@ -362,6 +364,9 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 
 	int r = launch_limits_prepare(launch);
 
+	mon->nodefs = -1;
+	launch->see_folders = options->nr_nodes > 1 ||
+			      !access("/sys/devices/system/node/node1", F_OK);
 	if (!r)
 		r = monitor_init(mon, options);
 	if (!r)
@@ -389,6 +394,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	}
 	if (!options->stats && !options->proc_dir)
 		front_tell(mon, status, sig);
+	nodefs_destroy(mon);
 	report_snapshot(mon);
 	report_proc(mon);
 	report_run(mon, launch, machine_destroy(mon));

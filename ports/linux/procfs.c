@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a guest reads about itself and its relatives: /proc/PID/maps, smaps, smaps_rollup,
- * numa_maps, statm, the Vm lines of status and the memory fields of stat are Ondol's, and
- * nothing shows that it is traced.  The open is answered with a memory file that holds the text.
- * What would show the host's mappings and has no text of ours (pagemap, map_files) is not there,
- * as on a kernel built without it.  Every other open goes on natively.
+ * What a guest reads about itself, its relatives and the machine: /proc/PID/maps, smaps,
+ * smaps_rollup, numa_maps, statm, the Vm lines of status and the memory fields of stat are
+ * Ondol's, as are /proc/meminfo and its like; and nothing shows that it is traced.  The open is
+ * answered with a memory file that holds the text.  What would show the host's mappings and has
+ * no text of ours (pagemap, map_files) is not there, as on a kernel built without it.
+ * /sys/devices/system/node is nodefs.c's.  Every other open goes on natively.
  *
  * The last component of a path decides: a symbolic link of another name is not looked through.
  */
@@ -32,6 +33,14 @@ enum view {
 	VIEW_STATUS,
 	VIEW_STAT,
 	VIEW_ABSENT,
+	VIEW_NODES, /* a path of nodefs.c */
+	VIEW_MACHINE, /* from here on: not of a process */
+	VIEW_BUDDYINFO = VIEW_MACHINE,
+	VIEW_MEMINFO,
+	VIEW_PAGETYPEINFO,
+	VIEW_SLABINFO,
+	VIEW_VMSTAT,
+	VIEW_ZONEINFO,
 };
 
 static enum view view_of(const char *name)
@@ -45,6 +54,9 @@ static enum view view_of(const char *name)
 		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
 		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_NUMA_MAPS },
 		{ "pagemap", VIEW_ABSENT }, { "map_files", VIEW_ABSENT },
+		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
+		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
+		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -72,11 +84,14 @@ static const char *pid_parse(const char *s, const struct task *task, pid_t *out_
 	return *end == '/' ? end + 1 : NULL;
 }
 
-/* /proc/PID[/task/TID]/VIEW */
+/* /proc/PID[/task/TID]/VIEW, /proc/VIEW */
 static enum view path_parse(const char *path, const struct task *task, pid_t *out_pid)
 {
 	const char *rest;
+	enum view view;
 
+	if (nodefs_path(path))
+		return VIEW_NODES;
 	if (strncmp(path, "/proc/", 6))
 		return VIEW_NONE;
 	rest = pid_parse(path + 6, task, out_pid);
@@ -84,7 +99,8 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 		rest = pid_parse(rest + 5, task, out_pid);
 	if (rest && !strncmp(rest, "map_files/", 10))
 		return VIEW_ABSENT;
-	return rest ? view_of(rest) : VIEW_NONE;
+	view = view_of(rest ? rest : path + 6);
+	return !rest == (view >= VIEW_MACHINE) ? view : VIEW_NONE;
 }
 
 static int text_write(void *ctx, const char *text, size_t size)
@@ -128,6 +144,8 @@ static int status_write(const struct monitor *mon, struct task *task, bool of_re
 			if (!ours_done)
 				ondol_proc_status_vm(g->mm, text_write, out);
 			ours_done = true;
+		} else if (!strncmp(line, "Mems_allowed", 12)) {
+			nodefs_mems_allowed(mon, line, out);
 		} else if (!place_status(mon, task, line, out)) {
 			fputs(line, out);
 		}
@@ -202,6 +220,7 @@ static int stat_write(struct task *task, bool of_reader, const char *path, FILE 
 static int view_write(const struct monitor *mon, struct task *task, enum view view,
 		      bool of_reader, const char *path, FILE *out)
 {
+	struct ondol_machine *m = mon->machine;
 	struct guest_mm *g = task->mm;
 
 	switch (view) {
@@ -212,6 +231,7 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 	case VIEW_SMAPS_ROLLUP:
 		return ondol_proc_smaps_rollup(g->mm, text_write, out);
 	case VIEW_NUMA_MAPS:
+		ondol_mm_set_task_policy(g->mm, &task->policy);
 		return ondol_proc_numa_maps(g->mm, text_write, out);
 	case VIEW_STATM:
 		return ondol_proc_statm(g->mm, text_write, out);
@@ -219,6 +239,18 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return status_write(mon, task, of_reader, out);
 	case VIEW_STAT:
 		return stat_write(task, of_reader, path, out);
+	case VIEW_BUDDYINFO:
+		return ondol_proc_buddyinfo(m, text_write, out);
+	case VIEW_MEMINFO:
+		return ondol_proc_meminfo(m, text_write, out);
+	case VIEW_PAGETYPEINFO:
+		return ondol_proc_pagetypeinfo(m, text_write, out);
+	case VIEW_SLABINFO:
+		return ondol_proc_slabinfo(m, text_write, out);
+	case VIEW_VMSTAT:
+		return ondol_proc_vmstat(m, text_write, out);
+	case VIEW_ZONEINFO:
+		return ondol_proc_zoneinfo(m, text_write, out);
 	default:
 		return -EINVAL;
 	}
@@ -314,7 +346,7 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 	if (!path_read(mon, task, data, path, sizeof path))
 		return false;
 	enum view view = path_parse(path, task, &pid);
-	struct task *target = view ? task_find(mon, pid) : NULL;
+	struct task *target = view >= VIEW_NODES ? task : view ? task_find(mon, pid) : NULL;
 
 	if (!target || !target->mm)
 		return false;
@@ -337,8 +369,11 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 
 	snprintf(host_path, sizeof host_path, thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
 		 thread ? target->tgid : pid, pid);
-	int fd = view_file(mon, target, view, target == task, host_path);
+	int fd = view == VIEW_NODES ? nodefs_open(mon, path, flags) :
+				      view_file(mon, target, view, target == task, host_path);
 
+	if (fd == -ENOSYS)
+		return false;
 	if (fd < 0) {
 		notif_reply(mon, notif->id, fd);
 		return true;

@@ -210,6 +210,7 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 	child->born = true;
 	mon->nr_unborn -= child->stopped_at_birth;
 	child->own_affinity = parent->own_affinity;
+	child->policy = parent->policy;
 	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
 	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
 	if (parent->forking) {
@@ -392,6 +393,12 @@ static void call_again(struct task *task)
 	case SYS_prlimit64:
 	case SYS_getrlimit:
 	case SYS_setrlimit:
+	case SYS_set_mempolicy:
+	case SYS_get_mempolicy:
+	case SYS_mbind:
+	case SYS_migrate_pages:
+	case SYS_move_pages:
+	case SYS_sysinfo:
 		regs.rax = (unsigned long long)-RESTARTNOINTR;
 		set_regs(task->tid, &regs);
 	}

@@ -199,6 +199,13 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		"%llu evictions\n",
 		LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes), LLU(h->protects),
 		LLU(h->evictions));
+	if (mon->nr_nodes > 1)
+		fprintf(out,
+			"  nodes       %llu pages mapped from the processor's own node, %llu from "
+			"another (%.1f %%)\n",
+			LLU(h->pages_local), LLU(h->pages_remote),
+			h->pages_remote ? 100.0 * (double)h->pages_remote /
+						  (double)(h->pages_local + h->pages_remote) : 0);
 	fprintf(out, "  program     %llu execs, %llu forks, %llu threads, %llu memory calls, "
 		"%llu opens looked at, %llu signals\n",
 		LLU(h->execs), LLU(h->forks), LLU(h->threads), LLU(h->calls), LLU(h->opens),
@@ -270,6 +277,8 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
+	fprintf(out, ",\"numa\":{\"pages_local\":%llu,\"pages_remote\":%llu}",
+		LLU(h->pages_local), LLU(h->pages_remote));
 	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,"
 		"\"memory_calls\":%llu,"
 		"\"opens\":%llu,\"signals\":%llu,\"oom_kills\":%llu}",

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -148,6 +149,26 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 	return 0;
 }
 
+/* ------------------------------------------------------------------ sysinfo */
+
+/* The host's uptime, loads and processes; memory as /proc/meminfo tells it. */
+static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
+{
+	struct ondol_machine_stats s;
+	struct sysinfo info;
+
+	if (sysinfo(&info))
+		return -errno;
+	ondol_machine_stats(mon->machine, &s);
+	info.totalram = (s.pages_total - s.pages[ONDOL_PAGE_RESERVED]) * PAGE_BYTES;
+	info.freeram = s.pages_free * PAGE_BYTES;
+	info.sharedram = info.bufferram = 0;
+	info.totalswap = info.freeswap = 0;
+	info.totalhigh = info.freehigh = 0;
+	info.mem_unit = 1;
+	return ondol_copy_to_user(task->mm->mm, at, &info, sizeof info);
+}
+
 /* ------------------------------------------------------------------ dispatch */
 
 static void serve(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
@@ -155,6 +176,7 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	bool native = false;
 	int64_t r = 0;
 
+	numa_serve_as(mon, task, task->tid);
 	switch (notif->data.nr) {
 	case SYS_open:
 	case SYS_openat:
@@ -171,6 +193,17 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	case SYS_getrlimit:
 	case SYS_setrlimit:
 		r = limit_call(mon, task, &notif->data, &native);
+		break;
+	case SYS_set_mempolicy:
+	case SYS_get_mempolicy:
+	case SYS_mbind:
+	case SYS_migrate_pages:
+	case SYS_move_pages:
+		mon->stats.calls++;
+		r = numa_call(mon, task, &notif->data);
+		break;
+	case SYS_sysinfo:
+		r = sysinfo_call(mon, task, notif->data.args[0]);
 		break;
 	case SYS_sched_setaffinity:
 	case SYS_sched_getaffinity:

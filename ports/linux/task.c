@@ -86,6 +86,13 @@ int task_getfd(struct task *task, int fd)
 	return mine < 0 ? -errno : mine;
 }
 
+uid_t task_uid(const struct task *task)
+{
+	char uids[64];
+
+	return status_field(task->tid, "Uid", uids, sizeof uids) ? (uid_t)atol(uids) : (uid_t)-1;
+}
+
 bool task_capable(const struct task *task, unsigned cap)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, task->tid };
