@@ -20,9 +20,11 @@ PORT_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests
 
 CORE_SRC := $(wildcard core/*.c core/*/*.c arch/*/*.c)
-PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c)
+PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c tools/lab/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
-PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o
+PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o $(B)/lab_files.o
+# Scenarios and machines are in the program, so that they are there from any folder.
+LAB_FILES := $(sort $(wildcard lab/*.lab lab/machines/*.machine))
 
 # Without a dynamic linker's work `ondol run` starts half a millisecond sooner; where the libc
 # has no static half, the dynamic one does.
@@ -52,7 +54,12 @@ $(B)/ports/%.o: ports/%.S ports/linux/stub_layout.h Makefile
 	$(CC) -c -o $@ $<
 $(B)/tools/%.o: tools/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -Itools -MMD -MP -c -o $@ $<
+$(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
+	@mkdir -p $(@D)
+	tools/dev/embed.sh $(LAB_FILES) >$@
+$(B)/lab_files.o: $(B)/lab_files.c
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
 
 core-objects: $(CORE_OBJ)
 
