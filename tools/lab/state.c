@@ -60,6 +60,16 @@ static void mark_changes(struct lab_state *state, const struct lab_state *before
 	}
 }
 
+/* The bit of the pair at `at`, of which part may not exist or not be in the view. */
+static int pair_bit(struct ondol_machine *m, uint64_t at, uint64_t size, unsigned order)
+{
+	int bit = -1;
+
+	for (uint64_t pfn = at; bit < 0 && pfn < at + size; pfn++)
+		bit = ondol_map_bit(m, ondol_pfn(pfn), order);
+	return bit;
+}
+
 /* One order's free blocks and map bits within the view. */
 static bool look_at_area(struct lab_area *area, const struct lab_state *state,
 			 struct ondol_machine *m, uint64_t start, unsigned order)
@@ -79,7 +89,7 @@ static bool look_at_area(struct lab_area *area, const struct lab_state *state,
 			area->pfns[area->nr++] = start + i;
 	}
 	for (uint64_t at = start & ~(pair - 1); at < end && pair <= state->nr_cells; at += pair) {
-		int bit = ondol_map_bit(m, ondol_pfn(at < start ? start : at), order);
+		int bit = pair_bit(m, at, pair, order);
 
 		area->map[nr++] = bit < 0 ? '-' : (char)('0' + bit);
 		any |= bit >= 0;

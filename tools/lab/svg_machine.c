@@ -40,8 +40,11 @@ static void put_piece(struct page *page, const struct lab_piece *piece, double x
 	fprintf(page->out, "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"28\" rx=\"3\" "
 		"fill=\"%s\" stroke=\"" SVG_GREY "\"/>\n", x + 1, page->y - 18, width - 2,
 		piece->reserved ? SVG_RESERVED : zone_colours[piece->zone]);
-	if (!piece->reserved)
-		svg_text(page->out, x + width / 2, page->y + 1, "b", "middle", name);
+	if (piece->reserved)
+		name = word_in(WORD_RESERVED, page->draw->lang);
+	if (9 * text_width(name, strlen(name)) < width)
+		svg_text(page->out, x + width / 2, page->y + 1, piece->reserved ? "w" : "b",
+			 "middle", name);
 }
 
 static void put_node(struct page *page, uint16_t node, uint32_t first, uint32_t end,

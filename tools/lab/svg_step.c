@@ -31,7 +31,7 @@ static void put_wrapped(struct page *page, const char *text, const char *class)
 	while (text && *text) {
 		char line[400];
 		size_t size;
-		const char *next = text_line(text, 104, &size);
+		const char *next = text_line(text, 112, &size);
 
 		snprintf(line, sizeof line, "%.*s", (int)size, text);
 		page->y += 21;
@@ -281,7 +281,7 @@ static void put_legend(struct page *page, const struct lab_state *state)
 
 		svg_box(page->out, x + 1, page->y - 11, 14, 14, entries[i].class);
 		svg_text(page->out, x + 22, page->y, "s", "start", name);
-		x += 22 + 8 * text_width(name, strlen(name)) + 16;
+		x += 22 + 6.5 * text_width(name, strlen(name)) + 20;
 	}
 	svg_text(page->out, STRIP_X + STRIP, page->y, "s", "end",
 		 summary_text(state, lang, text, sizeof text));

@@ -331,10 +331,10 @@ void terminal_step(const struct lab_draw *draw, const struct lab_run *run, uint3
 	paint(draw, "0");
 	text_wrap(draw->out, text_in(state->step->say, draw->lang), 1, width - 1);
 	for (uint32_t i = 0; i < state->nr_events; i++) {
-		fputs(" > ", draw->out);
-		event_text(&state->events[i], draw->lang, line, sizeof line);
-		text_print(draw->out, line, strlen(line));
-		fputc('\n', draw->out);
+		size_t used = (size_t)snprintf(line, sizeof line, "> ");
+
+		event_text(&state->events[i], draw->lang, line + used, sizeof line - used);
+		text_wrap(draw->out, line, 1, width - 1);
 	}
 	if (state->nr_cells) {
 		draw_strips(draw, state, run->scenario->view_start);

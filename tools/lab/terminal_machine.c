@@ -106,6 +106,25 @@ static void draw_layout(const struct lab_draw *draw, const struct lab_show *show
 	paint(draw, "0");
 }
 
+/* "0-3,8" */
+static void draw_cpus(const struct lab_draw *draw, const struct lab_machine *machine,
+		      uint16_t node)
+{
+	char separator = ' ';
+
+	for (uint32_t cpu = 0, end; cpu < machine->nr_cpus; cpu = end) {
+		end = cpu + 1;
+		if (machine->cpu_to_node[cpu] != node)
+			continue;
+		while (end < machine->nr_cpus && machine->cpu_to_node[end] == node)
+			end++;
+		fprintf(draw->out, "%c%u", separator, cpu);
+		if (end > cpu + 1)
+			fprintf(draw->out, "-%u", end - 1);
+		separator = ',';
+	}
+}
+
 static void draw_nodes(const struct lab_draw *draw, const struct lab_show *show)
 {
 	paint(draw, "2");
@@ -114,7 +133,7 @@ static void draw_nodes(const struct lab_draw *draw, const struct lab_show *show)
 	paint(draw, "0");
 	for (uint32_t i = 0; i < show->nr_nodes; i++) {
 		const struct ondol_node_stats *node = &show->nodes[i];
-		char label[32], separator = ' ';
+		char label[32];
 
 		snprintf(label, sizeof label, " %s %u", word_in(WORD_NODE, draw->lang), node->id);
 		text_pad(draw->out, label, 11);
@@ -122,12 +141,7 @@ static void draw_nodes(const struct lab_draw *draw, const struct lab_show *show)
 			(unsigned long long)node->node_start_pfn.value,
 			(unsigned long long)node->node_present_pages,
 			(unsigned long long)node->node_spanned_pages);
-		for (uint32_t cpu = 0; cpu < show->machine->nr_cpus; cpu++) {
-			if (show->machine->cpu_to_node[cpu] != node->id)
-				continue;
-			fprintf(draw->out, "%c%u", separator, cpu);
-			separator = ',';
-		}
+		draw_cpus(draw, show->machine, node->id);
 		fputc('\n', draw->out);
 	}
 }
@@ -166,7 +180,7 @@ static void draw_reserves(const struct lab_draw *draw, const struct lab_show *sh
 		const struct ondol_zone_stats *zone = &show->zones[i];
 
 		for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
-			if (!zone->lowmem_reserve[type])
+			if (!zone->lowmem_reserve[type] || !show->machine->profile.zone_end[type])
 				continue;
 			fputs(any ? "" : " lowmem_reserve:\n", draw->out);
 			any = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lab/text.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 const char *text_in(char *const texts[LAB_LANGS], enum lab_lang lang)
@@ -136,7 +137,7 @@ void text_xml(FILE *out, const char *text)
 	for (; text < end; text += step) {
 		long code = decode(text, end, &step);
 
-		if (code < 0x20 && code != '\t')
+		if ((code < 0x20 && code != '\t') || code == 0xfffe || code == 0xffff)
 			fputc('?', out);
 		else if (code == '<' || code == '>' || code == '&' || code == '"')
 			fprintf(out, "&#%ld;", code);
@@ -175,13 +176,18 @@ const char *text_size(uint64_t bytes, char *buffer, size_t room)
 		snprintf(buffer, room, "%u", (unsigned)bytes);
 		return buffer;
 	}
-	/* The largest unit that leaves at most two decimals, exactly; else the next smaller one. */
 	for (uint64_t at = bytes >> 10; at >= 1024 && unit < 4; at >>= 10)
 		unit++;
-	while (unit && (bytes * 4) & ((UINT64_C(1) << 10 * (unit + 1)) - 1))
-		unit--;
 	double value = (double)bytes / (double)(UINT64_C(1) << 10 * (unit + 1));
-	snprintf(buffer, room, "%.*f%c", value == (double)(uint64_t)value ? 0 :
-		 value * 2 == (double)(uint64_t)(value * 2) ? 1 : 2, value, units[unit]);
+	bool whole = !(bytes & ((UINT64_C(1) << 10 * (unit + 1)) - 1));
+	bool exact = !((bytes * 4) & ((UINT64_C(1) << 10 * (unit + 1)) - 1));
+
+	if (!exact && unit && !(bytes & ((UINT64_C(1) << 10 * unit) - 1)) && value < 10) {
+		value *= 1024; /* 9320M, not 9.1G */
+		unit--;
+		whole = exact = true;
+	}
+	snprintf(buffer, room, "%s%.*f%c", exact ? "" : "~", whole ? 0 : exact && value * 2 ==
+		 (double)(uint64_t)(value * 2) ? 1 : 2, value, units[unit]);
 	return buffer;
 }

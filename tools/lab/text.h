@@ -24,7 +24,7 @@ void text_wrap(FILE *out, const char *text, unsigned indent, unsigned columns);
 const char *text_line(const char *text, unsigned columns, size_t *out_size);
 void text_xml(FILE *out, const char *text);
 void text_json(FILE *out, const char *text); /* with its quotes */
-/* "64M", "1.5G", "4K"; in `buffer`, which is returned. */
+/* "64M", "1.5G", "9320M", "~8.74G" where that is not exact; in `buffer`, which is returned. */
 const char *text_size(uint64_t bytes, char *buffer, size_t room);
 
 #endif /* LAB_TEXT_H */
