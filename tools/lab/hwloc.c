@@ -3,8 +3,9 @@
  * Machines from hwloc, read here so that libhwloc is not needed.
  *
  * 1 Synthetic: levels from the outside in, "TYPE:COUNT(attributes)".  Nodes are the level of
- *   type numa (also "node"), or in brackets attached to the level before: "pack:2 [numa(memory=1GB)]
- *   core:4".  CPUs are the product of all counts; those under one node are its own.
+ *   type numa (also "node"), or in brackets attached to the level before:
+ *   "pack:2 [numa(memory=1GiB)] core:4".  CPUs are the product of all counts; those under one
+ *   node are its own.
  * 2 XML, as `lstopo --of xml` writes it: NUMANode objects with local_memory and cpuset, PU
  *   objects with os_index, and a <distances2> or <distances> matrix of latencies.
  *
@@ -89,13 +90,14 @@ static uint64_t digits(const char **at, const char *end)
 	return value;
 }
 
-/* (memory=1GB indexes=...): only memory is for us. */
+/* (memory=1GiB indexes=...): only memory is for us. */
 static bool read_attributes(struct synthetic *s)
 {
 	static const char key[] = "memory=";
-	static const struct { const char *name; unsigned shift; } units[] = {
-		{ "kB", 10 }, { "KB", 10 }, { "KiB", 10 }, { "MB", 20 }, { "MiB", 20 },
-		{ "GB", 30 }, { "GiB", 30 }, { "TB", 40 }, { "TiB", 40 } };
+	static const struct { const char *name; uint64_t bytes; } units[] = {
+		{ "kB", 1000 }, { "KiB", 1 << 10 }, { "MB", 1000000 }, { "MiB", 1 << 20 },
+		{ "GB", 1000000000 }, { "GiB", 1 << 30 }, { "TB", UINT64_C(1000000000000) },
+		{ "TiB", UINT64_C(1) << 40 } };
 
 	if (s->at >= s->end || *s->at != '(')
 		return true;
@@ -104,18 +106,18 @@ static bool read_attributes(struct synthetic *s)
 			continue;
 		s->at += sizeof key - 1;
 		uint64_t value = digits(&s->at, s->end);
-		unsigned shift = 0;
+		uint64_t unit = 1;
 
 		for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
 			size_t size = strlen(units[i].name);
 
 			if ((size_t)(s->end - s->at) >= size &&
 			    !memcmp(s->at, units[i].name, size))
-				shift = units[i].shift;
+				unit = units[i].bytes;
 		}
-		if (!value || value > MEMORY_MAX >> shift)
-			return wrong(s, "memory=SIZE, from 4K to 4T, such as memory=16GB");
-		s->memory = value << shift;
+		if (!value || value > MEMORY_MAX / unit || value * unit < ONDOL_PAGE_SIZE)
+			return wrong(s, "memory=SIZE, up to 4TiB, such as memory=16GiB");
+		s->memory = value * unit;
 		if (s->at < s->end && *s->at == ')')
 			break;
 	}

@@ -66,7 +66,7 @@ void machine_add_region(struct lab_machine *machine, uint64_t start, uint64_t en
 unsigned machine_distance(const struct lab_machine *machine, uint32_t from, uint32_t to);
 
 /*
- * hwloc: a synthetic string ("numa:2(memory=1GB) core:2 pu:2") or the XML that lstopo writes.
+ * hwloc: a synthetic string ("numa:2(memory=1GiB) core:2 pu:2") or the XML that lstopo writes.
  * Nodes, their memory, CPUs and distances; hwloc knows no addresses, so memory begins at 0 and
  * has x86's hole below 4 GiB.
  */

@@ -38,7 +38,7 @@ static const char doc[] =
 	"string.\n\nExamples:\n"
 	"  ondol machine show numa2-movable\n"
 	"  ondol machine show --nodes 2 --mem 1G,512M\n"
-	"  ondol machine show \"numa:4(memory=8GB) core:4 pu:2\" --json\n"
+	"  ondol machine show \"numa:4(memory=8GiB) core:4 pu:2\" --json\n"
 	"  ondol machine show --mem 16M --profile i386-2.6 --scale 1/128\n";
 
 struct input {
@@ -201,8 +201,8 @@ static bool make_machine(const char *command, struct input *input, struct lab_ma
 
 	machine_init(machine);
 	if (input->machine && (input->mem || input->nodes)) {
-		fprintf(stderr, "%s: --mem and --nodes make a machine of their own, %s is another\n",
-			command, input->machine);
+		fprintf(stderr, "%s: --mem and --nodes make a machine, %s is another\n", command,
+			input->machine);
 		return false;
 	}
 	if (input->machine && !find_machine(command, machine, input->machine))
@@ -251,7 +251,7 @@ static int command_show(int argc, char **argv)
 
 		if (error) {
 			fprintf(stderr, "%s: the core does not take this machine: %s\n", argv[0],
-				ondol_strerror(error));
+				world_error(error));
 		} else {
 			(input.json ? json_machine : input.svg ? svg_machine : terminal_machine)(
 				&draw, &show);

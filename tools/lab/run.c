@@ -488,7 +488,7 @@ bool run_scenario(struct lab_run *run, const struct lab_scenario *scenario, uint
 	if (error) {
 		run->nr_failed++;
 		return complain(&r, (struct lab_place){ 1, 1, 1 }, "the core does not take this "
-				"machine: %s", ondol_strerror(error));
+				"machine: %s", world_error(error));
 	}
 	look(&r, &start, NULL);
 	state_release(&start);

@@ -30,8 +30,8 @@ void show_release(struct lab_show *show);
 
 /*
  * Widths for pieces [first, return): as many as `room` holds, each at least least(piece).
- * Where all fit they share what is left, larger ones getting more, but not in proportion: a DMA zone
- * of 16M beside 16G must be seen.
+ * They share what is left, larger ones getting more, but not in proportion: a DMA zone of 16M
+ * beside 16G must be seen.
  */
 uint32_t show_fit(const struct lab_show *show, uint32_t first, unsigned room,
 		  unsigned (*least)(const struct lab_piece *piece), unsigned *out_widths);

@@ -112,14 +112,21 @@ bool source_take(struct lab_source *src, const char *word)
 	return true;
 }
 
+static const char *line_at(const struct lab_source *src, uint32_t line)
+{
+	const char *at = src->text, *end = src->text + src->size;
+
+	for (uint32_t i = 1; i < line && at < end; at++)
+		i += *at == '\n';
+	return at;
+}
+
 /* The line and a caret under the place; tabs stay tabs, so that both lines agree. */
 static void show_line(const struct lab_source *src, struct lab_place place)
 {
-	const char *line = src->text, *end = src->text + src->size, *stop;
-	uint32_t at = 1, carets;
+	const char *line = line_at(src, place.line), *end = src->text + src->size, *stop;
+	uint32_t carets;
 
-	for (; at < place.line && line < end; line++)
-		at += *line == '\n';
 	for (stop = line; stop < end && *stop != '\n' && stop - line < LINE_SHOWN;)
 		stop++;
 	/* Not in the middle of a character. */
@@ -151,6 +158,17 @@ static void show_line(const struct lab_source *src, struct lab_place place)
 	fputc('\n', src->complaints);
 }
 
+/* Characters, as editors count them. */
+static uint32_t column_shown(const struct lab_source *src, struct lab_place place)
+{
+	const char *at = line_at(src, place.line), *end = src->text + src->size;
+	uint32_t column = 1;
+
+	for (uint32_t i = 1; i < place.column && at < end; i++, at++)
+		column += ((unsigned char)*at & 0xc0) != 0x80;
+	return column;
+}
+
 bool source_complain(struct lab_source *src, struct lab_place place, const char *format, ...)
 {
 	va_list args;
@@ -158,7 +176,8 @@ bool source_complain(struct lab_source *src, struct lab_place place, const char 
 	if (src->failed)
 		return false;
 	src->failed = true;
-	fprintf(src->complaints, "%s:%u:%u: ", src->name, place.line, place.column);
+	fprintf(src->complaints, "%s:%u:%u: ", src->name, place.line,
+		column_shown(src, place));
 	va_start(args, format);
 	vfprintf(src->complaints, format, args);
 	va_end(args);

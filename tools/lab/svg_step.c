@@ -31,7 +31,7 @@ static void put_wrapped(struct page *page, const char *text, const char *class)
 	while (text && *text) {
 		char line[400];
 		size_t size;
-		const char *next = text_line(text, 112, &size);
+		const char *next = text_line(text, 120, &size);
 
 		snprintf(line, sizeof line, "%.*s", (int)size, text);
 		page->y += 21;
@@ -259,7 +259,7 @@ static void put_zones(struct page *page, const struct lab_state *state)
 		fprintf(page->out, "<path class=\"chg\" d=\"M%g %g v28\"/>\n",
 			STRIP_X + 120 + bar * (managed - (double)zone->watermark_min) / managed,
 			page->y - 14);
-		snprintf(text, sizeof text, "%s %.0f %s %llu   min %llu", word_in(WORD_FREE, lang),
+		snprintf(text, sizeof text, "%s %.0f %s %llu · min %llu", word_in(WORD_FREE, lang),
 			 free, word_in(WORD_OF, lang), (unsigned long long)zone->pages_managed,
 			 (unsigned long long)zone->watermark_min);
 		svg_text(page->out, STRIP_X + 534, page->y + 5, "s", "start", text);
@@ -279,6 +279,10 @@ static void put_legend(struct page *page, const struct lab_state *state)
 	for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
 		const char *name = word_in(entries[i].word, lang);
 
+		if (!state->nr_cells && i >= 2) { /* of zones alone: the mark of their bars */
+			name = "min";
+			i = 3;
+		}
 		svg_box(page->out, x + 1, page->y - 11, 14, 14, entries[i].class);
 		svg_text(page->out, x + 22, page->y, "s", "start", name);
 		x += 22 + 6.5 * text_width(name, strlen(name)) + 20;

@@ -89,3 +89,9 @@ void world_end(struct lab_world *world)
 	world->ram = world->storage = NULL;
 	world->m = NULL;
 }
+
+const char *world_error(int error)
+{
+	return error == -ONDOL_ENOMEM ? "it is too small, or too scattered, to hold its own page "
+					"records" : ondol_strerror(error);
+}

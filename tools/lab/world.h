@@ -23,5 +23,7 @@ struct lab_world {
 /* 0 or a negated ONDOL_E*.  `machine` must outlive the world, which must not move. */
 int world_begin(struct lab_world *world, const struct lab_machine *machine);
 void world_end(struct lab_world *world);
+/* Why world_begin failed, as a sentence. */
+const char *world_error(int error);
 
 #endif /* LAB_WORLD_H */
