@@ -20,9 +20,12 @@ static const char *parse_with(bool (*parse)(struct lab_machine *, struct lab_sou
 			      const char *text)
 {
 	struct lab_source src;
-	FILE *complaints = open_memstream(&complaint, &complaint_size);
+	FILE *complaints;
 	bool good;
 
+	free(complaint);
+	complaint = NULL;
+	complaints = open_memstream(&complaint, &complaint_size);
 	machine_release(&machine);
 	machine_init(&machine);
 	source_begin(&src, "t", text, strlen(text), complaints);

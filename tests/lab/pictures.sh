@@ -50,9 +50,22 @@ for lang in en ko; do
 done
 [ "$write" = --write ] && exit 0
 
-# Well-formed: every picture of every scenario, and the JSON of each.
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir" "$tap_bad"' EXIT
+# What the pages show as a scenario runs, what they show as a session is one.
+for page in docs/lab.md docs/lab.ko.md; do
+	awk -v out="$dir/page" '/^```/ { n += !on; on = !on; kind = substr($0, 4); next }
+		on { print > (out n "." kind) }' "$page"
+	for f in "$dir"/page*.lab; do
+		"$ondol" lab --check "$f" 2>&1 | grep -v '^ok'
+	done | verdict "$page: its scenarios"
+	for f in "$dir"/page*.console; do
+		sh -c "$ondol $(sed -n '1s/^$ ondol//p' "$f")" 2>&1 | diff "$f" - | sed 1,2d
+	done | verdict "$page: its sessions"
+	rm -f "$dir"/page*
+done
+
+# Well-formed: every picture of every scenario, and the JSON of each.
 for f in lab/*.lab; do
 	name=$(basename "$f" .lab)
 	"$ondol" lab "$name" --svg-dir "$dir" --lang ko && "$ondol" lab "$name" --svg-dir "$dir" &&

@@ -479,50 +479,63 @@ bool machine_complete(struct lab_machine *machine, struct lab_source *src,
 	       check_distance(machine, src);
 }
 
+static bool load_preset(struct lab_machine *machine, struct lab_source *src)
+{
+	char preset[LAB_NAME_MAX], names[256] = "";
+	struct lab_place place = src->token.place;
+	const struct lab_file *file;
+	struct lab_source inner;
+
+	if (!source_word(src, "the name of a machine", preset, sizeof preset))
+		return false;
+	file = lab_find("machines", preset, ".machine");
+	if (!file) {
+		FILE *list = fmemopen(names, sizeof names, "w");
+
+		if (list) {
+			lab_names(list, "machines", ".machine");
+			fclose(list);
+		}
+		return source_complain(src, place, "no machine is called '%s'; there are %s", preset,
+				       names);
+	}
+	source_begin(&inner, file->name, file->text, file->size, src->complaints);
+	machine_release(machine);
+	machine_init(machine);
+	if (!machine_parse(machine, &inner))
+		src->failed = true;
+	return !src->failed;
+}
+
 bool machine_heading(struct lab_machine *machine, struct lab_source *src)
 {
-	char preset[LAB_NAME_MAX], name[LAB_NAME_MAX], wanted[256] = "";
-	struct lab_token token;
+	char name[LAB_NAME_MAX], *title[LAB_LANGS] = { NULL };
+	bool good = source_word(src, "the machine's name", name, sizeof name);
 
-	if (!source_word(src, "the machine's name", name, sizeof name))
-		return false;
-	token = src->token;
-	if (source_take(src, "from")) {
-		struct lab_source inner;
-		const struct lab_file *file;
-
-		token = src->token;
-		if (!source_word(src, "the name of a machine", preset, sizeof preset))
-			return false;
-		file = lab_find("machines", preset, ".machine");
-		if (!file) {
-			FILE *list = fmemopen(wanted, sizeof wanted, "w");
-
-			if (list) {
-				lab_names(list, "machines", ".machine");
-				fclose(list);
-			}
-			return source_complain(src, token.place, "no machine is called '%s'; "
-					       "there are %s", preset, wanted);
-		}
-		source_begin(&inner, file->name, file->text, file->size, src->complaints);
-		machine_release(machine);
-		machine_init(machine);
-		if (!machine_parse(machine, &inner)) {
-			src->failed = true;
-			return false;
+	while (good && src->token.kind != LAB_EOL && src->token.kind != LAB_EOF) {
+		if (source_take(src, "from"))
+			good = load_preset(machine, src);
+		else if (source_take(src, "ko"))
+			good = source_string(src, "a title in quotes", &title[LAB_KO]);
+		else if (src->token.kind == LAB_STRING)
+			good = source_string(src, "a title", &title[LAB_EN]);
+		else
+			good = source_expected(src, "a title in quotes, ko and one, or from and a "
+					       "machine");
+	}
+	if (good)
+		snprintf(machine->name, sizeof machine->name, "%s", name);
+	for (unsigned lang = 0; lang < LAB_LANGS; lang++) {
+		/* A title of one's own takes both languages' places. */
+		if (title[LAB_EN] || title[LAB_KO]) {
+			free(machine->title[lang]);
+			machine->title[lang] = NULL;
 		}
 	}
-	snprintf(machine->name, sizeof machine->name, "%s", name);
-	if (src->token.kind == LAB_STRING) {
-		if (!source_string(src, "a title", &machine->title[LAB_EN]))
-			return false;
-		free(machine->title[LAB_KO]);
-		machine->title[LAB_KO] = NULL;
-	}
-	if (source_take(src, "ko") && !source_string(src, "a title", &machine->title[LAB_KO]))
-		return false;
-	return source_end_of_line(src);
+	for (unsigned lang = 0; lang < LAB_LANGS; lang++)
+		if (title[lang])
+			machine->title[lang] = title[lang];
+	return good && source_end_of_line(src);
 }
 
 bool machine_parse(struct lab_machine *machine, struct lab_source *src)

@@ -314,8 +314,10 @@ void svg_steps(const struct lab_draw *draw, const struct lab_run *run, uint32_t 
 	char *body = NULL;
 	size_t size;
 
+	if (first >= end)
+		return;
 	page.out = open_memstream(&body, &size);
-	if (!page.out || first >= end)
+	if (!page.out)
 		return;
 	for (uint32_t i = first; i < end; i++) {
 		if (i > first)
