@@ -496,8 +496,8 @@ static bool load_preset(struct lab_machine *machine, struct lab_source *src)
 			lab_names(list, "machines", ".machine");
 			fclose(list);
 		}
-		return source_complain(src, place, "no machine is called '%s'; there are %s", preset,
-				       names);
+		return source_complain(src, place, "no machine is called '%s'; there are %s",
+				       preset, names);
 	}
 	source_begin(&inner, file->name, file->text, file->size, src->complaints);
 	machine_release(machine);
