@@ -16,7 +16,9 @@
 
 enum key { KEY_NONE, KEY_NEXT, KEY_BACK, KEY_FIRST, KEY_LAST, KEY_QUIT, KEY_REDRAW };
 
+/* The signals are let in only while waiting for a key, so that none comes just before. */
 static volatile sig_atomic_t resized, ended;
+static sigset_t outside; /* the mask with which to wait */
 
 static void on_signal(int sig)
 {
@@ -42,7 +44,8 @@ static int read_byte(int timeout_ms)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	unsigned char byte;
-	int r = poll(&input, 1, timeout_ms);
+	struct timespec wait = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
+	int r = ppoll(&input, 1, timeout_ms < 0 ? NULL : &wait, &outside);
 
 	if (r <= 0)
 		return r < 0 && errno != EINTR ? -2 : -1;
@@ -146,6 +149,7 @@ bool view_run(struct lab_draw *draw, const struct lab_run *run, uint32_t first)
 {
 	static const int signals[] = { SIGWINCH, SIGTERM, SIGHUP, SIGINT };
 	struct sigaction action = { .sa_handler = on_signal }, old[4];
+	sigset_t ours;
 	struct termios before, raw;
 
 	if (!run->nr_states || tcgetattr(STDIN_FILENO, &before))
@@ -156,15 +160,20 @@ bool view_run(struct lab_draw *draw, const struct lab_run *run, uint32_t first)
 	raw.c_cc[VTIME] = 0;
 	if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw))
 		return false;
-	for (int i = 0; i < 4; i++)
+	sigemptyset(&ours);
+	for (int i = 0; i < 4; i++) {
+		sigaddset(&ours, signals[i]);
 		sigaction(signals[i], &action, &old[i]);
+	}
+	sigprocmask(SIG_BLOCK, &ours, &outside);
 	fputs(ALTERNATE_SCREEN, draw->out);
 	walk(draw, run, first);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	fputs(NORMAL_SCREEN, draw->out);
 	fflush(draw->out);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	for (int i = 0; i < 4; i++)
 		sigaction(signals[i], &old[i], NULL);
+	sigprocmask(SIG_SETMASK, &outside, NULL);
 	if (ended)
 		raise(ended);
 	return true;
