@@ -6,6 +6,7 @@
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
+#   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
@@ -168,6 +169,9 @@ fuzz:
 	build/fuzz/lab_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus-lab
 
+pictures: all
+	tests/lab/pictures.sh --write
+
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 	@echo '  T=substring: only tests whose name contains it; SEED=N: a random test again'
@@ -176,6 +180,6 @@ clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench pictures help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

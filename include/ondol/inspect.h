@@ -53,7 +53,7 @@ enum ondol_frame_state {
 	ONDOL_FRAME_RESERVED, /* never the buddy's */
 	ONDOL_FRAME_USED,
 	ONDOL_FRAME_FREE,     /* in a block on a free list */
-	ONDOL_FRAME_PER_CPU,  /* in a free block on a CPU's list: not merged */
+	ONDOL_FRAME_PER_CPU,  /* free, put aside by a CPU or its lazy policy: not merged */
 	ONDOL_FRAME_DEFERRED, /* free, and its record is not yet written */
 };
 struct ondol_frame_info {

@@ -11,28 +11,41 @@ LC_ALL=C.UTF-8 COLUMNS=80
 export LC_ALL COLUMNS
 unset NO_COLOR
 
-same() { # file, command...: standard output and error as in the file
-	file=$1
-	shift
+compare() { # filter, file, command...: standard output and error are as in the file
+	filter=$1 file=$2
+	shift 2
+	"$@" 2>&1 </dev/null | sed -E "$filter" >"$tap_bad.now"
 	if [ "$write" = --write ]; then
-		"$@" >"$file" 2>&1 </dev/null
+		mv "$tap_bad.now" "$file"
 		return
 	fi
-	"$@" 2>&1 </dev/null | diff "$file" - 2>&1 | head -20 | verdict "$file"
+	diff "$file" "$tap_bad.now" 2>&1 | head -20 | verdict "$file"
+	rm -f "$tap_bad.now"
+}
+same() {
+	compare '' "$@"
+}
+# Policies differ in when they merge, not in what the picture shows.
+same_state() {
+	compare 's/^ (merges|병합) [0-9].*/ \1/' "$@"
+}
+# Where numbers depend on the size of the core's own records, they do not count.
+alike() {
+	compare 's/~?[0-9]+(\.[0-9]+)?/9/g; s/ +/ /g; s/─+/─/g; s/▒+/▒/g' "$@"
 }
 for lang in en ko; do
 	for on in classic modern linux-2.4; do
-		same tests/lab/golden/figures-$on.$lang.txt \
+		same_state tests/lab/golden/figures-$on.$lang.txt \
 			"$ondol" lab figures --on $on --lang $lang
 	done
-	same tests/lab/golden/zones.$lang.txt "$ondol" lab zones --lang $lang
+	alike tests/lab/golden/zones.$lang.txt "$ondol" lab zones --lang $lang
 	for machine in i386-2g-uma numa2-movable x86-4bank-interleaved toy16; do
-		same tests/lab/golden/machine-$machine.$lang.txt \
+		alike tests/lab/golden/machine-$machine.$lang.txt \
 			"$ondol" machine show $machine --lang $lang
 	done
 done
 same tests/lab/golden/list.txt "$ondol" lab --list
-same tests/lab/golden/narrow.txt "$ondol" lab figure7 --width 50
+same_state tests/lab/golden/narrow.txt "$ondol" lab figure7 --width 50
 for f in tests/lab/mistakes/*.lab; do
 	same "${f%.lab}.txt" "$ondol" lab --check "$f"
 done

@@ -487,6 +487,7 @@ bool run_scenario(struct lab_run *run, const struct lab_scenario *scenario, uint
 	error = world_begin(&r.world, run->machine);
 	if (error) {
 		run->nr_failed++;
+		run->unsupported = error == -ONDOL_EOPNOTSUPP;
 		return complain(&r, (struct lab_place){ 1, 1, 1 }, "the core does not take this "
 				"machine: %s", world_error(error));
 	}

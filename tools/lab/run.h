@@ -47,6 +47,7 @@ struct lab_run {
 	struct lab_state *states;
 	uint32_t nr_states;
 	uint32_t nr_expectations, nr_failed;
+	bool unsupported; /* the core does not have the machine's policy: nothing was run */
 };
 
 /*
