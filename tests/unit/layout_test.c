@@ -122,8 +122,10 @@ static void states_add_up(void **state)
 	assert_int_equal(find.zone.type, ONDOL_ZONE_DMA);
 	for (uint64_t pfn = 0; pfn < 2048; pfn++)
 		nr[state_of(pfn)]++;
-	assert_int_equal(nr[ONDOL_FRAME_FREE], find.zone.pages_free);
-	assert_int_equal(nr[ONDOL_FRAME_PER_CPU], find.zone.pcp_pages);
+	/* What a lazy policy holds back is free to the zone, and not merged to a picture. */
+	assert_int_equal(nr[ONDOL_FRAME_FREE] + nr[ONDOL_FRAME_PER_CPU],
+			 find.zone.pages_free + find.zone.pcp_pages);
+	assert_true(nr[ONDOL_FRAME_PER_CPU] >= find.zone.pcp_pages);
 	assert_int_equal(nr[ONDOL_FRAME_RESERVED],
 			 find.zone.pages_present - find.zone.pages_managed);
 	assert_true(nr[ONDOL_FRAME_USED] > 0);
