@@ -366,6 +366,9 @@ static int show_scenario(const char *command, const struct input *input)
 		return ONDOL_EXIT_CANNOT;
 	}
 	good = run_scenario(&run, &loaded.scenario, (uint32_t)machine, &loaded.src);
+	if (run.unsupported)
+		fprintf(stderr, "%s: the core has no policy such as machine %s wants\n", command,
+			run.machine->name);
 	bool written = output(command, input, &run, step);
 	run_release(&run);
 	unload(&loaded);

@@ -29,6 +29,7 @@
 
 struct lab_machine {
 	char name[LAB_NAME_MAX];
+	struct lab_place place; /* of its heading in a scenario */
 	char *title[LAB_LANGS];
 	char *profile_text; /* "i386-2.6, 10 orders": made when the description is complete */
 	struct ondol_profile profile;

@@ -488,8 +488,10 @@ bool run_scenario(struct lab_run *run, const struct lab_scenario *scenario, uint
 	if (error) {
 		run->nr_failed++;
 		run->unsupported = error == -ONDOL_EOPNOTSUPP;
-		return complain(&r, (struct lab_place){ 1, 1, 1 }, "the core does not take this "
-				"machine: %s", world_error(error));
+		if (run->unsupported)
+			return false;
+		return complain(&r, run->machine->place, "the core does not take this machine: %s",
+				world_error(error));
 	}
 	look(&r, &start, NULL);
 	state_release(&start);

@@ -47,7 +47,7 @@ struct lab_run {
 	struct lab_state *states;
 	uint32_t nr_states;
 	uint32_t nr_expectations, nr_failed;
-	bool unsupported; /* the core does not have the machine's policy: nothing was run */
+	bool unsupported; /* the core has no such policy: nothing was run or said */
 };
 
 /*

@@ -378,6 +378,7 @@ static bool read_machine(struct parser *p)
 	machine_init(p->machine);
 	if (!machine_heading(p->machine, p->src))
 		return false;
+	p->machine->place = p->machine_place;
 	for (uint32_t i = 0; i + 1 < scenario->nr_machines; i++)
 		if (!strcmp(scenario->machines[i].name, p->machine->name))
 			return source_complain(p->src, p->machine_place, "a second machine '%s'",
