@@ -169,6 +169,8 @@ fuzz:
 	build/fuzz/lab_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus-lab
 
+# Look at them before they are committed.
+.PHONY: pictures
 pictures: all
 	tests/lab/pictures.sh --write
 
@@ -180,6 +182,6 @@ clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench pictures help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:
