@@ -5,7 +5,8 @@
 #   make check        the fast tests: unit, model, faults, tidy, canaries
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
-#   make fuzz         libFuzzer on the ELF loader, FUZZ_SECONDS=60 (clang)
+#   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
+#   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
@@ -20,9 +21,11 @@ PORT_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests
 
 CORE_SRC := $(wildcard core/*.c core/*/*.c arch/*/*.c)
-PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c)
+PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c tools/lab/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
-PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o
+PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o $(B)/lab_files.o
+# Scenarios and machines are in the program, so that they are there from any folder.
+LAB_FILES := $(sort $(wildcard lab/*.lab lab/machines/*.machine))
 
 # Without a dynamic linker's work `ondol run` starts half a millisecond sooner; where the libc
 # has no static half, the dynamic one does.
@@ -52,7 +55,12 @@ $(B)/ports/%.o: ports/%.S ports/linux/stub_layout.h Makefile
 	$(CC) -c -o $@ $<
 $(B)/tools/%.o: tools/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -Itools -MMD -MP -c -o $@ $<
+$(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
+	@mkdir -p $(@D)
+	tools/dev/embed.sh $(LAB_FILES) >$@
+$(B)/lab_files.o: $(B)/lab_files.c
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
 
 core-objects: $(CORE_OBJ)
 
@@ -89,9 +97,25 @@ $(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FUZZ_CFLAGS) -DFUZZ_SMOKE -MMD -MP -o $@ $< $(B)/libondol.a
 
-CORE_TESTS := $(TEST_BIN) $(if $(wildcard core/virt/*.c),$(B)/tests/fuzz/elf_smoke)
+# The lab's own parts, without the command's main().
+LAB_SRC := $(wildcard tools/lab/*.c) tools/ondol/size.c
+LAB_OBJ := $(LAB_SRC:%.c=$(B)/%.o) $(B)/lab_files.o
+LAB_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*_test.c)) $(B)/tests/fuzz/lab_smoke
+$(B)/tests/lab/%: tests/lab/%.c $(LAB_OBJ) $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -Itools -MMD -MP -o $@ $< $(LAB_OBJ) $(B)/libondol.a \
+		-lcmocka
+$(B)/tests/fuzz/lab_smoke: tests/fuzz/lab_fuzz.c $(LAB_OBJ) $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FUZZ_CFLAGS) -Itools -DFUZZ_SMOKE -MMD -MP -o $@ $< $(LAB_OBJ) \
+		$(B)/libondol.a
+
+KEYS := 'if command -v python3 >/dev/null; then tests/lab/keys.py; else \
+	echo "ok - keys \# SKIP no python3"; fi'
+
+CORE_TESTS := $(TEST_BIN) $(LAB_BIN) $(if $(wildcard core/virt/*.c),$(B)/tests/fuzz/elf_smoke)
 FAST_TESTS := $(CORE_TESTS) tests/canary/run.sh tests/tidy/source.sh tests/tidy/headers.sh \
-	tests/tidy/objects.sh
+	tests/tidy/objects.sh '$(B)/ondol lab --check' tests/lab/pictures.sh $(KEYS)
 core-tests: $(CORE_TESTS)
 threaded-tests: $(THREADED_BIN)
 
@@ -109,7 +133,7 @@ tsan-build:
 
 need:
 	@tools/dev/need.sh
-check: $(CORE_TESTS) $(B)/tests/canary/canary
+check: all $(CORE_TESTS) $(B)/tests/canary/canary
 	@tests/run.sh $(FAST_TESTS)
 asan: asan-build
 	@tests/run.sh $(ASAN_TESTS)
@@ -130,12 +154,25 @@ test:
 FUZZ_SECONDS ?= 60
 fuzz:
 	@$(MAKE) --no-print-directory B=build/fuzz CC=clang \
-		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link' build/fuzz/libondol.a
+		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link' build/fuzz/libondol.a \
+		$(LAB_OBJ:$(B)/%=build/fuzz/%)
 	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -o build/fuzz/elf_fuzz \
 		tests/fuzz/elf_fuzz.c build/fuzz/libondol.a
 	@mkdir -p build/fuzz/corpus-elf
 	build/fuzz/elf_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus-elf tests/fuzz/corpus/elf
+	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -Itools \
+		-o build/fuzz/lab_fuzz tests/fuzz/lab_fuzz.c $(LAB_OBJ:$(B)/%=build/fuzz/%) \
+		build/fuzz/libondol.a
+	@mkdir -p build/fuzz/corpus-lab
+	for f in $(LAB_FILES); do cp $$f build/fuzz/corpus-lab; done
+	build/fuzz/lab_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/ build/fuzz/corpus-lab
+
+# Look at them before they are committed.
+.PHONY: pictures
+pictures: all
+	tests/lab/pictures.sh --write
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile

@@ -13,7 +13,10 @@ static void describe_zone(struct ondol_zone *zone, struct ondol_zone_stats *stat
 
 	__builtin_memset(stats, 0, sizeof *stats);
 	stats->name = ondol_zone_name((enum ondol_zone_type)zone->type);
+	stats->type = (enum ondol_zone_type)zone->type;
 	stats->node = zone->node;
+	for (unsigned type = 0; type < ONDOL_NR_ZONES; type++)
+		stats->lowmem_reserve[type] = zone->lowmem_reserve[type];
 	stats->nr_orders = m->phys->max_order + 1u;
 	stats->start_pfn = ondol_pfn(m->first_pfn + zone->start);
 	stats->pages_spanned = zone->end - zone->start;

@@ -20,6 +20,9 @@ struct ondol_zone_stats {
 	uint64_t pcp_pages;                     /* on per-CPU lists */
 	uint64_t watermark_min, watermark_low, watermark_high;
 	uint64_t nr_merges, nr_splits;
+	enum ondol_zone_type type;
+	/* Frames kept from requests whose highest zone is a higher one, by that zone. */
+	uint64_t lowmem_reserve[ONDOL_NR_ZONES];
 };
 struct ondol_node_stats {
 	uint16_t id;
@@ -33,6 +36,42 @@ int ondol_for_each_zone(struct ondol_machine *m,
 			int (*visit)(void *ctx, const struct ondol_zone_stats *), void *ctx);
 int ondol_for_each_node(struct ondol_machine *m,
 			int (*visit)(void *ctx, const struct ondol_node_stats *), void *ctx);
+
+/* Memory as the machine understood the firmware's map: sorted, disjoint, whole frames. */
+struct ondol_memory_range {
+	ondol_pfn_t start, end; /* [start, end) */
+	uint16_t node;
+	bool reserved; /* by the firmware's map or, for its page array, by the machine */
+};
+/* By address; what lies between two ranges is a hole.  A nonzero return stops the walk. */
+int ondol_for_each_memory_range(struct ondol_machine *m,
+				int (*visit)(void *ctx, const struct ondol_memory_range *),
+				void *ctx);
+
+enum ondol_frame_state {
+	ONDOL_FRAME_HOLE,     /* no memory here */
+	ONDOL_FRAME_RESERVED, /* never the buddy's */
+	ONDOL_FRAME_USED,
+	ONDOL_FRAME_FREE,     /* in a block on a free list */
+	ONDOL_FRAME_PER_CPU,  /* free, put aside by a CPU or its lazy policy: not merged */
+	ONDOL_FRAME_DEFERRED, /* free, and its record is not yet written */
+};
+struct ondol_frame_info {
+	enum ondol_frame_state state;
+	bool is_head;         /* the first frame of its block */
+	uint8_t order;        /* of its block */
+	uint8_t migrate_type; /* 0 unmovable, 1 movable, 2 reclaimable */
+	uint16_t node;        /* not of a hole, like all that follows */
+	enum ondol_zone_type zone;
+	enum ondol_page_use use;
+};
+/* Any pfn; exact when nothing runs.  Locks the frame's zone. */
+void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_frame_info *out_info);
+/*
+ * The bit of free_area[order].map for the pair that holds the frame: 0 or 1, or -ONDOL_ENOENT
+ * where there is no memory or the profile or the order has no map.
+ */
+int ondol_map_bit(struct ondol_machine *m, ondol_pfn_t pfn, unsigned order);
 
 struct ondol_machine_stats {
 	uint64_t pages_total;                   /* frames in the memory map */

@@ -65,9 +65,10 @@ for f in $code; do
 	[ "$n" -gt "${max:-800}" ] && echo "$f: $n lines, ${max:-800} allowed"
 done | verdict 'files of at most 800 lines'
 
-awk '
+LC_ALL=C awk '
 {
 	line = $0
+	gsub(/[\200-\277]/, "", line) # a character of UTF-8 is one column
 	width = 0
 	for (i = 1; i <= length(line); i++)
 		width += substr(line, i, 1) == "\t" ? 8 - width % 8 : 1

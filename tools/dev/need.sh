@@ -16,7 +16,7 @@ $cc -o "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c" -lcmocka 2>/dev/nul
 required=$missing
 # The programs test runs these; without one its cases are skipped.
 for pair in bash:bash python3:python3 perl:perl sqlite3:sqlite3 git:git awk:mawk pgrep:procps \
-	numactl:numactl clang:clang; do
+	numactl:numactl clang:clang xmllint:libxml2-utils; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 done
 # gcc's C++ half checks the public headers as C++17.

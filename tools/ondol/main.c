@@ -17,6 +17,8 @@ static const char help[] =
 	"puts it to work under real programs.\n"
 	"\n"
 	"  run      run an unmodified Linux program; all of its memory is Ondol's\n"
+	"  lab      small experiments on the allocator, drawn step by step; the notes' figures\n"
+	"  machine  show a machine: nodes, zones, banks and holes\n"
 	"  doctor   what this machine allows, and how to mend what it does not\n"
 	"  help     this text, or `ondol help COMMAND`\n"
 	"\n"
@@ -24,6 +26,8 @@ static const char help[] =
 	"  ondol run -- ls -l\n"
 	"  ondol run --stats -- python3 -c 'print(sum(range(10**6)))'\n"
 	"  ondol run --mem 64M --nodes 2 -- sh -c 'sort /etc/passwd | head'\n"
+	"  ondol lab figures\n"
+	"  ondol machine show numa2-movable\n"
 	"\n"
 	"  -h, --help      this text\n"
 	"  -V, --version   the version\n";
@@ -33,6 +37,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "run", command_run },
+	{ "lab", command_lab },
+	{ "machine", command_machine },
 	{ "doctor", command_doctor },
 };
 

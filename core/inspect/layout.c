@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things lie: memory ranges, single frames, bits of the buddy's map.  What pictures of a
+ * machine are drawn from; nothing here is fast, and nothing changes the machine.
+ */
+#include "base/bitmap.h"
+#include "inspect/inspect.h"
+#include "phys/section.h"
+
+static int tell(const struct memblock_range *range, bool reserved,
+		int (*visit)(void *ctx, const struct ondol_memory_range *), void *ctx)
+{
+	struct ondol_memory_range told = { .start = ondol_pfn(range->start),
+					   .end = ondol_pfn(range->end),
+					   .node = (uint16_t)range->node,
+					   .reserved = reserved };
+
+	return visit(ctx, &told);
+}
+
+int ondol_for_each_memory_range(struct ondol_machine *m,
+				int (*visit)(void *ctx, const struct ondol_memory_range *),
+				void *ctx)
+{
+	const struct memblock *mb = &m->phys->memblock;
+
+	for (uint32_t i = 0; i < mb->nr_memory; i++) {
+		const struct memblock_range *memory = &mb->memory[i];
+		uint64_t at = memory->start;
+
+		while (at < memory->end) {
+			struct memblock_range run, part = { at, memory->end, memory->node };
+			bool reserved;
+			int r;
+
+			if (!memblock_next_free(mb, at, &run) || run.start >= memory->end)
+				run.start = run.end = memory->end;
+			reserved = run.start > at;
+			part.end = reserved ? run.start : run.end;
+			if (part.end > memory->end)
+				part.end = memory->end;
+			r = tell(&part, reserved, visit, ctx);
+			if (r)
+				return r;
+			at = part.end;
+		}
+	}
+	return 0;
+}
+
+/* The record that heads the frame's block, free or not; NULL: the frame is on its own. */
+static const struct ondol_page *block_head(const struct ondol_zone *zone, uint32_t index)
+{
+	const struct ondol_machine *m = zone->m;
+
+	for (unsigned order = 0; order <= m->phys->max_order; order++) {
+		uint32_t at = index & ~((1u << order) - 1);
+		const struct ondol_page *page = &m->pages[at];
+
+		if (at < zone->start)
+			return NULL;
+		if (section_is_deferred(m, section_of(m, at)) || page_zone(m, page) != zone)
+			continue;
+		if (!(page->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP)) && !page->refcount)
+			continue;
+		if (page_order(page) >= order && index - at < 1u << page_order(page))
+			return page;
+	}
+	return NULL;
+}
+
+static void describe_block(const struct ondol_zone *zone, uint32_t index,
+			   struct ondol_frame_info *info)
+{
+	const struct ondol_machine *m = zone->m;
+	const struct ondol_page *head = block_head(zone, index);
+
+	/* Out, but its block was broken up by hand: only its own record knows. */
+	if (!head)
+		head = &m->pages[index];
+	info->is_head = page_index(m, head) == index;
+	info->order = (uint8_t)page_order(head);
+	info->use = page_use(head);
+	if (head->flags & ONDOL_PG_BUDDY) {
+		info->state = ONDOL_FRAME_FREE;
+		info->migrate_type = head->buddy.migrate_type;
+	} else if (head->flags & ONDOL_PG_PCP) {
+		info->state = ONDOL_FRAME_PER_CPU;
+		info->migrate_type = (head->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK;
+	} else {
+		info->state = info->use == ONDOL_PAGE_RESERVED ? ONDOL_FRAME_RESERVED :
+								 ONDOL_FRAME_USED;
+		info->migrate_type = (head->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK;
+	}
+}
+
+static const struct memblock_range *range_of(const struct memblock_range *ranges, uint32_t nr,
+					     uint64_t pfn)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (pfn >= ranges[i].start && pfn < ranges[i].end)
+			return &ranges[i];
+	return NULL;
+}
+
+void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_frame_info *out_info)
+{
+	const struct memblock *mb = &m->phys->memblock;
+	const struct memblock_range *memory = range_of(mb->memory, mb->nr_memory, pfn.value);
+	struct ondol_zone *zone;
+	uint64_t zone_end;
+	uintptr_t irq;
+	uint32_t index;
+
+	*out_info = (struct ondol_frame_info){ .state = ONDOL_FRAME_HOLE, .is_head = true };
+	if (!memory)
+		return;
+	index = (uint32_t)(pfn.value - m->first_pfn);
+	out_info->node = (uint16_t)memory->node;
+	out_info->zone = (enum ondol_zone_type)phys_type_of_pfn(m->profile, pfn.value, &zone_end);
+	if (range_of(mb->reserved, mb->nr_reserved, pfn.value)) {
+		out_info->state = ONDOL_FRAME_RESERVED;
+		out_info->use = ONDOL_PAGE_RESERVED;
+		return;
+	}
+	if (section_is_deferred(m, section_of(m, index))) {
+		out_info->state = ONDOL_FRAME_DEFERRED;
+		return;
+	}
+	zone = page_zone(m, &m->pages[index]);
+	irq = zone_lock(zone);
+	describe_block(zone, index, out_info);
+	zone_unlock(zone, irq);
+}
+
+int ondol_map_bit(struct ondol_machine *m, ondol_pfn_t pfn, unsigned order)
+{
+	struct ondol_frame_info info;
+	struct ondol_zone *zone;
+	uint32_t index;
+	uintptr_t irq;
+	int bit;
+
+	ondol_frame_info(m, pfn, &info);
+	if (info.state == ONDOL_FRAME_HOLE || order >= m->phys->max_order)
+		return -ONDOL_ENOENT;
+	index = (uint32_t)(pfn.value - m->first_pfn);
+	zone = &m->phys->zones[zone_id(info.node, info.zone)];
+	if (!zone->free_area[order].map)
+		return -ONDOL_ENOENT;
+	irq = zone_lock(zone);
+	bit = bitmap_test(zone->free_area[order].map,
+			  (index >> (order + 1)) - (zone->start >> (order + 1)));
+	zone_unlock(zone, irq);
+	return bit;
+}
