@@ -75,22 +75,31 @@ enum ondol_page_use ondol_page_use(const struct ondol_page *page);
 /* Merge and hand back everything that per-CPU lists and lazy policies hold. */
 void ondol_drain_all_pages(struct ondol_machine *m);
 
-/* Why the latest allocation of this machine was refused; nr_zones 0: none was. */
+/* Why the latest allocation of this machine was refused; nr_zones 0 and no reason: none was. */
+struct ondol_refusal_zone { /* in pages */
+	const char *name;
+	uint16_t node;
+	uint64_t pages_free, watermark, lowmem_reserve; /* free; what must stay free, and why */
+	uint64_t pages_managed, pages_listed;           /* all; on per-CPU lists, drained before */
+	int32_t largest_order;     /* largest free block, -1: none */
+	uint32_t fragmentation_permille; /* free memory in blocks too small: 0 .. 1000 */
+	/* Linux's: -1000, a block was there; 0, too little memory; to 1000, all in pieces. */
+	int32_t fragmentation_index;
+};
 struct ondol_refusal {
 	ondol_gfp_t gfp;
 	uint32_t order;
 	int node;
 	const char *reason; /* one sentence */
 	uint32_t nr_zones;  /* zones looked at, at most 16 are told */
-	struct {
-		const char *name;
-		uint16_t node;
-		uint64_t pages_free, watermark, lowmem_reserve;
-		int32_t largest_order;     /* largest free block, -1: none */
-		uint32_t fragmentation_permille; /* 0: enough large blocks; 1000: all too small */
-	} zone[16];
+	struct ondol_refusal_zone zone[16];
 };
 void ondol_last_refusal(const struct ondol_machine *m, struct ondol_refusal *out_refusal);
+/*
+ * The same as lines of text, cut to `size` bytes with its end.  Returns the length that the
+ * whole text has; 300 bytes a zone are enough.
+ */
+size_t ondol_refusal_text(const struct ondol_refusal *refusal, char *text, size_t size);
 
 /*
  * The page allocator asks these, in turn, to give frames back when it runs short

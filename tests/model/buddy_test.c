@@ -38,36 +38,55 @@ struct world {
 	uint32_t nr_map, nodes, cpus;
 	bool late; /* records written late, memory known to be zeroed */
 	uint8_t order_shift; /* larger blocks for a larger machine */
+	enum { AS_PROFILE, EAGER, DELAY2, DELAY2_PCP } policy; /* D8 */
+	bool no_map;
 };
 
 static const struct world worlds[] = {
 	{ &ondol_profile_toy16,
 	  { [ONDOL_ZONE_NORMAL] = GIB(4) },
-	  { USABLE(0, MIB(1), 0) }, 1, 1, 1, false, 0 },
+	  { USABLE(0, MIB(1), 0) }, 1, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_4,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9) },
-	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1, false, 0 },
+	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_6,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9), [ONDOL_ZONE_MOVABLE] = MIB(12) },
-	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, false, 0 },
+	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_DMA32] = MIB(8), [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(6), 0), USABLE(MIB(6), MIB(10), 1), USABLE(MIB(11) + 4096, MIB(16), 0),
-	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3, false, 0 },
+	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_NORMAL] = GIB(8) },
-	  { USABLE(0, MIB(8), 0) }, 1, 1, 1, false, 0 },
+	  { USABLE(0, MIB(8), 0) }, 1, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64, /* three sections */
 	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_DMA32] = MIB(40),
 	    [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(30), 0), USABLE(MIB(30), MIB(50), 1), USABLE(MIB(52) + 4096, MIB(78), 0),
-	    RESERVED(MIB(33), MIB(34) + 1) }, 4, 2, 3, true, 3 },
+	    RESERVED(MIB(33), MIB(34) + 1) }, 4, 2, 3, true, 3,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_4,
 	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_NORMAL] = MIB(60),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(80) },
-	  { USABLE(0, MIB(80), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, true, 3 },
+	  { USABLE(0, MIB(80), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, true, 3,
+	  AS_PROFILE, false },
+#define TWO_NODES                                                                             \
+	{ [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = GIB(8) },                          \
+	{ USABLE(0, MIB(9), 0), USABLE(MIB(9), MIB(16), 1) }, 2, 2, 2, false, 0
+	{ &ondol_profile_x86_64, TWO_NODES, EAGER, false },
+	{ &ondol_profile_x86_64, TWO_NODES, EAGER, true },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2, false },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2, true },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2_PCP, false },
+	{ &ondol_profile_i386_2_4, TWO_NODES, DELAY2, false },
+	{ &ondol_profile_x86_64, TWO_NODES, AS_PROFILE, true },
 };
 
 /* ------------------------------------------------------------------ the model */
@@ -291,6 +310,11 @@ static void world_begin(const struct world *world)
 	w.world = world;
 	w.profile = *world->profile;
 	memcpy(w.profile.zone_end, world->zone_end, sizeof world->zone_end);
+	if (world->policy) {
+		w.profile.lazy = world->policy == EAGER ? ONDOL_LAZY_EAGER : ONDOL_LAZY_DELAY2;
+		w.profile.pcp = world->policy == DELAY2_PCP;
+	}
+	w.profile.map_bitmap &= !world->no_map;
 	frames_init(&w.toy, &desc);
 	/* Whatever the machine's own shrinkers have to give, they give now; or never. */
 	if (!world->late) {
@@ -476,6 +500,13 @@ static void late_records(void **state)
 	rounds(&worlds[6]);
 }
 
+static void policies(void **state)
+{
+	(void)state;
+	for (unsigned i = 7; i < NR(worlds); i++)
+		rounds(&worlds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +515,7 @@ int main(void)
 		cmocka_unit_test(i386_2_6),
 		cmocka_unit_test(x86_64),
 		cmocka_unit_test(late_records),
+		cmocka_unit_test(policies),
 	};
 
 	return cmocka_run_group_tests_name("buddy model", tests, NULL, NULL);

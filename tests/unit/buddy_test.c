@@ -510,9 +510,10 @@ static void broken_lists(void **state)
 	pages[head].flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
 	assert_broken(t.m, "BUDDY-5");
 	pages[head].flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
+	uint32_t next = pages[head].buddy.next;
 	pages[head].buddy.next = head; /* a ring */
 	assert_broken(t.m, "BUDDY-5");
-	pages[head].buddy.next = ONDOL_PAGE_NIL;
+	pages[head].buddy.next = next;
 	assert_valid(t.m);
 	hoard_free(&t, &h);
 	frames_fini(&t);
