@@ -7,6 +7,7 @@
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make fuzz         libFuzzer on the ELF loader, FUZZ_SECONDS=60 (clang)
 #   make bench        Ondol beside the host, in one run
+#   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -70,6 +71,12 @@ $(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
 		-Wl,--wrap=memset -ldl
+$(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
+		$(B)/libondol.a -pthread
+bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor
+	@B=$(B) bench/phys.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
@@ -145,6 +152,6 @@ clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

@@ -142,7 +142,6 @@ void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *ou
 void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan)
 {
 	m->fail_plan = plan;
-	m->phys->careful = plan || m->phys->hooked;
 }
 
 static int count_cached(void *ctx, uint64_t index, struct ondol_page *page)

@@ -73,6 +73,7 @@
 #include "phys/shelf.h"
 
 #define NIL ONDOL_PAGE_NIL
+#define GATHER_BATCH 64 /* small blocks put on shelves at once when those are bare */
 
 static unsigned max_order(const struct ondol_zone *zone)
 {
@@ -399,12 +400,40 @@ static void push_run(struct ondol_zone *zone, uint32_t index, unsigned order, ui
 	add_relaxed(&zone->nr_splits, nr - 1);
 }
 
+/* A block from the lists onto its pageblock's shelf, which may be whole then. */
+static void to_shelf(struct ondol_zone *zone, uint32_t index, unsigned order)
+{
+	uint32_t shelf;
+
+	buddy_remove(zone, index, order);
+	shelf = shelf_put_block(zone, index, order);
+	if (zone->shelves.shelf[shelf].nr < SHELF_FRAMES)
+		return;
+	shelf_clear(zone, shelf);
+	add_relaxed(&zone->nr_merges, 1);
+	buddy_insert(zone, shelf_start(zone, shelf), SHELF_ORDER);
+}
+
+/* Up to `most` blocks of the type, the smallest first.  Returns `most` less those. */
+static uint32_t gather(struct ondol_zone *zone, unsigned type, uint32_t most)
+{
+	for (unsigned order = 0; order < SHELF_ORDER; order++) {
+		uint32_t *head = &zone->free_area[order].head[type];
+
+		for (; *head != NIL && most; most--)
+			to_shelf(zone, *head, order);
+	}
+	return most;
+}
+
 /* The shelf that single frames come from next, filled if need be; NIL: nothing is free. */
 static uint32_t find_shelf(struct ondol_zone *zone, unsigned type)
 {
 	uint32_t shelf = shelf_fullest(zone, type), index;
 	unsigned order;
 
+	if (shelf == NIL && gather(zone, type, GATHER_BATCH) < GATHER_BATCH)
+		shelf = shelf_fullest(zone, type);
 	if (shelf != NIL)
 		return shelf;
 	index = find_block(zone, 0, type, &order);
@@ -605,13 +634,19 @@ static void empty_shelf(struct ondol_zone *zone, uint32_t shelf)
 	shelf_clear(zone, shelf);
 }
 
-void buddy_merge_all(struct ondol_zone *zone)
+void buddy_empty_shelves(struct ondol_zone *zone)
 {
 	uint32_t shelf;
 
 	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
 		while ((shelf = shelf_fullest(zone, type)) != NIL)
 			empty_shelf(zone, shelf);
+}
+
+void buddy_merge_all(struct ondol_zone *zone)
+{
+	for (unsigned type = 0; type < NR_MIGRATE_TYPES && shelf_is_on(zone); type++)
+		(void)gather(zone, type, UINT32_MAX);
 	for (unsigned order = 0; order < max_order(zone) && zone->nr_local; order++)
 		while (zone->free_area[order].nr_local)
 			merge_one_local(zone, order);

@@ -25,8 +25,13 @@ void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order);
 /* Blocks handed out by buddy_take_many come back, as they are: marked PCP. */
 void buddy_give_many(struct ondol_zone *zone, const uint32_t *index, uint32_t nr,
 		     unsigned order);
-/* Merge whatever a lazy policy has put off. */
+/*
+ * Merge whatever a lazy policy has put off.  Where there are shelves all blocks below a pageblock
+ * go on them: what makes a whole one does, and the rest is found there by its runs.
+ */
 void buddy_merge_all(struct ondol_zone *zone);
+/* What is on shelves, to the free lists. */
+void buddy_empty_shelves(struct ondol_zone *zone);
 /* 2^order blocks of order 0 instead of one that is out. */
 void buddy_note_split(struct ondol_zone *zone, unsigned order);
 /* Off its list and out of its pair's bit, and back, merged: the caller keeps zone.nr_free. */

@@ -101,17 +101,16 @@ static void count_numa(struct ondol_machine *m, const struct ondol_zone *zone,
 }
 
 static struct ondol_page *take_listed(struct ondol_zone *zone, const struct request *req,
-				      struct zone_pcp *pcp, struct pcp_list *list,
-				      uint32_t spare_pages)
+				      uint32_t cpu, struct pcp_list *list, uint32_t spare_pages)
 {
 	struct ondol_machine *m = zone->m;
 	struct ondol_page *page;
 
-	pcp_lock(m, pcp);
+	pcp_lock(m, &m->phys->cpus[cpu]);
 	page = pcp_pop(m, list);
-	if (!page && pcp_refill(zone, pcp, list, spare_pages >> req->order))
+	if (!page && pcp_refill(zone, &zone->pcp[cpu], list, spare_pages >> req->order))
 		page = pcp_pop(m, list);
-	pcp_unlock(m, pcp);
+	pcp_unlock(m, &m->phys->cpus[cpu]);
 	return page ? hand_out(page, list->out_flags) : NULL;
 }
 
@@ -142,12 +141,11 @@ static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct r
 	struct ondol_machine *m = zone->m;
 	uintptr_t irq = port_irq_save(m->port);
 	uint32_t cpu = machine_this_cpu(m);
-	struct zone_pcp *pcp = &zone->pcp[cpu];
-	struct pcp_list *list = pcp_list_for(pcp, req->order, req->type);
+	struct pcp_list *list = pcp_list_for(&zone->pcp[cpu], req->order, req->type);
 	struct ondol_page *page;
 
 	if (list)
-		page = take_listed(zone, req, pcp, list, spare_pages);
+		page = take_listed(zone, req, cpu, list, spare_pages);
 	else
 		page = take_from_buddy(zone, req, cpu);
 	if (page)
@@ -210,7 +208,7 @@ static struct ondol_page *shrink_and_retry(struct ondol_machine *m, const struct
 			freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx, want);
 		if (!freed)
 			break;
-		ondol_drain_all_pages(m);
+		phys_settle(m);
 		page = walk_zonelist(m, req);
 	}
 	return page;
@@ -257,7 +255,7 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 	page = walk_zonelist(m, req);
 	if (page)
 		return page;
-	ondol_drain_all_pages(m);
+	phys_settle(m);
 	page = walk_zonelist(m, req);
 	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC))
 		page = reclaim(m, req);
@@ -269,10 +267,9 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 /* ------------------------------------------------------------------ the public calls */
 
 /* The CPU's list of the order in the zone that would be asked first, or NULL. */
-static PCP_INLINE struct pcp_list *local_list(const struct ondol_machine *m, uint32_t cpu_index,
-					      int node, ondol_gfp_t gfp, unsigned slot)
+static PCP_INLINE struct pcp_list *local_list(const struct phys_cpu *cpu, int node,
+					      ondol_gfp_t gfp, unsigned slot)
 {
-	const struct phys_cpu *cpu = &m->phys->cpus[cpu_index];
 	struct pcp_list *lists = cpu->lists[gfp & 31];
 
 	if (ondol_unlikely(!lists) || (node != ONDOL_NODE_ANY && node != cpu->node))
@@ -280,47 +277,46 @@ static PCP_INLINE struct pcp_list *local_list(const struct ondol_machine *m, uin
 	return &lists[slot];
 }
 
-static struct ondol_page *alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp,
-					unsigned order)
+/* Not from this CPU's list. */
+static __attribute__((noinline)) struct ondol_page *
+alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order)
 {
 	unsigned class = m->phys->gfp_class[gfp & 31];
 	struct request req = { .gfp = gfp, .order = order, .type = class >> 4,
 			       .highest = class & 0xf, .node = node };
+	struct ondol_page *page;
 
 	if (node < 0 || (uint32_t)node >= m->nr_nodes)
 		node = m->phys->cpus[machine_this_cpu(m)].node;
 	req.preferred = &m->phys->nodes[node];
-	if (!machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES))
-		return alloc_slow(m, &req);
-	request_refuse(m, &req, "the fail plan wanted it");
-	return NULL;
+	if (machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES)) {
+		request_refuse(m, &req, "the fail plan wanted it");
+		return NULL;
+	}
+	page = alloc_slow(m, &req);
+	return page ? finish(m, page, gfp, order) : NULL;
 }
 
-/* Everything that the way without calls does not do. */
-static __attribute__((noinline)) struct ondol_page *alloc_any(struct ondol_machine *m, int node,
-							      ondol_gfp_t gfp, unsigned order)
+/* From the list, between what the port wants done around it, and cleared or made compound. */
+static __attribute__((noinline)) struct ondol_page *
+alloc_hooked(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
 {
-	unsigned slot = pcp_slot(order);
 	struct ondol_page *page = NULL;
+	uintptr_t irq = port_irq_save(m->port);
+	struct phys_cpu *cpu = &m->phys->cpus[machine_this_cpu(m)];
+	struct pcp_list *list = local_list(cpu, node, gfp, slot);
 
-	if (ondol_likely(slot < PCP_SLOTS && !m->fail_plan)) {
-		uintptr_t irq = port_irq_save(m->port);
-		struct pcp_list *list = local_list(m, machine_this_cpu(m), node, gfp, slot);
-
-		if (ondol_likely(list)) {
-			pcp_lock(m, pcp_of_list(list));
-			page = pcp_pop(m, list);
-			pcp_unlock(m, pcp_of_list(list));
-		}
+	if (ondol_likely(list)) {
+		pcp_lock(m, cpu);
+		page = pcp_pop(m, list);
 		if (ondol_likely(page))
 			hand_out(page, list->out_flags);
-		port_irq_restore(m->port, irq);
+		pcp_unlock(m, cpu);
 	}
-	if (ondol_unlikely(!page))
-		page = alloc_request(m, node, gfp, order);
-	if (page && gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
-		finish(m, page, gfp, order);
-	return page;
+	port_irq_restore(m->port, irq);
+	if (ondol_likely(page) && gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
+		return finish(m, page, gfp, pcp_slot_order(slot));
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
 }
 
 static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, ondol_gfp_t gfp,
@@ -330,14 +326,15 @@ static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, on
 	struct ondol_page *page = NULL;
 	struct pcp_list *list;
 
-	if (ondol_unlikely(slot == PCP_SLOTS || m->phys->careful ||
-			   gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP)))
-		return alloc_any(m, node, gfp, order);
-	list = local_list(m, 0, node, gfp, slot);
+	if (ondol_unlikely(slot == PCP_SLOTS || m->fail_plan))
+		return alloc_request(m, node, gfp, order);
+	if (m->phys->hooked || gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
+		return alloc_hooked(m, node, gfp, slot);
+	list = local_list(&m->phys->cpus[0], node, gfp, slot);
 	if (ondol_likely(list))
 		page = pcp_pop(m, list);
 	return ondol_likely(page) ? hand_out(page, list->out_flags) :
-				    alloc_any(m, node, gfp, order);
+				    alloc_request(m, node, gfp, order);
 }
 
 struct ondol_page *ondol_alloc_pages_node(struct ondol_machine *m, int node, ondol_gfp_t gfp,

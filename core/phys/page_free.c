@@ -50,27 +50,30 @@ static __attribute__((noinline)) void free_block(struct ondol_machine *m, struct
 	unsigned use = flags & ONDOL_PG_USE_MASK;
 	unsigned type = (flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK;
 	uintptr_t irq = port_irq_save(m->port);
-	uint32_t cpu = machine_this_cpu(m);
-	struct zone_pcp *pcp = &zone->pcp[cpu];
+	uint32_t index = machine_this_cpu(m);
+	struct phys_cpu *cpu = &m->phys->cpus[index];
+	struct zone_pcp *pcp = &zone->pcp[index];
 	struct pcp_list *list = pcp_list_for(pcp, order, type);
 
 	if (use != ONDOL_PAGE_KERNEL)
-		add_relaxed(&m->phys->cpus[cpu].use[use], -(1L << order));
+		add_relaxed(&cpu->use[use], -(1L << order));
 	if (ondol_unlikely(flags & ONDOL_PG_COMP))
 		clear_compound(page, order, zone->flags);
 	if (ondol_likely(list)) {
-		pcp_lock(m, pcp);
+		pcp_lock(m, cpu);
 		if (ondol_unlikely(!pcp_push(list, page, page_index(m, page)))) {
 			pcp_spill(zone, pcp, list);
 			(void)pcp_push(list, page, page_index(m, page));
 		}
-		pcp_unlock(m, pcp);
-		m->phys->cpus[cpu].hot[pcp_slot(order)] = list;
+		pcp_unlock(m, cpu);
+		cpu->hot[pcp_slot(order)] = list;
 	} else {
 		free_to_buddy(zone, pcp, page, order);
 	}
 	port_irq_restore(m->port, irq);
 }
+
+#define ADDRESS(p) ((unsigned long long)(uintptr_t)(p))
 
 /* Not the plain good case: what is it?  True: it was the last reference. */
 static __attribute__((noinline)) bool check_free(struct ondol_machine *m, struct ondol_page *page,
@@ -84,15 +87,17 @@ static __attribute__((noinline)) bool check_free(struct ondol_machine *m, struct
 		     flags);
 	if (!count || !(flags & ONDOL_PG_USE_MASK))
 		log_printf(m->port, ONDOL_LOG_ERR,
-			   "double free of frame %llu, order %u, by %p; freed before by %p",
-			   (unsigned long long)machine_page_pfn(m, page), order, caller,
-			   flags & (ONDOL_PG_PCP | ONDOL_PG_BUDDY) ? page->freed_by.caller :
-								     NULL);
+			   "double free of frame %llu, order %u, by %#llx; freed before by %#llx",
+			   (unsigned long long)machine_page_pfn(m, page), order, ADDRESS(caller),
+			   flags & (ONDOL_PG_PCP | ONDOL_PG_BUDDY) ?
+				   ADDRESS(page->freed_by.caller) : 0);
 	ONDOL_VERIFY(m, count && flags & ONDOL_PG_USE_MASK, "BUDDY-6", index, flags);
 	if (was != order)
 		log_printf(m->port, ONDOL_LOG_ERR,
-			   "frame %llu was handed out with order %u and comes back with %u, by %p",
-			   (unsigned long long)machine_page_pfn(m, page), was, order, caller);
+			   "frame %llu was handed out with order %u and comes back with %u, by "
+			   "%#llx",
+			   (unsigned long long)machine_page_pfn(m, page), was, order,
+			   ADDRESS(caller));
 	ONDOL_VERIFY(m, was == order, "BUDDY-7", index, order);
 	/* The only reference is ours: nobody else can change the count. */
 	return count == 1 || !__atomic_sub_fetch(&page->refcount, 1, __ATOMIC_ACQ_REL);
@@ -124,23 +129,49 @@ static __attribute__((noinline)) void free_any(struct ondol_machine *m, struct o
  * that is predicted, where computing would put their load, which waits for the store of the
  * allocation, in front of everything else.
  */
+static PCP_INLINE bool free_hot(struct phys_cpu *cpu, struct ondol_page *page, uint32_t index,
+				unsigned slot, const void *caller)
+{
+	struct pcp_list *list = cpu->hot[slot];
+
+	if (ondol_unlikely((load_relaxed(&page->flags) & OUT_MASK) != list->out_flags ||
+			   __atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE) != 1 ||
+			   !pcp_push(list, page, index)))
+		return false;
+	store_relaxed(&page->refcount, 0);
+	page->freed_by.caller = caller;
+	return true;
+}
+
+/* The same between what the port wants done around it. */
+static __attribute__((noinline)) void free_hooked(struct ondol_machine *m,
+						  struct ondol_page *page, unsigned order,
+						  const void *caller)
+{
+	uintptr_t irq = port_irq_save(m->port);
+	struct phys_cpu *cpu = &m->phys->cpus[machine_this_cpu(m)];
+	bool done;
+
+	pcp_lock(m, cpu);
+	done = free_hot(cpu, page, page_index(m, page), pcp_slot(order), caller);
+	pcp_unlock(m, cpu);
+	port_irq_restore(m->port, irq);
+	if (ondol_unlikely(!done))
+		free_any(m, page, order, caller);
+}
+
 static PCP_INLINE void free_pages(struct ondol_machine *m, struct ondol_page *page,
 				  unsigned order, const void *caller)
 {
 	uintptr_t offset = (uintptr_t)page - (uintptr_t)m->pages, index = offset / sizeof *page;
 	unsigned slot = pcp_slot(order);
-	struct pcp_list *list;
 
-	if (ondol_unlikely(slot == PCP_SLOTS || m->phys->hooked || index >= m->nr_pages ||
-			   offset % sizeof *page))
-		return free_any(m, page, order, caller);
-	list = m->phys->cpus[0].hot[slot];
-	if (ondol_unlikely((load_relaxed(&page->flags) & OUT_MASK) != list->out_flags ||
-			   __atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE) != 1 ||
-			   !pcp_push(list, page, (uint32_t)index)))
-		return free_any(m, page, order, caller);
-	store_relaxed(&page->refcount, 0);
-	page->freed_by.caller = caller;
+	if (ondol_unlikely(slot == PCP_SLOTS || index >= m->nr_pages || offset % sizeof *page))
+		free_any(m, page, order, caller);
+	else if (m->phys->hooked)
+		free_hooked(m, page, order, caller);
+	else if (ondol_unlikely(!free_hot(m->phys->cpus, page, (uint32_t)index, slot, caller)))
+		free_any(m, page, order, caller);
 }
 
 void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned order)
@@ -193,31 +224,57 @@ void ondol_get_page(struct ondol_machine *m, struct ondol_page *page)
 }
 
 /*
- * Those of all CPUs, whoever calls, and whatever lazy policies put off.  A CPU whose lists are
- * claimed waits at its next call until they are released.
+ * The lists of all CPUs, whoever calls, back to their zones.  A CPU whose lists are claimed waits
+ * at its next call until they are released.
  */
-void ondol_drain_all_pages(struct ondol_machine *m)
+static void drain_cpus(struct ondol_machine *m)
 {
 	struct ondol_phys_state *phys = m->phys;
 	struct ondol_zone *zone;
-	uintptr_t irq;
 
-	zone_for_each(phys, zone, i) {
-		for (uint32_t cpu = 0; phys->pcp_on && cpu < m->nr_cpus; cpu++) {
-			struct zone_pcp *pcp = &zone->pcp[cpu];
+	for (uint32_t i = 0; phys->pcp_on && i < m->nr_cpus; i++) {
+		uintptr_t irq;
+		uint32_t pages = 0;
 
-			if (!pcp_pages(pcp))
-				continue;
-			irq = port_irq_save(m->port);
-			if (phys->smp)
-				cpu_lock_claim(m->port, &pcp->lock);
-			pcp_drain(zone, pcp);
-			if (phys->smp)
-				cpu_lock_release(&pcp->lock);
-			port_irq_restore(m->port, irq);
-		}
-		irq = zone_lock(zone);
+		zone_for_each(phys, zone, k)
+			pages += pcp_pages(&zone->pcp[i]);
+		if (!pages)
+			continue;
+		irq = port_irq_save(m->port);
+		if (phys->smp)
+			cpu_lock_claim(m->port, &phys->cpus[i].lock);
+		zone_for_each(phys, zone, k)
+			if (pcp_pages(&zone->pcp[i]))
+				pcp_drain(zone, &zone->pcp[i]);
+		if (phys->smp)
+			cpu_lock_release(&phys->cpus[i].lock);
+		port_irq_restore(m->port, irq);
+	}
+}
+
+void phys_settle(struct ondol_machine *m)
+{
+	struct ondol_zone *zone;
+
+	drain_cpus(m);
+	zone_for_each(m->phys, zone, i) {
+		uintptr_t irq = zone_lock(zone);
+
 		buddy_merge_all(zone);
+		zone_unlock(zone, irq);
+	}
+}
+
+void ondol_drain_all_pages(struct ondol_machine *m)
+{
+	struct ondol_zone *zone;
+
+	drain_cpus(m);
+	zone_for_each(m->phys, zone, i) {
+		uintptr_t irq = zone_lock(zone);
+
+		buddy_merge_all(zone);
+		buddy_empty_shelves(zone);
 		zone_unlock(zone, irq);
 	}
 }

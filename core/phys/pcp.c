@@ -22,7 +22,7 @@
  * [PCP-2] The zone's frames so marked are those on its lists.
  * [PCP-3] base <= low <= top <= end <= base + cap, and cap fits the room of the slot.
  *
- * Concurrency.  The owner alone touches its lists, under zone_pcp.lock, which costs it no atomic
+ * Concurrency.  The owner alone touches its lists, under phys_cpu.lock, which costs it no atomic
  * instruction where the port has sync_cpus (base/spinlock.h); a remote drain claims that lock.
  *
  * Pages here are not merged; ondol_drain_all_pages gives them back, and so does the allocator

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Per-CPU page lists: see pcp.c.  All calls but pcp_drain are inside irq_save and, with several
- * CPUs, under zone_pcp.lock held as its owner; pcp_drain under the claim.
+ * CPUs, under phys_cpu.lock held as its owner; pcp_drain under the claim.
  */
 #ifndef ONDOL_PHYS_PCP_H
 #define ONDOL_PHYS_PCP_H
@@ -30,16 +30,16 @@ uint32_t pcp_low_pages(const struct zone_pcp *pcp); /* of `low`, the latest incl
 unsigned long pcp_allocs(const struct zone_pcp *pcp);
 unsigned long pcp_frees(const struct zone_pcp *pcp);
 
-static inline void pcp_lock(const struct ondol_machine *m, struct zone_pcp *pcp)
+static inline void pcp_lock(const struct ondol_machine *m, struct phys_cpu *cpu)
 {
 	if (m->phys->smp)
-		cpu_lock(m->port, &pcp->lock);
+		cpu_lock(m->port, &cpu->lock);
 }
 
-static inline void pcp_unlock(const struct ondol_machine *m, struct zone_pcp *pcp)
+static inline void pcp_unlock(const struct ondol_machine *m, struct phys_cpu *cpu)
 {
 	if (m->phys->smp)
-		cpu_unlock(m->port, &pcp->lock);
+		cpu_unlock(m->port, &cpu->lock);
 }
 
 /* The CPU's list for blocks of this order and type; NULL: there are none. */
@@ -48,15 +48,6 @@ static inline struct pcp_list *pcp_list_for(struct zone_pcp *pcp, unsigned order
 	unsigned slot = pcp_slot(order);
 
 	return slot < PCP_SLOTS && pcp->list[type][slot].cap ? &pcp->list[type][slot] : NULL;
-}
-
-/* The zone_pcp that the list is part of; the list's slot and type are in its order and flags. */
-static inline struct zone_pcp *pcp_of_list(struct pcp_list *list)
-{
-	unsigned type = (list->free_flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK;
-	struct pcp_list *first = list - pcp_slot(list->order) - type * PCP_SLOTS;
-
-	return (struct zone_pcp *)((char *)first - offsetof(struct zone_pcp, list));
 }
 
 /* A record with the list's free_flags, perhaps ZEROED; NULL: the list is empty. */

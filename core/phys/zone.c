@@ -504,7 +504,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
-	m->phys->hooked = m->phys->careful = m->port->this_cpu || m->port->irq_save;
+	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
 	if (r)
 		return r;

@@ -6,7 +6,7 @@
  * first_pfn is a multiple of the largest block, so an index is aligned exactly when its pfn is.
  *
  * Field letters: (c) constant after init, (z) under zone.lock, (p) written by the own CPU
- * only, and under zone_pcp.lock where the machine has several, (a) atomic; "ra": anyone may
+ * only, and under phys_cpu.lock where the machine has several, (a) atomic; "ra": anyone may
  * read it without the lock and sees a recent value.
  */
 #ifndef ONDOL_PHYS_ZONE_H
@@ -60,13 +60,13 @@ struct shelves {
 
 /*
  * Orders with per-CPU lists: 0 to 4 (a fault-around window of 16 pages still hits them) and the
- * huge page's.  A list is a stack of frame indices, of order 0 at most 128, half as many of
+ * huge page's.  A list is a stack of frame indices, of order 0 at most 256, half as many of
  * each slot after that.
  */
 #define PCP_SMALL_ORDERS 5
 #define PCP_HUGE_ORDER 9
 #define PCP_SLOTS (PCP_SMALL_ORDERS + 1)
-#define pcp_slot_room(slot) (128u >> (slot))
+#define pcp_slot_room(slot) (256u >> (slot))
 
 /* All that an order's fast path touches of its CPU's, but the entry itself: one cache line. */
 struct pcp_list {
@@ -81,7 +81,6 @@ struct pcp_list {
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 struct zone_pcp {
-	struct cpu_lock lock;
 	uint32_t low; /* (p, ra) pages on all lists when they were lowest, about */
 	/* (p, ra) blocks: that came from the zone less those that went; past the lists */
 	unsigned long nr_fed, nr_allocs, nr_frees;
@@ -128,6 +127,7 @@ struct ondol_node {
 };
 
 struct phys_cpu {
+	struct cpu_lock lock; /* of its lists in all zones */
 	uint16_t node; /* (c) */
 	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
@@ -152,7 +152,6 @@ struct ondol_phys_state {
 	uint8_t section_order;          /* (c) */
 	bool smp, pcp_on;               /* (c) */
 	bool hooked;                    /* (c) the port has this_cpu or irq_save */
-	bool careful;                   /* hooked, or there is a fail plan */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
 	uint32_t present, managed;      /* (c) of all zones */
 	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
@@ -228,6 +227,12 @@ unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uin
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);
+
+/*
+ * page_free.c.  All CPUs' lists go back to their zones, and what can merge merges: afterwards a
+ * block that is free in one piece is found, on a list or on a shelf.  No lock held.
+ */
+void phys_settle(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
 uint32_t phys_pages_used(struct ondol_machine *m);
