@@ -75,7 +75,15 @@ $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
 		$(B)/libondol.a -pthread
-bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor
+WRAPS := alloc_pages alloc_pages_node free_pages put_page split_page
+$(B)/bench/ondol-trace: bench/trace.c bench/trace.h $(PORT_OBJ) $(B)/libondol.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -Iinclude $(STATIC) -o $@ $< $(PORT_OBJ) \
+		$(B)/libondol.a $(WRAPS:%=-Wl,--wrap=ondol_%) -pthread
+$(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
+bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh

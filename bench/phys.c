@@ -12,6 +12,9 @@
  *	frag2    fill to 98 %, free at random down to N %, then the same 100 rounds
  *
  *	phys WORKLOAD ORDER-or-PERCENT THREADS [MIB]
+ *
+ * LATE=1: page records are written as frames are used.  CPUS=2: a machine of two CPUs even for
+ * one thread.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -379,7 +382,7 @@ int main(int argc, char **argv)
 	late = getenv("LATE") != NULL;
 #endif
 	start = now();
-	ad_init(mib << 20, nr_threads);
+	ad_init(mib << 20, getenv("CPUS") ? 2 : nr_threads);
 	start = now() - start;
 	held = mmap(NULL, nr_frames * sizeof *held, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
