@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `ondol` that records what its programs ask of the page allocator: linked with --wrap for the
- * calls below.  TRACE=FILE names where it goes, at the end;
- * the last kilobyte, of the monitor's own end, is not written.  bench/lazy.c replays it; the format is there.
+ * calls below.  What TRACE names is appended to; the last kilobyte, of the monitor's own end, is
+ * not written.  bench/lazy.c replays it; trace.h explains the format.
  *
  *	TRACE=bench/forks.trace build/bench/ondol-trace run -- bash -c '...'
  */

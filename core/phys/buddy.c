@@ -500,9 +500,7 @@ uint32_t buddy_take_many(struct ondol_zone *zone, unsigned order, unsigned type,
 	return got;
 }
 
-/* ------------------------------------------------------------------ giving back */
-
-/* Without a map: is the block at `index` free, whole, of this zone and on the merged list? */
+/* Is the block at `index` free, whole, of this zone and on the merged list? */
 static inline bool is_free_buddy(const struct ondol_zone *zone, uint32_t index, unsigned order)
 {
 	const uint32_t mask = ((1u << ZONE_ID_BITS) - 1) << ONDOL_PG_ZONE_SHIFT | ONDOL_PG_BUDDY |
@@ -514,6 +512,63 @@ static inline bool is_free_buddy(const struct ondol_zone *zone, uint32_t index, 
 	return (load_relaxed(&zone->m->pages[index].flags) & mask) ==
 	       (zone->flags | ONDOL_PG_BUDDY | order << ONDOL_PG_ORDER_SHIFT);
 }
+
+/* The head of the free block on a list that the frame is in; NIL: it is in none. */
+static uint32_t block_around(const struct ondol_zone *zone, uint32_t index, unsigned *out_order)
+{
+	for (unsigned order = 0; order <= max_order(zone); order++) {
+		uint32_t head = index & ~((1u << order) - 1);
+
+		if (!is_free_buddy(zone, head, order))
+			continue;
+		*out_order = order;
+		return head;
+	}
+	return NIL;
+}
+
+/* Frames off all lists go back, in the largest aligned blocks there are. */
+static void give_frames(struct ondol_zone *zone, uint32_t from, uint32_t to)
+{
+	while (from < to) {
+		unsigned order = log2_u64(to - from);
+
+		if (from && order > (unsigned)__builtin_ctz(from))
+			order = (unsigned)__builtin_ctz(from);
+		buddy_insert(zone, from, order);
+		from += 1u << order;
+	}
+}
+
+uint32_t buddy_take_range(struct ondol_zone *zone, uint32_t start, uint32_t end)
+{
+	unsigned order;
+	uint32_t at;
+
+	buddy_merge_all(zone);
+	for (at = start; at < end; at++)
+		if (!shelf_has(zone, at) && block_around(zone, at, &order) == NIL)
+			return at;
+	for (at = start; at < end;) {
+		uint32_t head = shelf_has(zone, at) ? NIL : block_around(zone, at, &order);
+
+		if (head == NIL) {
+			shelf_remove(zone, at++, 0);
+			continue;
+		}
+		buddy_remove(zone, head, order);
+		at = head + (1u << order);
+		give_frames(zone, head, start);
+		give_frames(zone, end, at);
+	}
+	for (at = start; at < end; at++)
+		store_relaxed(&zone->m->pages[at].flags,
+			      zone->flags | (mark_taken(zone, at, 1) ? ONDOL_PG_ZEROED : 0));
+	after_taking(zone, end - start, 0);
+	return NIL;
+}
+
+/* ------------------------------------------------------------------ giving back */
 
 void buddy_insert(struct ondol_zone *zone, uint32_t index, unsigned order)
 {

@@ -20,6 +20,11 @@ uint32_t buddy_take(struct ondol_zone *zone, unsigned order, unsigned type);
  */
 uint32_t buddy_take_many(struct ondol_zone *zone, unsigned order, unsigned type, uint32_t want,
 			 uint32_t *out);
+/*
+ * All frames of [start, end), which the zone spans and which have records: NIL, their records as
+ * buddy_take leaves them; or the first that is not free, and nothing was taken.
+ */
+uint32_t buddy_take_range(struct ondol_zone *zone, uint32_t start, uint32_t end);
 /* A block handed out by buddy_take comes back; its record is a free one again. */
 void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order);
 /* Blocks handed out by buddy_take_many come back, as they are: marked PCP. */

@@ -366,10 +366,17 @@ static void set_lowmem_reserves(struct ondol_machine *m)
 
 		for (unsigned type = zone->type + 1u; type < ONDOL_NR_ZONES; type++) {
 			above += m->phys->zones[zone_id(zone->node, type)].managed;
-			if (zone->managed && ratio[zone->type])
-				zone->lowmem_reserve[type] = above / ratio[zone->type];
+			if (ratio[zone->type])
+				zone->lowmem_reserve[type] =
+					zone->managed ? above / ratio[zone->type] : 0;
 		}
 	}
+}
+
+void phys_set_limits(struct ondol_machine *m)
+{
+	set_watermarks(m);
+	set_lowmem_reserves(m);
 }
 
 static void take_distances(struct ondol_node *node, const struct ondol_machine_desc *desc,
@@ -484,8 +491,7 @@ static void connect(struct ondol_machine *m, const struct ondol_machine_desc *de
 			pcp_init(zone, &zone->pcp[cpu]);
 	build_gfp_classes(m);
 	init_cpus(m, desc);
-	set_watermarks(m);
-	set_lowmem_reserves(m);
+	phys_set_limits(m);
 }
 
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,

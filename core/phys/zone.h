@@ -122,6 +122,7 @@ struct ondol_node {
 	uint8_t distance[ONDOL_NODES_MAX]; /* (c) 10: local */
 	uint8_t weight;                 /* (a) for WEIGHTED_INTERLEAVE */
 	unsigned long interleave_hits;  /* (a) pages that were to come from here and did */
+	uint32_t balloon, nr_balloon; /* first of the frames Ondol holds back, by data.next */
 	uint16_t nr_zonelist;
 	uint16_t *zonelist; /* zone ids: nodes by distance, in each from the highest zone down */
 };
@@ -233,6 +234,9 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
  * block that is free in one piece is found, on a list or on a shelf.  No lock held.
  */
 void phys_settle(struct ondol_machine *m);
+
+/* zone.c.  Watermarks and reserves from what is managed now. */
+void phys_set_limits(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
 uint32_t phys_pages_used(struct ondol_machine *m);

@@ -59,6 +59,41 @@ void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned
 /* Make 2^order single frames of one block, each with its own reference. */
 void ondol_split_page(struct ondol_machine *m, struct ondol_page *page, unsigned order);
 
+/* Up to `nr` single frames into out[]; returns how many.  What is missing was refused. */
+uint32_t ondol_alloc_pages_bulk(struct ondol_machine *m, ondol_gfp_t gfp, uint32_t nr,
+				struct ondol_page **out);
+/*
+ * `nr_pages` frames side by side, whatever their number: single frames each with its reference.
+ * NULL: refused, or more than the largest block.
+ */
+struct ondol_page *ondol_alloc_pages_exact(struct ondol_machine *m, ondol_gfp_t gfp,
+					   uint32_t nr_pages);
+void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, uint32_t nr_pages);
+
+/*
+ * Just these frames: [start, start + nr_pages), of one zone and all of them free, whatever the
+ * watermarks say.  They become single frames, to be freed one by one or by
+ * ondol_free_pages_exact.
+ * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use.
+ */
+ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
+					      uint32_t nr_pages, ondol_pfn_t *out_busy);
+/*
+ * Take a bank away, and bring it back.  Frames that are offline are present, reserved and not
+ * managed; watermarks and reserves follow.  Offlining fails as ondol_alloc_contig_range does;
+ * onlining with -ONDOL_EINVAL unless all of the frames are offline.  One caller at a time.
+ */
+ONDOL_MUST_CHECK int ondol_offline_pages(struct ondol_machine *m, ondol_pfn_t start,
+					 uint32_t nr_pages, ondol_pfn_t *out_busy);
+ONDOL_MUST_CHECK int ondol_online_pages(struct ondol_machine *m, ondol_pfn_t start,
+					uint32_t nr_pages);
+/*
+ * A balloon in a node: Ondol takes frames out of circulation, or lets them go, until it holds
+ * `nr_pages` of them, as far as they can be had above the watermarks.  Returns how many it
+ * holds.  They are of use KERNEL and go with the machine.  One caller at a time.
+ */
+uint64_t ondol_balloon_set(struct ondol_machine *m, uint32_t node, uint64_t nr_pages);
+
 /* References: alloc gives one; the frame is freed when the last is put (order 0 only). */
 void ondol_get_page(struct ondol_machine *m, struct ondol_page *page);
 void ondol_put_page(struct ondol_machine *m, struct ondol_page *page);

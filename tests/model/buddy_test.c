@@ -13,7 +13,7 @@
 #define OPS 2000
 #define NOT_OURS UINT32_MAX /* a hole, reserved, or the machine's own */
 
-enum kind { ALLOC, FREE, SPLIT, DRAIN };
+enum kind { ALLOC, FREE, SPLIT, DRAIN, RANGE, BALLOON };
 
 struct op {
 	uint8_t kind, order, cpu;
@@ -326,6 +326,43 @@ static void world_begin(const struct world *world)
 	read_owners(&desc);
 }
 
+/* Just these frames: theirs exactly when all are free and of one zone. */
+static bool take_range(const struct op *op)
+{
+	uint32_t pfn = op->pick % w.nr_frames, nr = 1 + (op->pick >> 16) % 40;
+	bool may = true;
+	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(pfn), nr, NULL);
+
+	for (uint32_t i = 0; i < nr; i++)
+		may = may && free_block_at(pfn + i, 0) && zone_of(pfn + i) == zone_of(pfn) &&
+		      node_of(pfn + i) == node_of(pfn);
+	if (may != !r)
+		return wrong(may ? "a free range refused" : "a range that was not free", pfn);
+	for (uint32_t i = 0; !r && i < nr; i++) {
+		w.live[w.nr_live++] = (struct block){ page_at(&w.toy, pfn + i), pfn + i,
+						      ++w.next_id, 0, false };
+		*word_of(pfn + i) = word_of(pfn + i)[511] = w.next_id;
+		w.owner[pfn + i] = w.next_id;
+	}
+	return true;
+}
+
+/* It grows, and lets everything go: nothing else is moved by it. */
+static bool try_balloon(const struct op *op)
+{
+	uint32_t node = op->pick % w.world->nodes;
+	uint64_t before, got;
+	struct ondol_machine_stats stats;
+
+	ondol_machine_stats(w.toy.m, &stats);
+	before = stats.pages_free;
+	got = ondol_balloon_set(w.toy.m, node, (op->pick >> 8) % 500);
+	ondol_machine_stats(w.toy.m, &stats);
+	if (stats.pages_free + got != before)
+		return wrong("a balloon of other size", got);
+	return !ondol_balloon_set(w.toy.m, node, 0) || wrong("a balloon that stays", node);
+}
+
 static bool do_op(const struct op *op)
 {
 	ondol_gfp_t no_reclaim = w.world->late ? ONDOL_GFP_RECLAIM : 0;
@@ -343,6 +380,10 @@ static bool do_op(const struct op *op)
 	case SPLIT:
 		split_one(op->pick);
 		return true;
+	case RANGE:
+		return take_range(op);
+	case BALLOON:
+		return try_balloon(op);
 	default:
 		ondol_drain_all_pages(w.toy.m);
 		return true;
@@ -407,12 +448,13 @@ static uint32_t shrink(const struct world *world, struct op *ops, uint32_t nr)
 
 static void report(const struct world *world, struct op *ops, uint32_t nr, uint64_t seed)
 {
-	static const char *const names[] = { "alloc", "free", "split", "drain" };
+	static const char *const names[] = { "alloc", "free", "split", "drain", "range",
+					     "balloon" };
 
 	nr = shrink(world, ops, nr);
 	print_message("# %s, %u operations:\n", world->profile->name, nr);
 	for (uint32_t i = 0; i < nr; i++)
-		print_message("#   cpu %u %-5s order %u gfp %#x node %d pick %u\n", ops[i].cpu,
+		print_message("#   cpu %u %-7s order %u gfp %#x node %d pick %u\n", ops[i].cpu,
 			      names[ops[i].kind], ops[i].order, ops[i].gfp, ops[i].node,
 			      ops[i].pick);
 	fail_msg("%s\nagain: SEED=%llu make check T=model/buddy", w.why,
@@ -441,7 +483,8 @@ static void make_ops(struct op *ops, const struct world *world)
 		if (i % 250 == 0)
 			tide = 250 + pick(740);
 		memset(op, 0, sizeof *op);
-		op->kind = dice < 5 ? DRAIN : dice < 15 ? SPLIT : dice < tide ? ALLOC : FREE;
+		op->kind = dice < 5 ? DRAIN : dice < 15 ? SPLIT : dice < 25 ? RANGE :
+			   dice < 27 ? BALLOON : dice < tide ? ALLOC : FREE;
 		op->order = (uint8_t)__builtin_ctz(pick(1u << 20) | 1u << 19);
 		op->order = (uint8_t)(op->order + (pick(2) ? world->order_shift : 0));
 		if (op->order > world->profile->nr_orders)
