@@ -38,7 +38,8 @@ static int32_t fragmentation_index(uint64_t nr_blocks, uint64_t free, uint64_t u
 		return -1000;
 	if (!nr_blocks)
 		return 0;
-	return 1000 - (int32_t)div_u64(1000 + (free * 1000 >> order), (uint32_t)nr_blocks);
+	free = order < 64 ? free * 1000 >> order : 0; /* in blocks of the order */
+	return 1000 - (int32_t)div_u64(1000 + free, (uint32_t)nr_blocks);
 }
 
 static void describe_zone(struct ondol_zone *zone, const struct request *req,
@@ -110,15 +111,21 @@ void ondol_last_refusal(const struct ondol_machine *m, struct ondol_refusal *out
 	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
 }
 
+/* The order is what a caller asked for, and may be anything. */
+static uint64_t order_pages(unsigned order)
+{
+	return order < 64 ? UINT64_C(1) << order : UINT64_MAX;
+}
+
 /* The first reason that holds against the zone. */
 static const char *zone_verdict(const struct ondol_refusal *refusal,
 				const struct ondol_refusal_zone *zone)
 {
-	uint64_t size = UINT64_C(1) << refusal->order;
+	uint64_t size = order_pages(refusal->order);
 
 	if (zone->pages_free < size)
 		return "too few are free";
-	if (zone->pages_free < zone->watermark + zone->lowmem_reserve + size)
+	if (zone->pages_free - size < zone->watermark + zone->lowmem_reserve)
 		return "the rest is kept back";
 	if (zone->fragmentation_index >= 0)
 		return "free, but in pieces";
@@ -132,8 +139,9 @@ size_t ondol_refusal_text(const struct ondol_refusal *refusal, char *text, size_
 	if (!refusal->nr_zones && !refusal->reason)
 		return format_string(text, size, "no request was refused\n");
 	used += format_string(text, size, "refused: order %u (%llu pages), gfp %#x, node %d: %s\n",
-			    refusal->order, 1ull << refusal->order, refusal->gfp, refusal->node,
-			    refusal->reason);
+			      refusal->order,
+			      (unsigned long long)order_pages(refusal->order), refusal->gfp,
+			      refusal->node, refusal->reason);
 	for (uint32_t i = 0; i < refusal->nr_zones; i++) {
 		const struct ondol_refusal_zone *zone = &refusal->zone[i];
 		size_t at = used < size ? used : size ? size - 1 : 0;

@@ -138,7 +138,8 @@ void section_free_blocks(const struct ondol_zone *zone, uint64_t blocks[ONDOL_MA
 
 	for (order = 0; order < ONDOL_MAX_ORDERS; order++)
 		blocks[order] = load_relaxed(&zone->free_area[order].nr_free);
-	shelf_count_blocks(zone, blocks);
+	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
+		shelf_count_blocks(zone, type, blocks);
 	if (!load_relaxed(&zone->deferred))
 		return;
 	for (uint32_t section = section_of(m, zone->start); section <= last; section++) {

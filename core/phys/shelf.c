@@ -274,17 +274,19 @@ bool shelf_next_run(const struct ondol_zone *zone, uint32_t shelf, unsigned from
 	return true;
 }
 
-void shelf_count_blocks(const struct ondol_zone *zone, uint64_t *blocks)
+void shelf_count_blocks(const struct ondol_zone *zone, unsigned type, uint64_t *blocks)
 {
 	const struct shelves *all = &zone->shelves;
 
-	for (uint32_t shelf = 0; load_relaxed(&all->frames) && shelf < all->nr; shelf++) {
-		unsigned at = 0, order;
+	for (uint32_t filled = all->filled[type]; filled; filled &= filled - 1) {
+		uint32_t shelf = all->head[type][__builtin_ctz(filled)];
 
-		if (!load_relaxed(&all->shelf[shelf].nr))
-			continue;
-		for (; shelf_next_run(zone, shelf, at, &at, &order); at += 1u << order)
-			blocks[order]++;
+		for (; shelf != NIL; shelf = all->shelf[shelf].next) {
+			unsigned at = 0, order;
+
+			for (; shelf_next_run(zone, shelf, at, &at, &order); at += 1u << order)
+				blocks[order]++;
+		}
 	}
 }
 

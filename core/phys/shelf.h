@@ -29,8 +29,8 @@ bool shelf_next_run(const struct ondol_zone *zone, uint32_t shelf, unsigned from
 void shelf_clear(struct ondol_zone *zone, uint32_t shelf);
 /* One frame or block that is known to lie there. */
 void shelf_remove(struct ondol_zone *zone, uint32_t index, unsigned order);
-/* Adds the maximal aligned runs of all shelves, by order. */
-void shelf_count_blocks(const struct ondol_zone *zone, uint64_t *blocks);
+/* Adds the maximal aligned runs of all shelves of the type, by order. */
+void shelf_count_blocks(const struct ondol_zone *zone, unsigned type, uint64_t *blocks);
 /* The pageblock's type changed. */
 void shelf_retype(struct ondol_zone *zone, uint32_t shelf, unsigned type);
 
