@@ -8,6 +8,7 @@
 #   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
+#   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -78,6 +79,20 @@ $(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
 		-Wl,--wrap=memset -ldl
+$(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
+		$(B)/libondol.a -pthread
+WRAPS := alloc_pages alloc_pages_node free_pages put_page split_page
+$(B)/bench/ondol-trace: bench/trace.c bench/trace.h $(PORT_OBJ) $(B)/libondol.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -Iinclude $(STATIC) -o $@ $< $(PORT_OBJ) \
+		$(B)/libondol.a $(WRAPS:%=-Wl,--wrap=ondol_%) -pthread
+$(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
+bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
+	@B=$(B) bench/phys.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
@@ -182,6 +197,6 @@ clean:
 	rm -rf $(B)
 
 -include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

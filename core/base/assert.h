@@ -16,6 +16,13 @@
 #define ondol_likely(x) __builtin_expect(!!(x), 1)
 #define ondol_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Who called this function; WebAssembly cannot tell. */
+#ifdef __wasm__
+#define ondol_caller() ((const void *)0)
+#else
+#define ondol_caller() ((const void *)__builtin_return_address(0))
+#endif
+
 ONDOL_NORETURN void ondol_panic(const struct ondol_port *port, const char *file, uint32_t line,
 				const char *function, const char *expression,
 				const char *invariant, uint64_t detail0, uint64_t detail1);

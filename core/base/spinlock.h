@@ -74,4 +74,68 @@ static inline void unlock_irqrestore(const struct ondol_port *port, struct spinl
 	port_irq_restore(port, saved);
 }
 
+/*
+ * The lock of what is one CPU's own, but which another must at times get at (a remote drain).
+ * Where the port can make all CPUs pass a memory barrier (sync_cpus), the owner pays two plain
+ * stores and a load, no atomic instruction, and the visitor pays for the barrier:
+ *
+ *	owner    busy = 1;           if (claimed) step back       ... busy = 0
+ *	visitor  claimed = 1;  sync_cpus();  while (busy) wait    ... claimed = 0
+ *
+ * Dekker's algorithm: after the barrier either the owner sees the claim or the visitor sees
+ * that it is busy.  Without sync_cpus `claimed` is a spin lock that both take.
+ */
+struct cpu_lock {
+	struct spinlock claimed;
+	uint32_t busy; /* (a) written by the owner alone */
+};
+
+static inline void cpu_lock_wait(const struct ondol_port *port, struct cpu_lock *lock)
+{
+	do {
+		__atomic_store_n(&lock->busy, 0, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&lock->claimed.locked, __ATOMIC_ACQUIRE))
+			port_cpu_relax(port);
+		__atomic_store_n(&lock->busy, 1, __ATOMIC_RELAXED);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} while (__atomic_load_n(&lock->claimed.locked, __ATOMIC_ACQUIRE));
+}
+
+/* By the owner, inside irq_save. */
+static inline void cpu_lock(const struct ondol_port *port, struct cpu_lock *lock)
+{
+	if (!port->sync_cpus) {
+		spin_lock(port, &lock->claimed);
+		return;
+	}
+	__atomic_store_n(&lock->busy, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (ondol_unlikely(__atomic_load_n(&lock->claimed.locked, __ATOMIC_ACQUIRE)))
+		cpu_lock_wait(port, lock);
+}
+
+static inline void cpu_unlock(const struct ondol_port *port, struct cpu_lock *lock)
+{
+	if (port->sync_cpus)
+		__atomic_store_n(&lock->busy, 0, __ATOMIC_RELEASE);
+	else
+		spin_unlock(&lock->claimed);
+}
+
+/* By anyone, the owner included, who does not hold it. */
+static inline void cpu_lock_claim(const struct ondol_port *port, struct cpu_lock *lock)
+{
+	spin_lock(port, &lock->claimed);
+	if (!port->sync_cpus)
+		return;
+	port->sync_cpus(port->ctx);
+	while (__atomic_load_n(&lock->busy, __ATOMIC_ACQUIRE))
+		port_cpu_relax(port);
+}
+
+static inline void cpu_lock_release(struct cpu_lock *lock)
+{
+	spin_unlock(&lock->claimed);
+}
+
 #endif /* ONDOL_BASE_SPINLOCK_H */

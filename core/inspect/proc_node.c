@@ -9,6 +9,7 @@
 #include "base/math.h"
 #include "inspect/inspect.h"
 #include "phys/section.h"
+#include "phys/shelf.h"
 #include "virt/virt.h"
 
 /* ------------------------------------------------------------------ a node */
@@ -59,36 +60,49 @@ int ondol_proc_node_distance(struct ondol_machine *m, unsigned id, ondol_write_t
 
 static const char *const type_names[NR_MIGRATE_TYPES] = { "Unmovable", "Movable", "Reclaimable" };
 
-static uint32_t list_length(const struct ondol_zone *zone, unsigned order, unsigned type)
+static uint32_t list_length(const struct ondol_zone *zone, uint32_t i)
 {
-	const struct ondol_page *pages = zone->m->pages;
-	uint32_t n = 0, i = zone->free_area[order].head[type];
+	uint32_t n = 0;
 
-	for (; i != ONDOL_PAGE_NIL; i = pages[i].buddy.next)
+	for (; i != ONDOL_PAGE_NIL; i = zone->m->pages[i].buddy.next)
 		n++;
 	return n;
 }
 
+/* On lists, merged or not, and on shelves. */
+static void count_type(const struct ondol_zone *zone, unsigned type, uint64_t *blocks)
+{
+	for (unsigned order = 0; order <= zone->m->phys->max_order; order++)
+		blocks[order] = list_length(zone, zone->free_area[order].head[type]) +
+				list_length(zone, zone->free_area[order].local[type]);
+	shelf_count_blocks(zone, type, blocks);
+}
+
 static void out_free_by_type(struct out *out, struct ondol_zone *zone)
 {
-	uint64_t blocks[ONDOL_MAX_ORDERS];
+	uint64_t late[ONDOL_MAX_ORDERS], blocks[NR_MIGRATE_TYPES][ONDOL_MAX_ORDERS];
 	uintptr_t irq = zone_lock(zone);
 
-	section_free_blocks(zone, blocks);
+	section_free_blocks(zone, late);
+	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++) {
+		count_type(zone, type, blocks[type]);
+		for (unsigned order = 0; order <= zone->m->phys->max_order; order++)
+			late[order] -= blocks[type][order];
+	}
+	zone_unlock(zone, irq);
 	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++) {
 		out_printf(out, "Node %4d, zone %8s, type %12s ", zone->node,
 			   ondol_zone_name((enum ondol_zone_type)zone->type), type_names[type]);
 		for (unsigned order = 0; order <= zone->m->phys->max_order; order++) {
-			uint64_t n = list_length(zone, order, type);
+			uint64_t n = blocks[type][order];
 
 			/* Frames without records yet stand on no list; they will be movable. */
 			if (type == MIGRATE_MOVABLE)
-				n += blocks[order] - zone->free_area[order].nr_free;
+				n += late[order];
 			out_printf(out, "%6llu ", (unsigned long long)n);
 		}
 		out_printf(out, "\n");
 	}
-	zone_unlock(zone, irq);
 }
 
 static void out_blocks_by_type(struct out *out, const struct ondol_zone *zone)

@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "base/math.h"
 #include "inspect/inspect.h"
+#include "phys/pcp.h"
 #include "phys/section.h"
 #include "slab/slab.h"
 
@@ -262,7 +263,10 @@ int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx
 
 	out_init(&out, write, ctx);
 	zone_for_each(m->phys, zone, i) {
+		uintptr_t irq = zone_lock(zone);
+
 		section_free_blocks(zone, blocks);
+		zone_unlock(zone, irq);
 		out_printf(&out, "Node %d, zone %8s ", zone->node,
 			   ondol_zone_name((enum ondol_zone_type)zone->type));
 		for (unsigned order = 0; order <= m->phys->max_order; order++)
@@ -340,7 +344,7 @@ static void count_numa(struct ondol_machine *m, unsigned first, unsigned last, s
 		const struct ondol_zone *zone = &m->phys->zones[id];
 
 		for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++) {
-			allocs += load_relaxed(&zone->pcp[cpu].nr_allocs);
+			allocs += pcp_allocs(&zone->pcp[cpu]);
 			miss += load_relaxed(&zone->pcp[cpu].numa_miss);
 			foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
 			other += load_relaxed(&zone->pcp[cpu].numa_other);
@@ -378,7 +382,8 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 	out_printf(out, "\n  pagesets");
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++) {
 		const struct zone_pcp *pcp = &zone->pcp[cpu];
-		uint32_t batch = zone->m->phys->pcp_on ? pcp->cap[0] : 0;
+		uint32_t high = (uint32_t)(load_relaxed(&pcp->list[MIGRATE_MOVABLE][0].end) -
+					   pcp->list[MIGRATE_MOVABLE][0].base);
 
 		out_printf(out,
 			   "\n    cpu: %u"
@@ -386,7 +391,7 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 			   "\n              high:  %u"
 			   "\n              batch: %u"
 			   "\n  vm stats threshold: %u",
-			   cpu, load_relaxed(&pcp->count), 2 * batch, batch, 0u);
+			   cpu, pcp_pages(pcp), high, high / 2, 0u);
 	}
 }
 
@@ -467,7 +472,7 @@ static void out_zone_events(struct out *out, struct ondol_machine *m, const char
 			const struct ondol_zone *zone = &m->phys->zones[zone_id(node, type)];
 
 			for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++)
-				nr += load_relaxed(&zone->pcp[cpu].nr_allocs);
+				nr += pcp_allocs(&zone->pcp[cpu]);
 		}
 		out_printf(out, "%s_%s %lu\n", prefix, zone_counter_name(type), nr);
 	}

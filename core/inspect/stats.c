@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Counters of a machine, its zones and nodes, by value. */
 #include "inspect/inspect.h"
+#include "phys/pcp.h"
 #include "phys/section.h"
 #include "virt/virt.h"
 
@@ -32,7 +33,7 @@ static void describe_zone(struct ondol_zone *zone, struct ondol_zone_stats *stat
 	stats->nr_splits = zone->nr_splits;
 	zone_unlock(zone, irq);
 	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-		stats->pcp_pages += load_relaxed(&zone->pcp[cpu].count);
+		stats->pcp_pages += pcp_pages(&zone->pcp[cpu]);
 }
 
 int ondol_for_each_zone(struct ondol_machine *m,
@@ -60,7 +61,7 @@ void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
 		const struct ondol_zone *zone = &m->phys->zones[zone_id(node->id, type)];
 
 		for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++) {
-			allocs += load_relaxed(&zone->pcp[cpu].nr_allocs);
+			allocs += pcp_allocs(&zone->pcp[cpu]);
 			miss += load_relaxed(&zone->pcp[cpu].numa_miss);
 			foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
 			other += load_relaxed(&zone->pcp[cpu].numa_other);
@@ -97,8 +98,8 @@ int ondol_for_each_node(struct ondol_machine *m,
 static void add_zone_counters(struct ondol_zone *zone, struct ondol_machine_stats *stats)
 {
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++) {
-		stats->nr_allocs += load_relaxed(&zone->pcp[cpu].nr_allocs);
-		stats->nr_frees += load_relaxed(&zone->pcp[cpu].nr_frees);
+		stats->nr_allocs += pcp_allocs(&zone->pcp[cpu]);
+		stats->nr_frees += pcp_frees(&zone->pcp[cpu]);
 	}
 	stats->nr_merges += load_relaxed(&zone->nr_merges);
 	stats->nr_splits += load_relaxed(&zone->nr_splits);
@@ -113,7 +114,7 @@ static uint64_t used_peak(struct ondol_machine *m)
 	zone_for_each(m->phys, zone, i) {
 		since -= load_relaxed(&zone->nr_free);
 		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-			since -= load_relaxed(&zone->pcp[cpu].low);
+			since -= pcp_low_pages(&zone->pcp[cpu]);
 	}
 	return since > peak && since <= m->phys->managed ? since : peak;
 }

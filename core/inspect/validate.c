@@ -2,8 +2,8 @@
 /*
  * Validation: every labelled invariant of a machine at rest is looked at, lowest layer first,
  * and the first broken one named.  Nothing else may use the machine meanwhile.  The invariants
- * are explained where they are kept: phys/buddy.c, phys/zone.c, phys/pcp.c, slab/slab.c,
- * pgtable/pgtable.c, virt/virt.c.
+ * are explained where they are kept: phys/buddy.c, phys/zone.c, phys/pcp.c, phys/shelf.c,
+ * slab/slab.c, pgtable/pgtable.c, virt/virt.c.
  */
 #include "inspect/validate.h"
 
@@ -21,7 +21,7 @@ static const struct {
 	{ "BUDDY-7", "A block comes back with the order it was handed out with" },
 	{ "BUDDY-8", "What comes back is a frame of this machine that was not reserved" },
 	{ "BUDDY-9", "Every frame is in one place: reserved, in an allocated block, on a per-CPU "
-		     "list or in a free block" },
+		     "list, on a shelf or in a free block" },
 	{ "ZONE-1", "present = managed + reserved frames, in each zone" },
 	{ "ZONE-2", "free + on per-CPU lists + allocated = managed" },
 	{ "ZONE-3", "min <= low <= high watermark" },
@@ -31,9 +31,14 @@ static const struct {
 		    "no list or pair map knows a block there" },
 	{ "USE-1", "The frames counted for a use are the frames so marked" },
 	{ "PCP-1", "A block on a per-CPU list is marked PCP, has the list's order and type, no "
-		   "reference and no use, and belongs to the list's zone" },
-	{ "PCP-2", "A per-CPU list's nr counts its blocks, and count the pages of all lists" },
-	{ "PCP-3", "No magazine of pages holds more than its capacity" },
+		   "reference and no use, belongs to the list's zone, and is nowhere else" },
+	{ "PCP-2", "The zone's frames marked PCP are those on its per-CPU lists" },
+	{ "PCP-3", "base <= low <= top <= end <= base + cap, of each per-CPU list" },
+	{ "SHELF-1", "A bit of a shelf stands for a free frame of the zone with a plain record" },
+	{ "SHELF-2", "A shelf's nr counts its bits, and it is on the list of that number and its "
+		     "pageblock's type" },
+	{ "SHELF-3", "No shelf is whole" },
+	{ "LAZY-1", "The blocks marked LOCAL are those on the local lists, which are counted" },
 	{ "SLAB-1", "A slab is on the list that the number of its objects in use says" },
 	{ "SLAB-2", "The chain of a slab's free objects has as many entries as are not in use" },
 	{ "SLAB-3", "Every frame of a slab has the use SLAB and names its first frame, and that "

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The invariants of core/phys: BUDDY, ZONE, PCP, USE.  See validate.c. */
+/* The invariants of core/phys: BUDDY, ZONE, PCP, SHELF, LAZY, USE.  See validate.c. */
 #include "base/bitmap.h"
 #include "inspect/validate.h"
+#include "phys/pcp.h"
 #include "phys/section.h"
+#include "phys/shelf.h"
 
 #define NIL ONDOL_PAGE_NIL
 
 struct tally { /* frames of a zone by where they are */
-	uint64_t reserved, deferred, free, listed, used[ONDOL_NR_PAGE_USES];
+	uint64_t reserved, deferred, free, shelved, listed, used[ONDOL_NR_PAGE_USES];
 };
 
 static bool is_free_record(const struct ondol_page *page, uint32_t mark)
@@ -16,12 +18,13 @@ static bool is_free_record(const struct ondol_page *page, uint32_t mark)
 	       page_use(page) == ONDOL_PAGE_FREE;
 }
 
-/* One list of the free area: BUDDY-1, BUDDY-5; adds its blocks to *nr. */
-static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, uint64_t *nr,
-		       struct ondol_broken_invariant *out)
+/* One list of the free area: BUDDY-1, BUDDY-5; adds its blocks to *nr.  `local`: delay2's. */
+static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, uint32_t local,
+		       uint64_t *nr, struct ondol_broken_invariant *out)
 {
 	const struct ondol_machine *m = zone->m;
-	uint32_t prev = NIL, at = zone->free_area[order].head[type];
+	const struct free_area *area = &zone->free_area[order];
+	uint32_t prev = NIL, at = local ? area->local[type] : area->head[type];
 
 	for (; at != NIL; at = m->pages[at].buddy.next, (*nr)++) {
 		const struct ondol_page *page = &m->pages[at];
@@ -39,6 +42,8 @@ static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, u
 		    page_order(page) != order || page->buddy.migrate_type != type)
 			return inspect_broken(out, "BUDDY-5", m->first_pfn + at, order,
 					      page->flags);
+		if ((page->flags & ONDOL_PG_LOCAL) != local)
+			return inspect_broken(out, "LAZY-1", m->first_pfn + at, local, !local);
 		prev = at;
 	}
 	return true;
@@ -46,19 +51,24 @@ static bool check_list(struct ondol_zone *zone, unsigned order, unsigned type, u
 
 static bool check_lists(struct ondol_zone *zone, struct ondol_broken_invariant *out)
 {
-	uint64_t frames = 0;
+	uint64_t frames = zone->deferred + zone->shelves.frames, locals = 0;
 
 	for (unsigned order = 0; order <= zone->m->phys->max_order; order++) {
-		uint64_t nr = 0;
+		const struct free_area *area = &zone->free_area[order];
+		uint64_t nr = 0, local = 0;
 
 		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
-			if (!check_list(zone, order, type, &nr, out))
+			if (!check_list(zone, order, type, 0, &nr, out) ||
+			    !check_list(zone, order, type, ONDOL_PG_LOCAL, &local, out))
 				return false;
-		if (!inspect_equal(out, "BUDDY-2", order, nr, zone->free_area[order].nr_free))
+		if (!inspect_equal(out, "LAZY-1", order, local, area->nr_local) ||
+		    !inspect_equal(out, "BUDDY-2", order, nr + local, area->nr_free))
 			return false;
-		frames += nr << order;
+		frames += (nr + local) << order;
+		locals += local;
 	}
-	return inspect_equal(out, "BUDDY-2", zone->start, frames + zone->deferred, zone->nr_free);
+	return inspect_equal(out, "LAZY-1", zone->start, locals, zone->nr_local) &&
+	       inspect_equal(out, "BUDDY-2", zone->start, frames, zone->nr_free);
 }
 
 static bool is_free_block(const struct ondol_zone *zone, uint32_t index, unsigned order)
@@ -67,8 +77,8 @@ static bool is_free_block(const struct ondol_zone *zone, uint32_t index, unsigne
 
 	return index >= zone->start && index < zone->end &&
 	       !section_is_deferred(zone->m, section_of(zone->m, index)) &&
-	       page->flags & ONDOL_PG_BUDDY && page_zone(zone->m, page) == zone &&
-	       page_order(page) == order;
+	       (page->flags & (ONDOL_PG_BUDDY | ONDOL_PG_LOCAL)) == ONDOL_PG_BUDDY &&
+	       page_zone(zone->m, page) == zone && page_order(page) == order;
 }
 
 /* What a wrong bit breaks: where nothing has records, nothing has a bit. */
@@ -102,49 +112,128 @@ static bool check_pairs(struct ondol_zone *zone, struct ondol_broken_invariant *
 	return true;
 }
 
-/* One magazine: PCP-1, PCP-3. */
-static bool check_magazine(struct ondol_zone *zone, const struct zone_pcp *pcp,
-			   const struct pcp_list *list, unsigned order, unsigned type,
-			   struct ondol_broken_invariant *out)
+/* Twice on one list, or on two? */
+static bool is_elsewhere(const struct ondol_zone *zone, const uint32_t *entry)
+{
+	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++) {
+		const struct pcp_list *list = zone->pcp[cpu].list[0];
+
+		for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++)
+			for (const uint32_t *at = list->base; at < list->top; at++)
+				if (at != entry && *at == *entry)
+					return true;
+	}
+	return false;
+}
+
+static bool check_list_ends(const struct zone_pcp *pcp, unsigned type, unsigned slot,
+			    struct ondol_broken_invariant *out)
+{
+	const struct pcp_list *list = &pcp->list[type][slot];
+
+	if (list->low < list->base || list->top < list->low || list->end < list->top ||
+	    list->end > list->base + list->cap || list->cap > pcp_slot_room(slot))
+		return inspect_broken(out, "PCP-3", slot, list->cap,
+				      (uint64_t)(list->top - list->base));
+	return true;
+}
+
+/* One list: PCP-1, PCP-3. */
+static bool check_pcp_list(struct ondol_zone *zone, const struct zone_pcp *pcp, unsigned type,
+			   unsigned slot, struct ondol_broken_invariant *out)
 {
 	const struct ondol_machine *m = zone->m;
-	uint32_t at = list->head;
+	const struct pcp_list *list = &pcp->list[type][slot];
 
-	if (list->nr > pcp->cap[order])
-		return inspect_broken(out, "PCP-3", order, pcp->cap[order], list->nr);
-	for (uint32_t i = 0; i < list->nr; i++, at = m->pages[at].buddy.next) {
-		const struct ondol_page *page = &m->pages[at];
+	if (!check_list_ends(pcp, type, slot, out))
+		return false;
+	for (const uint32_t *at = list->base; at < list->top; at++) {
+		const struct ondol_page *page = &m->pages[*at];
 
-		if (at >= m->nr_pages)
-			return inspect_broken(out, "PCP-1", at, m->nr_pages, at);
-		if (section_is_deferred(m, section_of(m, at)))
-			return inspect_broken(out, "ZONE-6", m->first_pfn + at, order, at);
+		if (*at >= m->nr_pages)
+			return inspect_broken(out, "PCP-1", slot, m->nr_pages, *at);
+		if (section_is_deferred(m, section_of(m, *at)))
+			return inspect_broken(out, "ZONE-6", m->first_pfn + *at, slot, *at);
 		if (!is_free_record(page, ONDOL_PG_PCP) || page_zone(m, page) != zone ||
-		    page_order(page) != order ||
-		    ((page->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK) != type)
-			return inspect_broken(out, "PCP-1", m->first_pfn + at, order,
+		    page_order(page) != list->order ||
+		    ((page->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK) != type ||
+		    is_elsewhere(zone, at))
+			return inspect_broken(out, "PCP-1", m->first_pfn + *at, slot,
 					      page->flags);
 	}
 	return true;
 }
 
-static bool check_pcp(struct ondol_zone *zone, struct zone_pcp *pcp,
+static bool check_pcp(struct ondol_zone *zone, const struct zone_pcp *pcp,
 		      struct ondol_broken_invariant *out)
 {
-	uint64_t pages = 0;
-
-	for (unsigned order = 0; order < PCP_ORDERS; order++) {
-		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++) {
-			const struct pcp_list *loaded = pcp_loaded(pcp, order, type);
-			const struct pcp_list *spare = &pcp->spare[order][type];
-
-			if (!check_magazine(zone, pcp, loaded, order, type, out) ||
-			    !check_magazine(zone, pcp, spare, order, type, out))
+	for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
+		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
+			if (!check_pcp_list(zone, pcp, type, slot, out))
 				return false;
-			pages += (uint64_t)(loaded->nr + spare->nr) << order;
-		}
+	return true;
+}
+
+/* The bits of one shelf: SHELF-1, SHELF-2, SHELF-3. */
+static bool check_shelf(const struct ondol_zone *zone, uint32_t at,
+			struct ondol_broken_invariant *out)
+{
+	const struct ondol_machine *m = zone->m;
+	uint32_t start = shelf_start(zone, at), nr = 0;
+
+	for (uint32_t i = start; i < start + SHELF_FRAMES; i++) {
+		if (!shelf_has(zone, i))
+			continue;
+		nr++;
+		if (i < zone->start || i >= zone->end || section_is_deferred(m, section_of(m, i)) ||
+		    !is_free_record(&m->pages[i], 0) || page_zone(m, &m->pages[i]) != zone)
+			return inspect_broken(out, "SHELF-1", m->first_pfn + i, 0, nr);
 	}
-	return inspect_equal(out, "PCP-2", zone->start, pages, pcp->count);
+	if (nr == SHELF_FRAMES)
+		return inspect_broken(out, "SHELF-3", m->first_pfn + start, 0, nr);
+	return inspect_equal(out, "SHELF-2", m->first_pfn + start, nr,
+			     zone->shelves.shelf[at].nr);
+}
+
+/* A list of shelves: all of its bucket and type; adds their number. */
+static bool check_shelf_list(const struct ondol_zone *zone, unsigned type, unsigned bucket,
+			     uint32_t *nr, struct ondol_broken_invariant *out)
+{
+	const struct shelves *all = &zone->shelves;
+	uint32_t prev = NIL;
+
+	if ((all->head[type][bucket] != NIL) != (all->filled[type] >> bucket & 1))
+		return inspect_broken(out, "SHELF-2", bucket, all->head[type][bucket], type);
+	for (uint32_t at = all->head[type][bucket]; at != NIL; at = all->shelf[at].next) {
+		const struct shelf *shelf = &all->shelf[at];
+
+		if (at >= all->nr || ++*nr > all->nr || shelf->prev != prev ||
+		    shelf->type != type || !shelf->nr ||
+		    (shelf->nr - 1u) / (SHELF_FRAMES / SHELF_BUCKETS) != bucket ||
+		    (zone->pageblock_type && zone->pageblock_type[at] != type))
+			return inspect_broken(out, "SHELF-2", at, bucket, shelf->nr);
+		prev = at;
+	}
+	return true;
+}
+
+static bool check_shelves(const struct ondol_zone *zone, struct ondol_broken_invariant *out)
+{
+	const struct shelves *all = &zone->shelves;
+	uint32_t frames = 0, filled = 0, listed = 0;
+
+	for (uint32_t at = 0; at < all->nr; at++) {
+		if (!check_shelf(zone, at, out))
+			return false;
+		frames += all->shelf[at].nr;
+		filled += all->shelf[at].nr != 0;
+	}
+	for (unsigned type = 0; all->nr && type < NR_MIGRATE_TYPES; type++)
+		for (unsigned bucket = 0; bucket < SHELF_BUCKETS; bucket++)
+			if (!check_shelf_list(zone, type, bucket, &listed, out))
+				return false;
+	return inspect_equal(out, "SHELF-2", zone->start, filled, listed) &&
+	       inspect_equal(out, "SHELF-2", zone->start, frames, all->frames);
 }
 
 /* Is the frame where its zone's limits are? */
@@ -180,6 +269,10 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		tally->reserved++;
 		return 1;
 	}
+	if (shelf_has(zone, index)) {
+		tally->shelved++;
+		return 1;
+	}
 	if (page->flags & ONDOL_PG_BUDDY)
 		tally->free += size;
 	else if (page->flags & ONDOL_PG_PCP)
@@ -194,6 +287,7 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		const struct ondol_page *inner = &page[i];
 
 		if (inner->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP | ONDOL_PG_HOLE) ||
+		    shelf_has(zone, index + i) ||
 		    page_use(inner) == ONDOL_PAGE_RESERVED || inner->refcount ||
 		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != index :
 						    page_use(inner) != ONDOL_PAGE_FREE))
@@ -251,12 +345,13 @@ static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_US
 		out_frames += tally.used[use];
 	}
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
-		listed += zone->pcp[cpu].count;
+		listed += pcp_pages(&zone->pcp[cpu]);
 	return inspect_equal(out, "ZONE-1", zone->start, zone->present,
 			     zone->managed + tally.reserved) &&
 	       inspect_equal(out, "ZONE-6", zone->start, tally.deferred, zone->deferred) &&
-	       inspect_equal(out, "BUDDY-2", zone->start, tally.free + zone->deferred,
-			     zone->nr_free) &&
+	       inspect_equal(out, "SHELF-2", zone->start, tally.shelved, zone->shelves.frames) &&
+	       inspect_equal(out, "BUDDY-2", zone->start,
+			     tally.free + tally.shelved + zone->deferred, zone->nr_free) &&
 	       inspect_equal(out, "PCP-2", zone->start, tally.listed, listed) &&
 	       inspect_equal(out, "ZONE-2", zone->start, zone->managed,
 			     zone->nr_free + tally.listed + out_frames);
@@ -269,7 +364,7 @@ static bool check_zone(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES
 	    zone->watermark[WMARK_LOW] > zone->watermark[WMARK_HIGH])
 		return inspect_broken(out, "ZONE-3", zone->start, zone->watermark[WMARK_MIN],
 				      zone->watermark[WMARK_LOW]);
-	if (!check_lists(zone, out) || !check_pairs(zone, out))
+	if (!check_shelves(zone, out) || !check_lists(zone, out) || !check_pairs(zone, out))
 		return false;
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
 		if (!check_pcp(zone, &zone->pcp[cpu], out))

@@ -15,13 +15,35 @@ void buddy_init(struct ondol_zone *zone, uint32_t *map_room);
  */
 uint32_t buddy_take(struct ondol_zone *zone, unsigned order, unsigned type);
 /*
- * Up to `want` blocks of the order, pushed on `list`, the lowest address of each run on top,
+ * Up to `want` blocks of the order into out[], those of one run with the lowest address last,
  * marked PCP.  Returns how many.
  */
 uint32_t buddy_take_many(struct ondol_zone *zone, unsigned order, unsigned type, uint32_t want,
-			 struct pcp_list *list);
-/* Merge the block with its free buddies and put the result on a list. */
+			 uint32_t *out);
+/*
+ * All frames of [start, end), which the zone spans and which have records: NIL, their records as
+ * buddy_take leaves them; or the first that is not free, and nothing was taken.
+ */
+uint32_t buddy_take_range(struct ondol_zone *zone, uint32_t start, uint32_t end);
+/* A block handed out by buddy_take comes back; its record is a free one again. */
 void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order);
+/* Blocks handed out by buddy_take_many come back, as they are: marked PCP. */
+void buddy_give_many(struct ondol_zone *zone, const uint32_t *index, uint32_t nr,
+		     unsigned order);
+/*
+ * Merge whatever a lazy policy has put off.  Where there are shelves all blocks below a pageblock
+ * go on them: what makes a whole one does, and the rest is found there by its runs.
+ */
+void buddy_merge_all(struct ondol_zone *zone);
+/* What is on shelves, to the free lists. */
+void buddy_empty_shelves(struct ondol_zone *zone);
+/* 2^order blocks of order 0 instead of one that is out. */
+void buddy_note_split(struct ondol_zone *zone, unsigned order);
+/* Off its list and out of its pair's bit, and back, merged: the caller keeps zone.nr_free. */
+void buddy_remove(struct ondol_zone *zone, uint32_t index, unsigned order);
+void buddy_insert(struct ondol_zone *zone, uint32_t index, unsigned order);
+/* What the pageblock of the frame is kept for, from now on. */
+void buddy_set_block_type(struct ondol_zone *zone, uint32_t index, unsigned type);
 /* A block of free frames whose records were just written. */
 void buddy_give_deferred(struct ondol_zone *zone, uint32_t index, unsigned order);
 /* A block marked ZEROED comes back unused: nobody wrote to it. */

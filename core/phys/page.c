@@ -2,6 +2,7 @@
 /* Page records: names, addresses and what frames are used for. */
 #include "phys/page.h"
 
+#include "phys/pcp.h"
 #include "phys/section.h"
 
 const char *ondol_page_use_name(enum ondol_page_use use)
@@ -77,7 +78,7 @@ uint32_t phys_pages_used(struct ondol_machine *m)
 	zone_for_each(m->phys, zone, i) {
 		used -= load_relaxed(&zone->nr_free);
 		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-			used -= load_relaxed(&zone->pcp[cpu].count);
+			used -= pcp_pages(&zone->pcp[cpu]);
 	}
 	return used;
 }

@@ -25,7 +25,6 @@
 #define ONDOL_PG_NODE_MASK 0x3fu
 #define ONDOL_PG_BUDDY (1u << 12)  /* head of a free block on a free_area list */
 #define ONDOL_PG_PCP (1u << 13)    /* on a per-CPU list */
-#define ONDOL_PG_HEAD (1u << 14)   /* head of an allocated block of order > 0 */
 #define ONDOL_PG_TAIL (1u << 15)   /* other frames of a slab or compound block */
 #define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
 #define ONDOL_PG_LRU (1u << 17)
@@ -37,15 +36,21 @@
 #define ONDOL_PG_TYPE_MASK 0x3u
 #define ONDOL_PG_HOLE (1u << 27) /* no memory here: only the array spans it */
 #define ONDOL_PG_COMP (1u << 28) /* head of a block whose other frames are TAILs */
+#define ONDOL_PG_OFFLINE (1u << 30) /* RESERVED because its bank was taken away */
+#define ONDOL_PG_LOCAL (1u << 29) /* with BUDDY: not merged yet, and not in its pair's bit */
 
 struct ondol_page {
 	uint32_t flags;    /* (o) while allocated, (z) while free */
 	uint32_t refcount; /* (a) 0: free */
 	union {
-		struct { /* free; on a per-CPU list only `next` */
+		struct { /* free, in the buddy */
 			uint32_t next, prev;
 			uint8_t migrate_type; /* of the list it is on */
 		} buddy;
+		struct { /* free: beside the links */
+			uint32_t links[3];
+			const void *caller; /* return address of the call that freed it */
+		} freed_by;
 		struct { /* first frame of a slab */
 			struct ondol_kmem_cache *cache;
 			uint32_t next, prev; /* full, partial or free list of the cache's node */

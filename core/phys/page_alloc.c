@@ -7,38 +7,31 @@
  *	hard     the same above the min watermark, or what the GFP flags allow below it
  *	harder   after every CPU's lists were drained, so that what can merge has merged
  *	reclaim  with RECLAIM: the shrinkers are asked, and the zones again, while that helps
- *	refusal  NULL, and the numbers that explain it in ondol_last_refusal()
+ *	refusal  NULL, and the numbers that explain it in ondol_last_refusal(): refusal.c
  *
- * Freeing checks that what comes back is what was handed out: [BUDDY-6] to [BUDDY-8].
+ * The fast way is inlined where the port has one CPU and no interrupts (`hooked` is false): it
+ * calls nothing, so it saves no registers, and all else lies behind one tail call.  The way back
+ * is page_free.c.
  * Terms and invariants are explained in buddy.c, zone.c and pcp.c.
  */
-#include "base/format.h"
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/pcp.h"
+#include "phys/request.h"
 #include "phys/section.h"
 
 #define RECLAIM_ROUNDS 16
 #define RECLAIM_BATCH 32 /* frames asked of the shrinkers at least: one at a time is no use */
-
-struct request {
-	ondol_gfp_t gfp;
-	unsigned order, type, highest; /* highest zone it may use */
-	int node;                      /* as asked */
-	struct ondol_node *preferred;
-	enum zone_watermark mark;
-};
 
 /* Keeps node, zone, order and type of a record that is on a per-CPU list or was just taken. */
 #define KEPT_FLAGS                                                                            \
 	(ONDOL_PG_ZONE_MASK << ONDOL_PG_ZONE_SHIFT | ONDOL_PG_NODE_MASK << ONDOL_PG_NODE_SHIFT | \
 	 ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT | ONDOL_PG_TYPE_MASK << ONDOL_PG_TYPE_SHIFT)
 
-static inline struct ondol_page *hand_out(struct ondol_page *page, unsigned order)
+/* The frame was free: its record is written as a whole; only ZEROED is kept of it. */
+static PCP_INLINE struct ondol_page *hand_out(struct ondol_page *page, uint32_t flags)
 {
-	store_relaxed(&page->flags, (page->flags & (KEPT_FLAGS | ONDOL_PG_ZEROED)) |
-					    ONDOL_PAGE_KERNEL << ONDOL_PG_USE_SHIFT |
-					    (order ? ONDOL_PG_HEAD : 0));
+	store_relaxed(&page->flags, flags | (page->flags & ONDOL_PG_ZEROED));
 	__atomic_store_n(&page->refcount, 1, __ATOMIC_RELAXED);
 	page->data.mapping = NULL;
 	page->data.index = page->data.mapcount = 0;
@@ -108,18 +101,17 @@ static void count_numa(struct ondol_machine *m, const struct ondol_zone *zone,
 }
 
 static struct ondol_page *take_listed(struct ondol_zone *zone, const struct request *req,
-				      uint32_t cpu, uint32_t spare_pages)
+				      uint32_t cpu, struct pcp_list *list, uint32_t spare_pages)
 {
 	struct ondol_machine *m = zone->m;
-	struct zone_pcp *pcp = &zone->pcp[cpu];
 	struct ondol_page *page;
 
-	pcp_lock(m, pcp);
-	page = pcp_pop(m, pcp, req->order, req->type);
-	if (!page && pcp_refill(zone, pcp, req->order, req->type, spare_pages >> req->order))
-		page = pcp_pop(m, pcp, req->order, req->type);
-	pcp_unlock(m, pcp);
-	return page;
+	pcp_lock(m, &m->phys->cpus[cpu]);
+	page = pcp_pop(m, list);
+	if (!page && pcp_refill(zone, &zone->pcp[cpu], list, spare_pages >> req->order))
+		page = pcp_pop(m, list);
+	pcp_unlock(m, &m->phys->cpus[cpu]);
+	return page ? hand_out(page, list->out_flags) : NULL;
 }
 
 static struct ondol_page *take_from_buddy(struct ondol_zone *zone, const struct request *req,
@@ -138,10 +130,9 @@ static struct ondol_page *take_from_buddy(struct ondol_zone *zone, const struct 
 	if (index == ONDOL_PAGE_NIL)
 		return NULL;
 	page = &m->pages[index];
-	store_relaxed(&page->flags, page->flags | req->order << ONDOL_PG_ORDER_SHIFT |
-					    req->type << ONDOL_PG_TYPE_SHIFT);
 	add_relaxed(&zone->pcp[cpu].nr_allocs, 1);
-	return page;
+	return hand_out(page, zone->flags | req->order << ONDOL_PG_ORDER_SHIFT |
+				      req->type << ONDOL_PG_TYPE_SHIFT | ONDOL_PAGE_KERNEL);
 }
 
 static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct request *req,
@@ -150,16 +141,15 @@ static struct ondol_page *take_from_zone(struct ondol_zone *zone, const struct r
 	struct ondol_machine *m = zone->m;
 	uintptr_t irq = port_irq_save(m->port);
 	uint32_t cpu = machine_this_cpu(m);
+	struct pcp_list *list = pcp_list_for(&zone->pcp[cpu], req->order, req->type);
 	struct ondol_page *page;
 
-	if (m->phys->pcp_on && req->order < PCP_ORDERS)
-		page = take_listed(zone, req, cpu, spare_pages);
+	if (list)
+		page = take_listed(zone, req, cpu, list, spare_pages);
 	else
 		page = take_from_buddy(zone, req, cpu);
-	if (page) {
-		hand_out(page, req->order);
+	if (page)
 		count_numa(m, zone, req, cpu);
-	}
 	port_irq_restore(m->port, irq);
 	return page;
 }
@@ -218,7 +208,7 @@ static struct ondol_page *shrink_and_retry(struct ondol_machine *m, const struct
 			freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx, want);
 		if (!freed)
 			break;
-		ondol_drain_all_pages(m);
+		phys_settle(m);
 		page = walk_zonelist(m, req);
 	}
 	return page;
@@ -249,85 +239,12 @@ static struct ondol_page *reclaim(struct ondol_machine *m, const struct request 
 	return page;
 }
 
-static const char *describe_refusal(const struct ondol_machine *m, const struct request *req,
-				    const struct ondol_refusal *refusal)
-{
-	bool enough_free = false;
-
-	if (req->order > m->phys->max_order)
-		return "the order is above the highest that this profile has";
-	if (!refusal->nr_zones)
-		return "no zone of the kind asked for has memory";
-	for (uint32_t i = 0; i < refusal->nr_zones; i++)
-		if (refusal->zone[i].pages_free >= refusal->zone[i].watermark +
-							   refusal->zone[i].lowmem_reserve +
-							   (UINT64_C(1) << req->order))
-			enough_free = true;
-	return enough_free ? "memory is too fragmented for the order" :
-			     "free memory would fall below the watermark";
-}
-
-static void describe_zone(struct ondol_zone *zone, const struct request *req,
-			  struct ondol_refusal *refusal)
-{
-	uint64_t usable = 0, blocks[ONDOL_MAX_ORDERS];
-	int largest = -1;
-	uint32_t free;
-	uintptr_t irq = zone_lock(zone);
-
-	free = zone->nr_free;
-	section_free_blocks(zone, blocks);
-	zone_unlock(zone, irq);
-	for (unsigned order = 0; order <= zone->m->phys->max_order; order++) {
-		usable += order >= req->order ? blocks[order] << order : 0;
-		largest = blocks[order] ? (int)order : largest;
-	}
-	refusal->zone[refusal->nr_zones].largest_order = largest;
-	refusal->zone[refusal->nr_zones].name = ondol_zone_name(zone->type);
-	refusal->zone[refusal->nr_zones].node = zone->node;
-	refusal->zone[refusal->nr_zones].pages_free = free;
-	refusal->zone[refusal->nr_zones].watermark = zone->watermark[WMARK_MIN];
-	refusal->zone[refusal->nr_zones].lowmem_reserve = zone->lowmem_reserve[req->highest];
-	refusal->zone[refusal->nr_zones].fragmentation_permille =
-		free ? (uint32_t)div_u64((free - usable) * 1000, free) : 1000;
-	refusal->nr_zones++;
-}
-
-/* Remember why; `reason` NULL: find it in the numbers. */
-static void refuse(struct ondol_machine *m, const struct request *req, const char *reason)
-{
-	struct ondol_phys_state *phys = m->phys;
-	const struct ondol_node *node = req->preferred;
-	struct ondol_refusal *refusal = &phys->refusal;
-	uintptr_t irq = lock_irqsave(m->port, &phys->refusal_lock, phys->smp);
-
-	refusal->gfp = req->gfp;
-	refusal->order = req->order;
-	refusal->node = req->node;
-	refusal->nr_zones = 0;
-	for (unsigned i = 0; i < node->nr_zonelist && refusal->nr_zones < 16; i++) {
-		struct ondol_zone *zone = &phys->zones[node->zonelist[i]];
-
-		if (zone->type <= req->highest &&
-		    !(req->gfp & ONDOL_GFP_THISNODE && zone->node != node->id))
-			describe_zone(zone, req, refusal);
-	}
-	refusal->reason = reason ? reason : describe_refusal(m, req, refusal);
-	reason = refusal->reason;
-	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
-	__atomic_add_fetch(&phys->nr_refused, 1, __ATOMIC_RELAXED);
-	if (!(req->gfp & ONDOL_GFP_NOWARN))
-		log_printf(m->port, ONDOL_LOG_WARN,
-			   "page allocation refused: order %u, gfp %#x: %s", req->order, req->gfp,
-			   reason);
-}
-
 static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *req)
 {
 	struct ondol_page *page;
 
 	if (req->order > m->phys->max_order) {
-		refuse(m, req, NULL);
+		request_refuse(m, req, NULL);
 		return NULL;
 	}
 	req->mark = WMARK_LOW;
@@ -338,202 +255,97 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 	page = walk_zonelist(m, req);
 	if (page)
 		return page;
-	ondol_drain_all_pages(m);
+	phys_settle(m);
 	page = walk_zonelist(m, req);
 	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC))
 		page = reclaim(m, req);
 	if (!page)
-		refuse(m, req, NULL);
+		request_refuse(m, req, NULL);
 	return page;
 }
 
 /* ------------------------------------------------------------------ the public calls */
 
-static struct ondol_page *alloc_fast(struct ondol_machine *m, int node, unsigned class,
-				     unsigned order)
+/* The CPU's list of the order in the zone that would be asked first, or NULL. */
+static PCP_INLINE struct pcp_list *local_list(const struct phys_cpu *cpu, int node,
+					      ondol_gfp_t gfp, unsigned slot)
 {
+	struct pcp_list *lists = cpu->lists[gfp & 31];
+
+	if (ondol_unlikely(!lists) || (node != ONDOL_NODE_ANY && node != cpu->node))
+		return NULL;
+	return &lists[slot];
+}
+
+/* Not from this CPU's list. */
+static __attribute__((noinline)) struct ondol_page *
+alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order)
+{
+	unsigned class = m->phys->gfp_class[gfp & 31];
+	struct request req = { .gfp = gfp, .order = order, .type = class >> 4,
+			       .highest = class & 0xf, .node = node };
+	struct ondol_page *page;
+
+	if (node < 0 || (uint32_t)node >= m->nr_nodes)
+		node = m->phys->cpus[machine_this_cpu(m)].node;
+	req.preferred = &m->phys->nodes[node];
+	if (machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES)) {
+		request_refuse(m, &req, "the fail plan wanted it");
+		return NULL;
+	}
+	page = alloc_slow(m, &req);
+	return page ? finish(m, page, gfp, order) : NULL;
+}
+
+/* From the list, between what the port wants done around it, and cleared or made compound. */
+static __attribute__((noinline)) struct ondol_page *
+alloc_hooked(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
+{
+	struct ondol_page *page = NULL;
 	uintptr_t irq = port_irq_save(m->port);
 	struct phys_cpu *cpu = &m->phys->cpus[machine_this_cpu(m)];
-	struct zone_pcp *pcp = cpu->local[class & 0xf];
-	struct ondol_page *page = NULL;
+	struct pcp_list *list = local_list(cpu, node, gfp, slot);
 
-	if (pcp && (node == ONDOL_NODE_ANY || node == cpu->node)) {
-		pcp_lock(m, pcp);
-		page = pcp_pop(m, pcp, order, class >> 4);
-		pcp_unlock(m, pcp);
+	if (ondol_likely(list)) {
+		pcp_lock(m, cpu);
+		page = pcp_pop(m, list);
+		if (ondol_likely(page))
+			hand_out(page, list->out_flags);
+		pcp_unlock(m, cpu);
 	}
-	if (ondol_likely(page))
-		hand_out(page, order);
 	port_irq_restore(m->port, irq);
-	return page;
+	if (ondol_likely(page) && gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
+		return finish(m, page, gfp, pcp_slot_order(slot));
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
+}
+
+static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, ondol_gfp_t gfp,
+					   unsigned order)
+{
+	unsigned slot = pcp_slot(order);
+	struct ondol_page *page = NULL;
+	struct pcp_list *list;
+
+	if (ondol_unlikely(slot == PCP_SLOTS || m->fail_plan))
+		return alloc_request(m, node, gfp, order);
+	if (m->phys->hooked || gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
+		return alloc_hooked(m, node, gfp, slot);
+	list = local_list(&m->phys->cpus[0], node, gfp, slot);
+	if (ondol_likely(list))
+		page = pcp_pop(m, list);
+	return ondol_likely(page) ? hand_out(page, list->out_flags) :
+				    alloc_request(m, node, gfp, order);
 }
 
 struct ondol_page *ondol_alloc_pages_node(struct ondol_machine *m, int node, ondol_gfp_t gfp,
 					  unsigned order)
 {
-	unsigned class = m->phys->gfp_class[gfp & 31];
-	struct ondol_page *page = NULL;
-	struct request req;
-
-	if (ondol_likely(order < PCP_ORDERS && !m->fail_plan))
-		page = alloc_fast(m, node, class, order);
-	if (ondol_unlikely(!page)) {
-		req = (struct request){ .gfp = gfp, .order = order, .type = class >> 4,
-					.highest = class & 0xf, .node = node };
-		if (node < 0 || (uint32_t)node >= m->nr_nodes)
-			node = m->phys->cpus[machine_this_cpu(m)].node;
-		req.preferred = &m->phys->nodes[node];
-		if (machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES))
-			refuse(m, &req, "the fail plan wanted it");
-		else
-			page = alloc_slow(m, &req);
-		if (!page)
-			return NULL;
-	}
-	if (ondol_unlikely(gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP)))
-		finish(m, page, gfp, order);
-	return page;
+	return alloc(m, node, gfp, order);
 }
 
 struct ondol_page *ondol_alloc_pages(struct ondol_machine *m, ondol_gfp_t gfp, unsigned order)
 {
-	return ondol_alloc_pages_node(m, ONDOL_NODE_ANY, gfp, order);
-}
-
-/* A pointer into the page array, at a record, of a frame that can be handed out. */
-static inline void check_page(const struct ondol_machine *m, const struct ondol_page *page)
-{
-	uintptr_t offset = (uintptr_t)page - (uintptr_t)m->pages;
-
-	ONDOL_VERIFY(m, offset / sizeof *page < m->nr_pages && offset % sizeof *page == 0,
-		     "BUDDY-8", (uintptr_t)page, offset);
-}
-
-static void clear_compound(struct ondol_page *page, unsigned order, uint32_t zone_flags)
-{
-	for (uint32_t i = 1; i < 1u << order; i++)
-		store_relaxed(&page[i].flags, zone_flags);
-}
-
-static void free_to_buddy(struct ondol_zone *zone, struct zone_pcp *pcp, struct ondol_page *page,
-			  unsigned order)
-{
-	struct ondol_machine *m = zone->m;
-
-	store_relaxed(&page->flags, zone->flags);
-	add_relaxed(&pcp->nr_frees, 1);
-	pcp_note_peak(m, pcp);
-	if (m->phys->smp)
-		spin_lock(m->port, &zone->lock);
-	buddy_give(zone, page_index(m, page), order);
-	if (m->phys->smp)
-		spin_unlock(&zone->lock);
-}
-
-/* The last reference is gone; `flags` as checked. */
-static inline void free_block(struct ondol_machine *m, struct ondol_page *page, unsigned order,
-			      uint32_t flags)
-{
-	struct ondol_phys_state *phys = m->phys;
-	struct ondol_zone *zone = page_zone(m, page);
-	unsigned use = flags & ONDOL_PG_USE_MASK;
-	uintptr_t irq = port_irq_save(m->port);
-	uint32_t cpu = machine_this_cpu(m);
-	struct zone_pcp *pcp = &zone->pcp[cpu];
-
-	if (use != ONDOL_PAGE_KERNEL)
-		add_relaxed(&phys->cpus[cpu].use[use], -(1L << order));
-	if (ondol_unlikely(flags & ONDOL_PG_COMP))
-		clear_compound(page, order, zone->flags);
-	if (ondol_likely(phys->pcp_on && order < PCP_ORDERS)) {
-		pcp_lock(m, pcp);
-		pcp_push(m, zone, pcp, page, order,
-			 (flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK);
-		pcp_unlock(m, pcp);
-	} else {
-		free_to_buddy(zone, pcp, page, order);
-	}
-	port_irq_restore(m->port, irq);
-}
-
-void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned order)
-{
-	uint32_t flags, count;
-
-	check_page(m, page);
-	flags = load_relaxed(&page->flags);
-	count = __atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE);
-	ONDOL_VERIFY(m, (flags & ONDOL_PG_USE_MASK) != ONDOL_PAGE_RESERVED, "BUDDY-8",
-		     page_index(m, page), flags);
-	ONDOL_VERIFY(m, count && (flags & ONDOL_PG_USE_MASK), "BUDDY-6", page_index(m, page),
-		     flags);
-	ONDOL_VERIFY(m, ((flags >> ONDOL_PG_ORDER_SHIFT) & ONDOL_PG_ORDER_MASK) == order,
-		     "BUDDY-7", page_index(m, page), order);
-	/* The only reference is ours: nobody else can change the count. */
-	if (ondol_unlikely(count != 1) &&
-	    __atomic_sub_fetch(&page->refcount, 1, __ATOMIC_ACQ_REL))
-		return;
-	store_relaxed(&page->refcount, 0);
-	free_block(m, page, order, flags);
-}
-
-void ondol_split_page(struct ondol_machine *m, struct ondol_page *page, unsigned order)
-{
-	uint32_t flags, count;
-	uintptr_t irq;
-	struct zone_pcp *pcp;
-
-	check_page(m, page);
-	flags = page->flags;
-	ONDOL_VERIFY(m, page->refcount && !(flags & (ONDOL_PG_COMP | ONDOL_PG_TAIL)), "BUDDY-6",
-		     page_index(m, page), flags);
-	ONDOL_VERIFY(m, page_order(page) == order, "BUDDY-7", page_index(m, page), order);
-	count = page->refcount;
-	flags &= ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT | ONDOL_PG_HEAD | ONDOL_PG_ZEROED);
-	store_relaxed(&page->flags, flags);
-	for (uint32_t i = 1; i < 1u << order; i++) {
-		store_relaxed(&page[i].flags, flags);
-		store_relaxed(&page[i].refcount, count);
-		page[i].data.mapping = NULL;
-		page[i].data.index = page[i].data.mapcount = 0;
-	}
-	/* They come back one by one: count them as allocations so. */
-	irq = port_irq_save(m->port);
-	pcp = &page_zone(m, page)->pcp[machine_this_cpu(m)];
-	add_relaxed(&pcp->nr_allocs, (1ul << order) - 1);
-	port_irq_restore(m->port, irq);
-}
-
-void ondol_get_page(struct ondol_machine *m, struct ondol_page *page)
-{
-	uint32_t before = __atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
-
-	ONDOL_VERIFY(m, before, "BUDDY-6", page_index(m, page), page->flags);
-}
-
-void ondol_put_page(struct ondol_machine *m, struct ondol_page *page)
-{
-	ondol_free_pages(m, page, 0);
-}
-
-void ondol_drain_all_pages(struct ondol_machine *m)
-{
-	struct ondol_phys_state *phys = m->phys;
-	struct ondol_zone *zone;
-
-	if (!phys->pcp_on)
-		return;
-	zone_for_each(phys, zone, i) {
-		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++) {
-			struct zone_pcp *pcp = &zone->pcp[cpu];
-			uintptr_t irq = port_irq_save(m->port);
-
-			pcp_lock(m, pcp);
-			pcp_drain(zone, pcp);
-			pcp_unlock(m, pcp);
-			port_irq_restore(m->port, irq);
-		}
-	}
+	return alloc(m, ONDOL_NODE_ANY, gfp, order);
 }
 
 int ondol_register_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink, void *ctx)
@@ -548,13 +360,4 @@ int ondol_register_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink, vo
 	m->hooks.shrinker[at].ctx = ctx;
 	__atomic_store_n(&m->hooks.nr_shrinkers, at + 1, __ATOMIC_RELEASE);
 	return 0;
-}
-
-void ondol_last_refusal(const struct ondol_machine *m, struct ondol_refusal *out_refusal)
-{
-	struct ondol_phys_state *phys = m->phys;
-	uintptr_t irq = lock_irqsave(m->port, &phys->refusal_lock, phys->smp);
-
-	*out_refusal = phys->refusal;
-	unlock_irqrestore(m->port, &phys->refusal_lock, phys->smp, irq);
 }

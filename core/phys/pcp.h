@@ -1,76 +1,80 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Per-CPU page lists: see pcp.c.  All calls are inside irq_save and, with several CPUs,
- * under zone_pcp.lock.
+ * Per-CPU page lists: see pcp.c.  All calls but pcp_drain are inside irq_save and, with several
+ * CPUs, under phys_cpu.lock held as its owner; pcp_drain under the claim.
  */
 #ifndef ONDOL_PHYS_PCP_H
 #define ONDOL_PHYS_PCP_H
 
 #include "phys/zone.h"
 
-/* Magazine sizes from the zone's size; empties the lists. */
-void pcp_init(struct zone_pcp *pcp, uint32_t managed, uint32_t nr_cpus);
-/*
- * `loaded` is empty: swap in the spare one or fetch from the zone, at most `most` blocks.
- * False: nothing there.
- */
-bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type,
+/* Where a pair of calls is 70 instructions, one call more is a tenth of it. */
+#define PCP_INLINE inline __attribute__((always_inline))
+
+/* Entries that the lists of one CPU need, for zone.pcp_frames. */
+uint32_t pcp_entries(const struct ondol_zone *zone);
+/* Limits from the zone's size; empties the lists. */
+void pcp_init(struct ondol_zone *zone, struct zone_pcp *pcp);
+/* The list is empty: fetch from the zone, at most `most` blocks.  False: nothing there. */
+bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *list,
 		uint32_t most);
-/* `loaded` is full: make room. */
-void pcp_spill(struct ondol_zone *zone, struct zone_pcp *pcp, unsigned order, unsigned type);
+/* The list is full, or has no room at all: give the older half to the zone. */
+void pcp_spill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *list);
 /* Before the zone's free lists change: the most frames that were out since the last time. */
 void pcp_note_peak(struct ondol_machine *m, struct zone_pcp *own);
 void pcp_drain(struct ondol_zone *zone, struct zone_pcp *pcp);
 
-static inline void pcp_lock(const struct ondol_machine *m, struct zone_pcp *pcp)
+/* Figures, for anyone to read; exact when nothing runs. */
+uint32_t pcp_pages(const struct zone_pcp *pcp);
+uint32_t pcp_low_pages(const struct zone_pcp *pcp); /* of `low`, the latest included */
+unsigned long pcp_allocs(const struct zone_pcp *pcp);
+unsigned long pcp_frees(const struct zone_pcp *pcp);
+
+static inline void pcp_lock(const struct ondol_machine *m, struct phys_cpu *cpu)
 {
 	if (m->phys->smp)
-		spin_lock(m->port, &pcp->lock);
+		cpu_lock(m->port, &cpu->lock);
 }
 
-static inline void pcp_unlock(const struct ondol_machine *m, struct zone_pcp *pcp)
+static inline void pcp_unlock(const struct ondol_machine *m, struct phys_cpu *cpu)
 {
 	if (m->phys->smp)
-		spin_unlock(&pcp->lock);
+		cpu_unlock(m->port, &cpu->lock);
 }
 
-/* A record with flags PCP, or NULL: `loaded` is empty. */
-static inline struct ondol_page *pcp_pop(const struct ondol_machine *m, struct zone_pcp *pcp,
-					 unsigned order, unsigned type)
+/* The CPU's list for blocks of this order and type; NULL: there are none. */
+static inline struct pcp_list *pcp_list_for(struct zone_pcp *pcp, unsigned order, unsigned type)
 {
-	struct pcp_list *list = pcp_loaded(pcp, order, type);
-	struct ondol_page *page;
-	uint32_t count;
+	unsigned slot = pcp_slot(order);
 
-	if (ondol_unlikely(!list->nr))
+	return slot < PCP_SLOTS && pcp->list[type][slot].cap ? &pcp->list[type][slot] : NULL;
+}
+
+/* A record with the list's free_flags, perhaps ZEROED; NULL: the list is empty. */
+static PCP_INLINE struct ondol_page *pcp_pop(const struct ondol_machine *m, struct pcp_list *list)
+{
+	uint32_t *top = list->top;
+
+	if (ondol_unlikely(top == list->base))
 		return NULL;
-	page = &m->pages[list->head];
-	list->head = page->buddy.next;
-	if (--list->nr)
-		__builtin_prefetch(&m->pages[list->head], 1);
-	count = pcp->count - (1u << order);
-	store_relaxed(&pcp->count, count);
-	if (count < pcp->low)
-		store_relaxed(&pcp->low, count);
-	add_relaxed(&pcp->nr_allocs, 1);
-	return page;
+	store_relaxed(&list->top, --top);
+	if (top < list->low)
+		store_relaxed(&list->low, top);
+	return &m->pages[*top];
 }
 
-static inline void pcp_push(const struct ondol_machine *m, struct ondol_zone *zone,
-			    struct zone_pcp *pcp, struct ondol_page *page, unsigned order,
-			    unsigned type)
+/* False: it is full, and nothing was done. */
+static PCP_INLINE bool pcp_push(struct pcp_list *list, struct ondol_page *page, uint32_t index)
 {
-	struct pcp_list *list = pcp_loaded(pcp, order, type);
+	uint32_t *top = list->top;
 
-	if (ondol_unlikely(list->nr >= pcp->cap[order]))
-		pcp_spill(zone, pcp, order, type);
-	store_relaxed(&page->flags, zone->flags | ONDOL_PG_PCP | order << ONDOL_PG_ORDER_SHIFT |
-					    type << ONDOL_PG_TYPE_SHIFT);
-	page->buddy.next = list->head;
-	list->head = page_index(m, page);
-	list->nr++;
-	store_relaxed(&pcp->count, pcp->count + (1u << order));
-	add_relaxed(&pcp->nr_frees, 1);
+	if (ondol_unlikely(top == list->end))
+		return false;
+	store_relaxed(&page->flags, list->free_flags);
+	*top = index;
+	store_relaxed(&list->top, top + 1);
+	add_relaxed(&list->nr_frees, 1);
+	return true;
 }
 
 #endif /* ONDOL_PHYS_PCP_H */

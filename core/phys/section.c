@@ -29,6 +29,7 @@
 #include "base/bitmap.h"
 #include "base/math.h"
 #include "phys/buddy.h"
+#include "phys/shelf.h"
 
 /*
  * 32 MiB: 256 KiB of records, which on a memory file cost some 100 us, most of it the host's
@@ -137,6 +138,8 @@ void section_free_blocks(const struct ondol_zone *zone, uint64_t blocks[ONDOL_MA
 
 	for (order = 0; order < ONDOL_MAX_ORDERS; order++)
 		blocks[order] = load_relaxed(&zone->free_area[order].nr_free);
+	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
+		shelf_count_blocks(zone, type, blocks);
 	if (!load_relaxed(&zone->deferred))
 		return;
 	for (uint32_t section = section_of(m, zone->start); section <= last; section++) {

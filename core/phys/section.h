@@ -23,7 +23,10 @@ struct section_frames {
 	uint32_t present, free; /* free: when nothing was ever taken */
 };
 struct section_frames section_count(const struct ondol_zone *zone, uint32_t section);
-/* The zone's free blocks by order: on its lists, and those that deferred frames will be. */
+/*
+ * The zone's free blocks by order: on its lists, what lies on shelves as aligned runs, and those
+ * that deferred frames will be.  Under zone.lock.
+ */
 void section_free_blocks(const struct ondol_zone *zone, uint64_t blocks[ONDOL_MAX_ORDERS]);
 
 static inline uint32_t section_of(const struct ondol_machine *m, uint32_t index)

@@ -59,6 +59,7 @@
 #include "phys/memblock.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
+#include "phys/shelf.h"
 
 /* Fields that came later: false for who does not know of them. */
 #define DESC_SIZE_MIN offsetof(struct ondol_machine_desc, deferred_init)
@@ -104,8 +105,8 @@ static int check_profile(const struct ondol_profile *profile)
 	}
 	if (!has_kernel_zone)
 		return -ONDOL_EINVAL;
-	if (profile->lazy == ONDOL_LAZY_DELAY2)
-		return -ONDOL_EOPNOTSUPP;
+	if (profile->lazy > ONDOL_LAZY_PCP)
+		return -ONDOL_EINVAL;
 	return profile->lazy == ONDOL_LAZY_PCP && !profile->pcp ? -ONDOL_EINVAL : 0;
 }
 
@@ -268,8 +269,12 @@ static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
 		m->phys->section_ready = NULL;
 	zone_for_each(m->phys, zone, i) {
 		zone->pcp = carve_take(room, m->nr_cpus * sizeof *zone->pcp, PHYS_CACHE_LINE);
+		zone->pcp_frames = carve_take(room,
+					      m->nr_cpus * pcp_entries(zone) * sizeof(uint32_t),
+					      PHYS_CACHE_LINE);
 		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(m->profile, zone),
 					    PHYS_CACHE_LINE);
+		void *shelves = carve_take(room, (size_t)shelf_room_bytes(zone), PHYS_CACHE_LINE);
 		uint8_t *types = carve_take(room, (size_t)pageblock_bytes(m, zone), 1);
 		/* Zero, as it must be, where memory is. */
 		if (m->phys->memory_is_zeroed)
@@ -278,6 +283,7 @@ static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
 		if (measure)
 			continue;
 		buddy_init(zone, maps);
+		shelf_init(zone, shelves);
 		if (!m->profile->migrate_types)
 			continue;
 		zone->pageblock_type = types;
@@ -360,10 +366,17 @@ static void set_lowmem_reserves(struct ondol_machine *m)
 
 		for (unsigned type = zone->type + 1u; type < ONDOL_NR_ZONES; type++) {
 			above += m->phys->zones[zone_id(zone->node, type)].managed;
-			if (zone->managed && ratio[zone->type])
-				zone->lowmem_reserve[type] = above / ratio[zone->type];
+			if (ratio[zone->type])
+				zone->lowmem_reserve[type] =
+					zone->managed ? above / ratio[zone->type] : 0;
 		}
 	}
+}
+
+void phys_set_limits(struct ondol_machine *m)
+{
+	set_watermarks(m);
+	set_lowmem_reserves(m);
 }
 
 static void take_distances(struct ondol_node *node, const struct ondol_machine_desc *desc,
@@ -429,6 +442,19 @@ static void build_gfp_classes(struct ondol_machine *m)
 	}
 }
 
+/* The CPU's lists of the highest zone of its node that the class may use. */
+static struct pcp_list *first_lists(const struct ondol_machine *m, uint32_t cpu, unsigned class)
+{
+	for (int type = (int)(class & 0xf); type >= 0; type--) {
+		unsigned node = m->phys->cpus[cpu].node;
+		struct ondol_zone *zone = &m->phys->zones[zone_id(node, (unsigned)type)];
+
+		if (zone->managed)
+			return zone->pcp[cpu].list[class >> 4];
+	}
+	return NULL;
+}
+
 static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *desc)
 {
 	struct ondol_phys_state *phys = m->phys;
@@ -438,14 +464,10 @@ static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *
 
 		cpu->node = (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[i] :
 							   i % desc->nr_nodes);
-		for (unsigned highest = 0; phys->pcp_on && highest < ONDOL_NR_ZONES; highest++) {
-			for (unsigned type = 0; type <= highest; type++) {
-				struct ondol_zone *zone = &phys->zones[zone_id(cpu->node, type)];
-
-				if (zone->managed)
-					cpu->local[highest] = &zone->pcp[i];
-			}
-		}
+		for (unsigned gfp = 0; phys->pcp_on && gfp < 32; gfp++)
+			cpu->lists[gfp] = first_lists(m, i, phys->gfp_class[gfp]);
+		for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
+			cpu->hot[slot] = &phys->zones[phys->zone_ids[0]].pcp[i].list[0][slot];
 	}
 }
 
@@ -466,11 +488,10 @@ static void connect(struct ondol_machine *m, const struct ondol_machine_desc *de
 	}
 	zone_for_each(phys, zone, i)
 		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-			pcp_init(&zone->pcp[cpu], zone->managed, m->nr_cpus);
+			pcp_init(zone, &zone->pcp[cpu]);
 	build_gfp_classes(m);
 	init_cpus(m, desc);
-	set_watermarks(m);
-	set_lowmem_reserves(m);
+	phys_set_limits(m);
 }
 
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
@@ -489,6 +510,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
+	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
 	if (r)
 		return r;

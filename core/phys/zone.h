@@ -6,7 +6,7 @@
  * first_pfn is a multiple of the largest block, so an index is aligned exactly when its pfn is.
  *
  * Field letters: (c) constant after init, (z) under zone.lock, (p) written by the own CPU
- * only, and under zone_pcp.lock where the machine has several, (a) atomic; "ra": anyone may
+ * only, and under phys_cpu.lock where the machine has several, (a) atomic; "ra": anyone may
  * read it without the lock and sees a recent value.
  */
 #ifndef ONDOL_PHYS_ZONE_H
@@ -18,7 +18,6 @@
 #include "phys/memblock.h"
 
 #define PHYS_CACHE_LINE 64
-#define PCP_ORDERS 5 /* orders 0 .. 4: a fault-around window of 16 pages still hits the lists */
 #define PAGEBLOCK_ORDER_MAX 9 /* a 2 MiB page of x86-64 */
 
 /* What can become of a block: unmovable ones are kept together, so that the rest can merge. */
@@ -27,34 +26,73 @@ enum migrate_type { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, NR_
 enum zone_watermark { WMARK_MIN, WMARK_LOW, WMARK_HIGH, NR_WMARKS };
 
 struct free_area {
-	uint32_t head[NR_MIGRATE_TYPES]; /* (z) first free block, linked by page.buddy */
-	uint32_t nr_free;                /* (z) blocks on all its lists */
-	uint32_t *map;                   /* (z) D5; NULL: the profile or order has none */
+	uint32_t head[NR_MIGRATE_TYPES];  /* (z) first free block, linked by page.buddy */
+	uint32_t local[NR_MIGRATE_TYPES]; /* (z) the same, of those not merged yet: delay2 */
+	uint32_t nr_free;                 /* (z) blocks on all its lists, nr_local of them local */
+	uint32_t nr_local;
+	uint32_t nr_out; /* (z) blocks handed out and not back; kept for delay2 alone */
+	uint32_t *map;   /* (z) D5; NULL: the profile or order has none */
 };
 
-/* Two magazines of free blocks: `loaded` serves, `spare` keeps a refill and a drain apart. */
-struct pcp_list {
-	uint32_t head, nr; /* (p) linked by page.buddy.next; blocks */
+/*
+ * Free single frames of a pageblock that wait for the rest of it: shelf.c.  Shelves with as many
+ * free frames, to sixteen, are on one list.
+ */
+#define SHELF_ORDER 9
+#define SHELF_FRAMES (1u << SHELF_ORDER)
+#define SHELF_WORDS (SHELF_FRAMES / 64)
+#define SHELF_BUCKETS 32
+
+struct shelf {
+	uint32_t next, prev; /* (z) shelf numbers */
+	uint16_t nr;         /* (z) frames on it */
+	uint8_t type;        /* (z) of its list */
 };
+
+struct shelves {
+	struct shelf *shelf; /* (c) one per pageblock of the zone; NULL: this zone has none */
+	uint64_t (*bits)[SHELF_WORDS]; /* (z) a bit per frame that is on the shelf */
+	uint32_t first, nr;            /* (c) pageblock of the zone's start, their number */
+	uint32_t frames;               /* (z, ra) on all shelves */
+	uint32_t filled[NR_MIGRATE_TYPES]; /* (z) a bit per bucket with a list */
+	uint32_t head[NR_MIGRATE_TYPES][SHELF_BUCKETS]; /* (z) */
+};
+
+/*
+ * Orders with per-CPU lists: 0 to 4 (a fault-around window of 16 pages still hits them) and the
+ * huge page's.  A list is a stack of frame indices, of order 0 at most 256, half as many of
+ * each slot after that.
+ */
+#define PCP_SMALL_ORDERS 5
+#define PCP_HUGE_ORDER 9
+#define PCP_SLOTS (PCP_SMALL_ORDERS + 1)
+#define pcp_slot_room(slot) (256u >> (slot))
+
+/* All that an order's fast path touches of its CPU's, but the entry itself: one cache line. */
+struct pcp_list {
+	uint32_t *top;   /* (p, ra) entries are [base, top): the last was freed last */
+	uint32_t *base;  /* (c) */
+	uint32_t *end;   /* (p) where it is full; grows with traffic up to its cap */
+	uint32_t *low;   /* (p, ra) where top was lowest since the peak was last noted */
+	uint32_t *noted; /* (p) what of that zone_pcp.low knows */
+	uint32_t out_flags, free_flags; /* (c) record of a block handed out, of one on the list */
+	unsigned long nr_frees;         /* (p, ra) blocks */
+	uint16_t cap, order;            /* (c) 0: this order has no lists here */
+} __attribute__((aligned(PHYS_CACHE_LINE)));
 
 struct zone_pcp {
-	struct spinlock lock;
-	uint32_t count; /* (p, ra) pages on all lists */
-	uint32_t low;   /* (p, ra) the fewest since the peak was last noted */
-	uint32_t unused;
-	unsigned long nr_allocs, nr_frees;   /* (p, ra) blocks */
-	struct pcp_list loaded0[NR_MIGRATE_TYPES]; /* order 0: on the first cache line */
-	uint16_t cap[PCP_ORDERS];            /* (c) blocks a magazine holds */
-	uint16_t unused16[3];
-	struct pcp_list loaded[PCP_ORDERS - 1][NR_MIGRATE_TYPES]; /* orders 1 up */
-	struct pcp_list spare[PCP_ORDERS][NR_MIGRATE_TYPES];
+	uint32_t low; /* (p, ra) pages on all lists when they were lowest, about */
+	/* (p, ra) blocks: that came from the zone less those that went; past the lists */
+	unsigned long nr_fed, nr_allocs, nr_frees;
 	unsigned long numa_miss, numa_foreign, numa_other; /* (p, ra) pages */
+	struct pcp_list list[NR_MIGRATE_TYPES][PCP_SLOTS];
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 struct ondol_zone {
 	/* Constant after init. */
 	struct ondol_machine *m;
 	struct zone_pcp *pcp; /* one per CPU */
+	uint32_t *pcp_frames; /* and the entries of its lists */
 	uint32_t flags;       /* zone and node bits of its frames' page.flags */
 	uint16_t type, node;
 	uint32_t start, end;  /* indices spanned: [start, end) */
@@ -71,7 +109,9 @@ struct ondol_zone {
 	uint32_t nr_free;  /* (z, ra) pages on the free lists, and those deferred */
 	uint32_t deferred; /* (z, ra) free pages that have no records yet: section.c */
 	unsigned long nr_merges, nr_splits; /* (z, ra) */
+	uint32_t nr_local; /* (z) blocks of all orders that delay2 has not merged yet */
 	struct free_area free_area[ONDOL_MAX_ORDERS];
+	struct shelves shelves;
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 struct ondol_node {
@@ -82,14 +122,18 @@ struct ondol_node {
 	uint8_t distance[ONDOL_NODES_MAX]; /* (c) 10: local */
 	uint8_t weight;                 /* (a) for WEIGHTED_INTERLEAVE */
 	unsigned long interleave_hits;  /* (a) pages that were to come from here and did */
+	uint32_t balloon, nr_balloon; /* first of the frames Ondol holds back, by data.next */
 	uint16_t nr_zonelist;
 	uint16_t *zonelist; /* zone ids: nodes by distance, in each from the highest zone down */
 };
 
 struct phys_cpu {
+	struct cpu_lock lock; /* of its lists in all zones */
 	uint16_t node; /* (c) */
-	struct zone_pcp *local[ONDOL_NR_ZONES]; /* (c) first choice by highest zone; or NULL */
 	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
+	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
+	/* (c) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
+	struct pcp_list *lists[32];
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 /* Zone ids: the node and zone bits of page.flags, moved down. */
@@ -108,6 +152,7 @@ struct ondol_phys_state {
 	uint8_t max_order, pageblock_order; /* (c) */
 	uint8_t section_order;          /* (c) */
 	bool smp, pcp_on;               /* (c) */
+	bool hooked;                    /* (c) the port has this_cpu or irq_save */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
 	uint32_t present, managed;      /* (c) of all zones */
 	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
@@ -143,9 +188,17 @@ static inline void *page_host(const struct ondol_machine *m, const struct ondol_
 	return machine_pfn_host(m, machine_page_pfn(m, page));
 }
 
-static inline struct pcp_list *pcp_loaded(struct zone_pcp *pcp, unsigned order, unsigned type)
+/* The slot of an order's lists; PCP_SLOTS: it has none. */
+static inline unsigned pcp_slot(unsigned order)
 {
-	return order ? &pcp->loaded[order - 1][type] : &pcp->loaded0[type];
+	if (ondol_likely(order < PCP_SMALL_ORDERS))
+		return order;
+	return order == PCP_HUGE_ORDER ? PCP_SMALL_ORDERS : PCP_SLOTS;
+}
+
+static inline unsigned pcp_slot_order(unsigned slot)
+{
+	return slot < PCP_SMALL_ORDERS ? slot : PCP_HUGE_ORDER;
 }
 
 static inline uintptr_t zone_lock(struct ondol_zone *zone)
@@ -175,6 +228,15 @@ unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uin
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);
+
+/*
+ * page_free.c.  All CPUs' lists go back to their zones, and what can merge merges: afterwards a
+ * block that is free in one piece is found, on a list or on a shelf.  No lock held.
+ */
+void phys_settle(struct ondol_machine *m);
+
+/* zone.c.  Watermarks and reserves from what is managed now. */
+void phys_set_limits(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
 uint32_t phys_pages_used(struct ondol_machine *m);

@@ -59,6 +59,41 @@ void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned
 /* Make 2^order single frames of one block, each with its own reference. */
 void ondol_split_page(struct ondol_machine *m, struct ondol_page *page, unsigned order);
 
+/* Up to `nr` single frames into out[]; returns how many.  What is missing was refused. */
+uint32_t ondol_alloc_pages_bulk(struct ondol_machine *m, ondol_gfp_t gfp, uint32_t nr,
+				struct ondol_page **out);
+/*
+ * `nr_pages` frames side by side, whatever their number: single frames each with its reference.
+ * NULL: refused, or more than the largest block.
+ */
+struct ondol_page *ondol_alloc_pages_exact(struct ondol_machine *m, ondol_gfp_t gfp,
+					   uint32_t nr_pages);
+void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, uint32_t nr_pages);
+
+/*
+ * Just these frames: [start, start + nr_pages), of one zone and all of them free, whatever the
+ * watermarks say.  They become single frames, to be freed one by one or by
+ * ondol_free_pages_exact.
+ * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use.
+ */
+ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
+					      uint32_t nr_pages, ondol_pfn_t *out_busy);
+/*
+ * Take a bank away, and bring it back.  Frames that are offline are present, reserved and not
+ * managed; watermarks and reserves follow.  Offlining fails as ondol_alloc_contig_range does;
+ * onlining with -ONDOL_EINVAL unless all of the frames are offline.  One caller at a time.
+ */
+ONDOL_MUST_CHECK int ondol_offline_pages(struct ondol_machine *m, ondol_pfn_t start,
+					 uint32_t nr_pages, ondol_pfn_t *out_busy);
+ONDOL_MUST_CHECK int ondol_online_pages(struct ondol_machine *m, ondol_pfn_t start,
+					uint32_t nr_pages);
+/*
+ * A balloon in a node: Ondol takes frames out of circulation, or lets them go, until it holds
+ * `nr_pages` of them, as far as they can be had above the watermarks.  Returns how many it
+ * holds.  They are of use KERNEL and go with the machine.  One caller at a time.
+ */
+uint64_t ondol_balloon_set(struct ondol_machine *m, uint32_t node, uint64_t nr_pages);
+
 /* References: alloc gives one; the frame is freed when the last is put (order 0 only). */
 void ondol_get_page(struct ondol_machine *m, struct ondol_page *page);
 void ondol_put_page(struct ondol_machine *m, struct ondol_page *page);
@@ -75,22 +110,31 @@ enum ondol_page_use ondol_page_use(const struct ondol_page *page);
 /* Merge and hand back everything that per-CPU lists and lazy policies hold. */
 void ondol_drain_all_pages(struct ondol_machine *m);
 
-/* Why the latest allocation of this machine was refused; nr_zones 0: none was. */
+/* Why the latest allocation of this machine was refused; nr_zones 0 and no reason: none was. */
+struct ondol_refusal_zone { /* in pages */
+	const char *name;
+	uint16_t node;
+	uint64_t pages_free, watermark, lowmem_reserve; /* free; what must stay free, and why */
+	uint64_t pages_managed, pages_listed;           /* all; on per-CPU lists, drained before */
+	int32_t largest_order;     /* largest free block, -1: none */
+	uint32_t fragmentation_permille; /* free memory in blocks too small: 0 .. 1000 */
+	/* Linux's: -1000, a block was there; 0, too little memory; to 1000, all in pieces. */
+	int32_t fragmentation_index;
+};
 struct ondol_refusal {
 	ondol_gfp_t gfp;
 	uint32_t order;
 	int node;
 	const char *reason; /* one sentence */
 	uint32_t nr_zones;  /* zones looked at, at most 16 are told */
-	struct {
-		const char *name;
-		uint16_t node;
-		uint64_t pages_free, watermark, lowmem_reserve;
-		int32_t largest_order;     /* largest free block, -1: none */
-		uint32_t fragmentation_permille; /* 0: enough large blocks; 1000: all too small */
-	} zone[16];
+	struct ondol_refusal_zone zone[16];
 };
 void ondol_last_refusal(const struct ondol_machine *m, struct ondol_refusal *out_refusal);
+/*
+ * The same as lines of text, cut to `size` bytes with its end.  Returns the length that the
+ * whole text has; 300 bytes a zone are enough.
+ */
+size_t ondol_refusal_text(const struct ondol_refusal *refusal, char *text, size_t size);
 
 /*
  * The page allocator asks these, in turn, to give frames back when it runs short

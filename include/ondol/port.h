@@ -63,6 +63,16 @@ struct ondol_port { /* constant from ondol_machine_init on */
 
 	/* One formatted line, no newline.  NULL: logging off.  [atomic] */
 	void (*log)(void *ctx, enum ondol_log_level level, const char *line);
+
+	/*
+	 * When it returns, every other CPU has passed a full memory barrier since the call
+	 * began: membarrier(2) with PRIVATE_EXPEDITED on Linux, an interrupt to all on bare
+	 * metal.  Called rarely; it makes what each CPU has of its own (page lists) free of
+	 * atomic instructions.  It is called between irq_save and irq_restore, perhaps on two
+	 * CPUs at once: who waits for an answer must go on answering.  NULL: each CPU's own
+	 * are guarded by a spin lock.  [atomic]
+	 */
+	void (*sync_cpus)(void *ctx);
 };
 
 /*

@@ -44,6 +44,16 @@ struct holder {
 	uint64_t pages;
 };
 
+/* Zone by zone, one warning a line. */
+static void report_refusal(const struct ondol_refusal *refusal)
+{
+	char text[4096], *line = text, *end;
+
+	(void)ondol_refusal_text(refusal, text, sizeof text);
+	for (; (end = strchr(line, '\n')); line = end + 1)
+		monitor_warn("  %.*s", (int)(end - line), line);
+}
+
 void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 {
 	struct holder top[5] = { 0 };
@@ -76,6 +86,7 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 		     (unsigned long long)stats.pages[ONDOL_PAGE_CACHE] >> 8,
 		     (unsigned long long)stats.pages[ONDOL_PAGE_PGTABLE] >> 8,
 		     (unsigned long long)stats.pages[ONDOL_PAGE_SLAB] >> 8);
+	report_refusal(&refusal);
 	for (int i = 0; i < 5 && top[i].g; i++)
 		monitor_warn("  %-16s %8llu KiB resident", top[i].g->comm,
 			     (unsigned long long)top[i].pages * 4);

@@ -73,6 +73,39 @@ static void for_good(void **state)
 	fail_each(&ondol_profile_i386_2_4, true);
 }
 
+/* Bulk gives what it got, exact gives all or nothing, a balloon stops; of each the N-th fails. */
+static void other_measures(void **state)
+{
+	struct ondol_page *page[20];
+	uint64_t free;
+
+	(void)state;
+	assert_int_equal(toy_new(&t, 32, 1, NULL, NULL, NULL), 0);
+	free = machine_stats(&t).pages_free;
+	for (uint32_t nth = 1; nth <= 20; nth++) {
+		struct ondol_fail_plan plan = { .persistent = nth & 1 };
+		uint32_t got;
+
+		plan.nth[ONDOL_FAIL_ALLOC_PAGES] = nth;
+		ondol_set_fail_plan(t.m, &plan);
+		got = ondol_alloc_pages_bulk(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN, 20, page);
+		assert_int_equal(got, nth - 1);
+		while (got)
+			ondol_free_pages(t.m, page[--got], 0);
+		plan.seen[ONDOL_FAIL_ALLOC_PAGES] = 0;
+		assert_int_equal(ondol_balloon_set(t.m, 0, 20), nth - 1);
+		assert_valid(t.m);
+		assert_int_equal(ondol_balloon_set(t.m, 0, 0), 0);
+		plan.nth[ONDOL_FAIL_ALLOC_PAGES] = plan.seen[ONDOL_FAIL_ALLOC_PAGES] + 1;
+		assert_null(ondol_alloc_pages_exact(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN,
+						    nth));
+		ondol_set_fail_plan(t.m, NULL);
+		assert_int_equal(machine_stats(&t).pages_free, free);
+		assert_valid(t.m);
+	}
+	frames_fini(&t);
+}
+
 /* Bringing a machine up on too little memory says so, at every size, or works. */
 static void too_small_machines(void **state)
 {
@@ -101,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(once),
 		cmocka_unit_test(for_good),
+		cmocka_unit_test(other_measures),
 		cmocka_unit_test(too_small_machines),
 	};
 

@@ -13,7 +13,7 @@
 #define OPS 2000
 #define NOT_OURS UINT32_MAX /* a hole, reserved, or the machine's own */
 
-enum kind { ALLOC, FREE, SPLIT, DRAIN };
+enum kind { ALLOC, FREE, SPLIT, DRAIN, RANGE, BALLOON };
 
 struct op {
 	uint8_t kind, order, cpu;
@@ -38,36 +38,55 @@ struct world {
 	uint32_t nr_map, nodes, cpus;
 	bool late; /* records written late, memory known to be zeroed */
 	uint8_t order_shift; /* larger blocks for a larger machine */
+	enum { AS_PROFILE, EAGER, DELAY2, DELAY2_PCP } policy; /* D8 */
+	bool no_map;
 };
 
 static const struct world worlds[] = {
 	{ &ondol_profile_toy16,
 	  { [ONDOL_ZONE_NORMAL] = GIB(4) },
-	  { USABLE(0, MIB(1), 0) }, 1, 1, 1, false, 0 },
+	  { USABLE(0, MIB(1), 0) }, 1, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_4,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9) },
-	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1, false, 0 },
+	  { USABLE(MIB(1), MIB(9), 0), RESERVED(MIB(3), MIB(3) + 5000) }, 2, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_6,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = MIB(6),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(9), [ONDOL_ZONE_MOVABLE] = MIB(12) },
-	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, false, 0 },
+	  { USABLE(0, MIB(12), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_DMA32] = MIB(8), [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(6), 0), USABLE(MIB(6), MIB(10), 1), USABLE(MIB(11) + 4096, MIB(16), 0),
-	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3, false, 0 },
+	    RESERVED(MIB(1), MIB(1) + 1) }, 4, 2, 3, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64,
 	  { [ONDOL_ZONE_NORMAL] = GIB(8) },
-	  { USABLE(0, MIB(8), 0) }, 1, 1, 1, false, 0 },
+	  { USABLE(0, MIB(8), 0) }, 1, 1, 1, false, 0,
+	  AS_PROFILE, false },
 	{ &ondol_profile_x86_64, /* three sections */
 	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_DMA32] = MIB(40),
 	    [ONDOL_ZONE_NORMAL] = GIB(8) },
 	  { USABLE(0, MIB(30), 0), USABLE(MIB(30), MIB(50), 1), USABLE(MIB(52) + 4096, MIB(78), 0),
-	    RESERVED(MIB(33), MIB(34) + 1) }, 4, 2, 3, true, 3 },
+	    RESERVED(MIB(33), MIB(34) + 1) }, 4, 2, 3, true, 3,
+	  AS_PROFILE, false },
 	{ &ondol_profile_i386_2_4,
 	  { [ONDOL_ZONE_DMA] = MIB(16), [ONDOL_ZONE_NORMAL] = MIB(60),
 	    [ONDOL_ZONE_HIGHMEM] = MIB(80) },
-	  { USABLE(0, MIB(80), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, true, 3 },
+	  { USABLE(0, MIB(80), 0), RESERVED(0xa0000, 0x100000) }, 2, 1, 2, true, 3,
+	  AS_PROFILE, false },
+#define TWO_NODES                                                                             \
+	{ [ONDOL_ZONE_DMA] = MIB(2), [ONDOL_ZONE_NORMAL] = GIB(8) },                          \
+	{ USABLE(0, MIB(9), 0), USABLE(MIB(9), MIB(16), 1) }, 2, 2, 2, false, 0
+	{ &ondol_profile_x86_64, TWO_NODES, EAGER, false },
+	{ &ondol_profile_x86_64, TWO_NODES, EAGER, true },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2, false },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2, true },
+	{ &ondol_profile_x86_64, TWO_NODES, DELAY2_PCP, false },
+	{ &ondol_profile_i386_2_4, TWO_NODES, DELAY2, false },
+	{ &ondol_profile_x86_64, TWO_NODES, AS_PROFILE, true },
 };
 
 /* ------------------------------------------------------------------ the model */
@@ -291,6 +310,11 @@ static void world_begin(const struct world *world)
 	w.world = world;
 	w.profile = *world->profile;
 	memcpy(w.profile.zone_end, world->zone_end, sizeof world->zone_end);
+	if (world->policy) {
+		w.profile.lazy = world->policy == EAGER ? ONDOL_LAZY_EAGER : ONDOL_LAZY_DELAY2;
+		w.profile.pcp = world->policy == DELAY2_PCP;
+	}
+	w.profile.map_bitmap &= !world->no_map;
 	frames_init(&w.toy, &desc);
 	/* Whatever the machine's own shrinkers have to give, they give now; or never. */
 	if (!world->late) {
@@ -300,6 +324,43 @@ static void world_begin(const struct world *world)
 	w.nr_frames = (uint32_t)(w.toy.ram_size >> 12);
 	assert_true(w.nr_frames <= FRAMES_MAX);
 	read_owners(&desc);
+}
+
+/* Just these frames: theirs exactly when all are free and of one zone. */
+static bool take_range(const struct op *op)
+{
+	uint32_t pfn = op->pick % w.nr_frames, nr = 1 + (op->pick >> 16) % 40;
+	bool may = true;
+	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(pfn), nr, NULL);
+
+	for (uint32_t i = 0; i < nr; i++)
+		may = may && free_block_at(pfn + i, 0) && zone_of(pfn + i) == zone_of(pfn) &&
+		      node_of(pfn + i) == node_of(pfn);
+	if (may != !r)
+		return wrong(may ? "a free range refused" : "a range that was not free", pfn);
+	for (uint32_t i = 0; !r && i < nr; i++) {
+		w.live[w.nr_live++] = (struct block){ page_at(&w.toy, pfn + i), pfn + i,
+						      ++w.next_id, 0, false };
+		*word_of(pfn + i) = word_of(pfn + i)[511] = w.next_id;
+		w.owner[pfn + i] = w.next_id;
+	}
+	return true;
+}
+
+/* It grows, and lets everything go: nothing else is moved by it. */
+static bool try_balloon(const struct op *op)
+{
+	uint32_t node = op->pick % w.world->nodes;
+	uint64_t before, got;
+	struct ondol_machine_stats stats;
+
+	ondol_machine_stats(w.toy.m, &stats);
+	before = stats.pages_free;
+	got = ondol_balloon_set(w.toy.m, node, (op->pick >> 8) % 500);
+	ondol_machine_stats(w.toy.m, &stats);
+	if (stats.pages_free + got != before)
+		return wrong("a balloon of other size", got);
+	return !ondol_balloon_set(w.toy.m, node, 0) || wrong("a balloon that stays", node);
 }
 
 static bool do_op(const struct op *op)
@@ -319,6 +380,10 @@ static bool do_op(const struct op *op)
 	case SPLIT:
 		split_one(op->pick);
 		return true;
+	case RANGE:
+		return take_range(op);
+	case BALLOON:
+		return try_balloon(op);
 	default:
 		ondol_drain_all_pages(w.toy.m);
 		return true;
@@ -383,12 +448,13 @@ static uint32_t shrink(const struct world *world, struct op *ops, uint32_t nr)
 
 static void report(const struct world *world, struct op *ops, uint32_t nr, uint64_t seed)
 {
-	static const char *const names[] = { "alloc", "free", "split", "drain" };
+	static const char *const names[] = { "alloc", "free", "split", "drain", "range",
+					     "balloon" };
 
 	nr = shrink(world, ops, nr);
 	print_message("# %s, %u operations:\n", world->profile->name, nr);
 	for (uint32_t i = 0; i < nr; i++)
-		print_message("#   cpu %u %-5s order %u gfp %#x node %d pick %u\n", ops[i].cpu,
+		print_message("#   cpu %u %-7s order %u gfp %#x node %d pick %u\n", ops[i].cpu,
 			      names[ops[i].kind], ops[i].order, ops[i].gfp, ops[i].node,
 			      ops[i].pick);
 	fail_msg("%s\nagain: SEED=%llu make check T=model/buddy", w.why,
@@ -417,7 +483,8 @@ static void make_ops(struct op *ops, const struct world *world)
 		if (i % 250 == 0)
 			tide = 250 + pick(740);
 		memset(op, 0, sizeof *op);
-		op->kind = dice < 5 ? DRAIN : dice < 15 ? SPLIT : dice < tide ? ALLOC : FREE;
+		op->kind = dice < 5 ? DRAIN : dice < 15 ? SPLIT : dice < 25 ? RANGE :
+			   dice < 27 ? BALLOON : dice < tide ? ALLOC : FREE;
 		op->order = (uint8_t)__builtin_ctz(pick(1u << 20) | 1u << 19);
 		op->order = (uint8_t)(op->order + (pick(2) ? world->order_shift : 0));
 		if (op->order > world->profile->nr_orders)
@@ -476,6 +543,13 @@ static void late_records(void **state)
 	rounds(&worlds[6]);
 }
 
+static void policies(void **state)
+{
+	(void)state;
+	for (unsigned i = 7; i < NR(worlds); i++)
+		rounds(&worlds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +558,7 @@ int main(void)
 		cmocka_unit_test(i386_2_6),
 		cmocka_unit_test(x86_64),
 		cmocka_unit_test(late_records),
+		cmocka_unit_test(policies),
 	};
 
 	return cmocka_run_group_tests_name("buddy model", tests, NULL, NULL);

@@ -6,7 +6,10 @@
  */
 #include "support/frames.h"
 
+#include <linux/membarrier.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define THREADS 4
 #define SLOTS 64
@@ -116,6 +119,16 @@ static void *watch(void *arg)
 	return NULL;
 }
 
+/* The port's sync_cpus: the kernel makes every thread of ours pass a barrier. */
+static void sync_cpus(void *ctx)
+{
+	(void)ctx;
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+		abort();
+}
+
+static bool with_sync_cpus;
+
 /* The larger node 0 has 20 MiB; `late`: five times that, its records written as it is used. */
 static void run(unsigned max_order, bool late)
 {
@@ -129,6 +142,7 @@ static void run(unsigned max_order, bool late)
 
 	desc.deferred_init = desc.memory_is_zeroed = late;
 	frames_init(&t, &desc);
+	t.port.sync_cpus = with_sync_cpus ? sync_cpus : NULL; /* nobody runs yet */
 	pages_total = 8192 * times;
 	memset(slot, 0, sizeof slot);
 	nr_refused = nr_failed = 0;
@@ -171,6 +185,19 @@ static void late_records(void **state)
 {
 	(void)state;
 	run(10, true);
+}
+
+/* The same where the CPUs' lists have no atomic lock, and drains come from everywhere. */
+static void without_atomics(void **state)
+{
+	(void)state;
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		skip();
+	with_sync_cpus = true;
+	run(3, false);
+	run(9, false);
+	run(10, true);
+	with_sync_cpus = false;
 }
 
 /* ------------------------------------------------------------------ reclaim by many at once */
@@ -243,6 +270,7 @@ int main(void)
 		cmocka_unit_test(small_blocks),
 		cmocka_unit_test(short_of_memory),
 		cmocka_unit_test(late_records),
+		cmocka_unit_test(without_atomics),
 		cmocka_unit_test(many_reclaim),
 	};
 

@@ -510,9 +510,10 @@ static void broken_lists(void **state)
 	pages[head].flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
 	assert_broken(t.m, "BUDDY-5");
 	pages[head].flags ^= 1u << ONDOL_PG_ORDER_SHIFT;
+	uint32_t next = pages[head].buddy.next;
 	pages[head].buddy.next = head; /* a ring */
 	assert_broken(t.m, "BUDDY-5");
-	pages[head].buddy.next = ONDOL_PAGE_NIL;
+	pages[head].buddy.next = next;
 	assert_valid(t.m);
 	hoard_free(&t, &h);
 	frames_fini(&t);
@@ -647,6 +648,45 @@ static void double_free(void **state)
 	}
 }
 
+static char logged[200];
+
+static void remember(void *ctx, enum ondol_log_level level, const char *line)
+{
+	(void)ctx;
+	assert_int_equal(level, ONDOL_LOG_ERR);
+	snprintf(logged, sizeof logged, "%s", line);
+}
+
+static __attribute__((noinline)) void free_once(struct ondol_page *page)
+{
+	ondol_free_pages(t.m, page, 0);
+	__asm__ volatile(""); /* not a tail call: the address is in here */
+}
+
+/* Who, and where: the log has the frame, and where both frees were called. */
+static void double_free_names_both(void **state)
+{
+	struct ondol_page *page;
+	unsigned long long nr, by, before;
+
+	(void)state;
+	begin(32, &ondol_profile_x86_64);
+	t.port.log = remember;
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	free_once(page);
+	ASSERT_PANICS("BUDDY-6", FREE, page, 0);
+	assert_int_equal(sscanf(logged, "double free of frame %llu, order 0, by 0x%llx; freed "
+					"before by 0x%llx", &nr, &by, &before), 3);
+	assert_int_equal(nr, pfn_of(&t, page));
+	assert_in_range(before, (uintptr_t)free_once, (uintptr_t)free_once + 100);
+	assert_int_not_equal(by, before);
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 1);
+	ASSERT_PANICS("BUDDY-7", FREE, page, 0);
+	assert_non_null(strstr(logged, "was handed out with order 1 and comes back with 0, by 0x"));
+	ondol_free_pages(t.m, page, 1);
+	frames_fini(&t);
+}
+
 /* [BUDDY-7] */
 static void wrong_order(void **state)
 {
@@ -710,6 +750,7 @@ int main(void)
 		cmocka_unit_test(unmerged_buddies),
 		cmocka_unit_test(frames_in_no_place),
 		cmocka_unit_test(double_free),
+		cmocka_unit_test(double_free_names_both),
 		cmocka_unit_test(wrong_order),
 		cmocka_unit_test(foreign_frames),
 	};

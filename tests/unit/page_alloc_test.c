@@ -283,6 +283,47 @@ static void refusal_numbers(void **state)
 	frames_fini(&t);
 }
 
+/* Half of memory free, frame by frame: the index says pieces, and so does the text. */
+static void refusal_text(void **state)
+{
+	struct ondol_refusal why;
+	char text[2000], piece[40];
+	size_t length;
+
+	(void)state;
+	begin(8, NULL);
+	struct hoard h = hoard_all(&t, -1, ONDOL_GFP_MEMALLOC, 0);
+
+	for (size_t i = 0; i < h.nr; i++)
+		if (pfn_of(&t, h.page[i]) & 1)
+			ondol_free_pages(t.m, h.page[i], 0);
+	assert_null(ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN, 5));
+	ondol_last_refusal(t.m, &why);
+	assert_int_equal(why.zone[0].largest_order, 0);
+	/* All blocks of one frame where 32 were wanted: 1000 - 1000 / 32, about. */
+	assert_in_range(why.zone[0].fragmentation_index, 960, 970);
+	assert_int_equal(why.zone[0].fragmentation_permille, 1000);
+	assert_int_equal(why.zone[0].pages_listed, 0);
+	length = ondol_refusal_text(&why, text, sizeof text);
+	assert_int_equal(length, strlen(text));
+	assert_non_null(strstr(text, "refused: order 5 (32 pages)"));
+	assert_non_null(strstr(text, "memory is too fragmented for the order"));
+	assert_non_null(strstr(text, "node 0 DMA: "));
+	assert_non_null(strstr(text, "free, but in pieces"));
+	assert_int_equal(ondol_refusal_text(&why, piece, sizeof piece), length);
+	assert_int_equal(strlen(piece), sizeof piece - 1);
+	assert_memory_equal(piece, text, sizeof piece - 1);
+	assert_int_equal(ondol_refusal_text(&why, piece, 0), length);
+	for (size_t i = 0; i < h.nr; i++)
+		if (!(pfn_of(&t, h.page[i]) & 1))
+			ondol_free_pages(t.m, h.page[i], 0);
+	free(h.page);
+	frames_fini(&t);
+	memset(&why, 0, sizeof why);
+	(void)ondol_refusal_text(&why, text, sizeof text);
+	assert_string_equal(text, "no request was refused\n");
+}
+
 /* Nothing free at all: the largest block is none. */
 static void empty_zone(void **state)
 {
@@ -464,6 +505,7 @@ int main(void)
 		cmocka_unit_test(frames_and_numbers),
 		cmocka_unit_test(how_deep),
 		cmocka_unit_test(refusal_numbers),
+		cmocka_unit_test(refusal_text),
 		cmocka_unit_test(empty_zone),
 		cmocka_unit_test(shrinkers),
 		cmocka_unit_test(nested_reclaim),

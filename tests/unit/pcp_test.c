@@ -3,10 +3,12 @@
 #include "support/frames.h"
 
 #include "phys/pcp.h"
+#include "phys/shelf.h"
 #include "phys/zone.h"
 
 static struct toy t;
 static struct ondol_zone *zone;
+static struct pcp_list *list; /* CPU 0's of order 0, unmovable */
 
 static void begin(uint64_t mib, uint32_t cpus)
 {
@@ -17,7 +19,13 @@ static void begin(uint64_t mib, uint32_t cpus)
 	frames_init(&t, &desc);
 	ondol_drain_all_pages(t.m);
 	zone = &t.m->phys->zones[zone_id(0, mib > 16 ? ONDOL_ZONE_DMA32 : ONDOL_ZONE_DMA)];
-	assert_ptr_equal(&zone->pcp[0], t.m->phys->cpus[0].local[ONDOL_ZONE_NORMAL]);
+	list = zone->pcp[0].list[MIGRATE_UNMOVABLE];
+	assert_ptr_equal(list, t.m->phys->cpus[0].lists[ONDOL_GFP_KERNEL & 31]);
+}
+
+static uint32_t nr_on(const struct pcp_list *of)
+{
+	return (uint32_t)(of->top - of->base);
 }
 
 static uint64_t splits(void)
@@ -25,51 +33,95 @@ static uint64_t splits(void)
 	return machine_stats(&t).nr_splits;
 }
 
-/* [PCP-3] is about these: at most 64 blocks, at most 1/512 of the zone, never 0. */
+/* [PCP-3] is about these: at most 256 blocks, at most 1/256 of the zone for all CPUs. */
 static void capacities(void **state)
 {
-	static const struct { uint64_t mib; uint32_t cpus; uint16_t cap[PCP_ORDERS]; } want[] = {
-		{ 8, 1, { 3, 1, 1, 1, 1 } },
-		{ 64, 1, { 23, 11, 5, 2, 1 } },
-		{ 512, 1, { 64, 32, 16, 8, 4 } },
-		{ 64, 8, { 2, 1, 1, 1, 1 } } };
+	static const struct { uint64_t mib; uint32_t cpus; uint16_t cap[PCP_SLOTS]; } want[] = {
+		{ 8, 1, { 8, 4, 2, 2, 2, 0 } },
+		{ 64, 1, { 48, 24, 12, 6, 3, 0 } },
+		{ 512, 1, { 256, 128, 64, 32, 16, 0 } },
+		{ 1024, 1, { 256, 128, 64, 32, 16, 1 } },
+		{ 4000, 1, { 256, 128, 64, 32, 16, 7 } },
+		{ 64, 8, { 6, 3, 2, 2, 2, 0 } } };
 
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < NR(want); i++) {
 		begin(want[i].mib, want[i].cpus);
-		for (unsigned order = 0; order < PCP_ORDERS; order++)
-			assert_int_equal(zone->pcp[0].cap[order], want[i].cap[order]);
+		for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
+			assert_int_equal(list[slot].cap, want[i].cap[slot]);
 		frames_fini(&t);
 	}
 }
 
-/* One lock and one split serve a whole magazine: the next allocations touch the zone not at all. */
-static void refill(void **state)
+/* The marks follow traffic: a list doubles what it may hold up to its cap, a drain shrinks it. */
+static void adaptive(void **state)
 {
 	struct hoard h = { .order = 0 };
-	uint32_t cap, free;
 
 	(void)state;
 	begin(512, 1);
-	cap = zone->pcp[0].cap[0];
+	assert_int_equal(list->end - list->base, 64);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+	assert_int_equal(list->end - list->base, 256);
+	assert_int_equal(list[1].end - list[1].base, 32);
+	ondol_drain_all_pages(t.m);
+	assert_int_equal(list->end - list->base, 64);
+	while (h.nr > 100)
+		ondol_free_pages(t.m, h.page[--h.nr], 0);
+	assert_int_equal(list->end - list->base, 256);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+/* One lock serves a whole batch: the next allocations touch the zone not at all. */
+static void refill(void **state)
+{
+	struct hoard h = { .order = 0 };
+	uint32_t batch, free;
+
+	(void)state;
+	begin(512, 1);
+	batch = (uint32_t)(list->end - list->base) / 2;
 	free = zone->nr_free;
 	assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
-	assert_int_equal(zone->nr_free, free - cap);
-	assert_int_equal(zone->pcp[0].count, cap - 1);
+	assert_int_equal(zone->nr_free, free - batch);
+	assert_int_equal(nr_on(list), batch - 1);
 	assert_valid(t.m);
 	uint64_t before = splits();
 	uint32_t runs = 1;
 
 	/* Runs side by side, each from its lowest address up. */
-	for (uint32_t i = 1; i < cap; i++) {
+	for (uint32_t i = 1; i < batch; i++) {
 		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
 		runs += pfn_of(&t, h.page[i]) != pfn_of(&t, h.page[i - 1]) + 1;
 	}
 	assert_in_range(runs, 1, 7); /* orders 0 to 6 */
 	assert_int_equal(splits(), before);
-	assert_int_equal(zone->pcp[0].count, 0);
-	assert_int_equal(zone->nr_free, free - cap);
+	assert_int_equal(nr_on(list), 0);
+	assert_int_equal(zone->nr_free, free - batch);
 	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+/* The huge order has lists too, where the zone is large. */
+static void huge_pages(void **state)
+{
+	struct ondol_page *page;
+
+	(void)state;
+	begin(2048, 1);
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, PCP_HUGE_ORDER);
+	assert_non_null(page);
+	uint32_t free = zone->nr_free;
+
+	for (unsigned i = 0; i < 100; i++) {
+		ondol_free_pages(t.m, page, PCP_HUGE_ORDER);
+		assert_true(nr_on(&list[PCP_SMALL_ORDERS]) > 0);
+		assert_ptr_equal(ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, PCP_HUGE_ORDER), page);
+	}
+	assert_int_equal(zone->nr_free, free);
+	ondol_free_pages(t.m, page, PCP_HUGE_ORDER);
 	frames_fini(&t);
 }
 
@@ -99,7 +151,7 @@ static void hot_pages_first(void **state)
 	frames_fini(&t);
 }
 
-/* Two magazines: a full one moves to the spare place, and only a second one goes home. */
+/* A full list gives its older half away, and keeps what was freed last. */
 static void spill(void **state)
 {
 	struct hoard h = { .order = 1 };
@@ -107,21 +159,24 @@ static void spill(void **state)
 
 	(void)state;
 	begin(512, 1);
-	cap = zone->pcp[0].cap[1];
-	while (h.nr < 3 * cap)
+	cap = list[1].cap;
+	while (h.nr < 4 * cap || nr_on(&list[1]))
 		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
-	assert_int_equal(zone->pcp[0].count, 0);
+	assert_int_equal(list[1].end - list[1].base, cap);
 	free = zone->nr_free;
-	for (uint32_t i = 0; i < 2 * cap; i++)
+	for (uint32_t i = 0; i < cap; i++)
 		ondol_free_pages(t.m, h.page[--h.nr], 1);
-	assert_int_equal(zone->pcp[0].count, 2 * 2 * cap);
+	assert_int_equal(pcp_pages(&zone->pcp[0]), 2 * cap);
 	assert_int_equal(zone->nr_free, free);
 	assert_valid(t.m);
+	uint64_t last = pfn_of(&t, h.page[h.nr - 1]);
+
 	ondol_free_pages(t.m, h.page[--h.nr], 1);
-	assert_int_equal(zone->pcp[0].count, 2 * (cap + 1));
-	assert_int_equal(zone->nr_free, free + 2 * cap);
+	assert_int_equal(nr_on(&list[1]), cap / 2 + 1);
+	assert_int_equal(zone->nr_free, free + cap);
+	assert_int_equal(list[1].top[-1], last - t.m->first_pfn);
 	assert_valid(t.m);
-	/* Back and forth over the edge between two magazines: the zone is left alone. */
+	/* Back and forth over the edge: the zone is left alone. */
 	free = zone->nr_free;
 	for (unsigned round = 0; round < 100; round++) {
 		for (unsigned i = 0; i < 4; i++)
@@ -136,13 +191,13 @@ static void spill(void **state)
 
 static void drain(void **state)
 {
-	struct hoard h[PCP_ORDERS];
+	struct hoard h[PCP_SMALL_ORDERS];
 	uint64_t free;
 
 	(void)state;
 	begin(64, 2);
 	free = zone->nr_free;
-	for (unsigned order = 0; order < PCP_ORDERS; order++) {
+	for (unsigned order = 0; order < PCP_SMALL_ORDERS; order++) {
 		h[order] = (struct hoard){ .order = order };
 		for (unsigned i = 0; i < 40; i++) {
 			frames_cpu = i & 1;
@@ -151,15 +206,16 @@ static void drain(void **state)
 						      ONDOL_GFP_HIGHUSER_MOVABLE));
 		}
 	}
-	for (unsigned order = 0; order < PCP_ORDERS; order++) {
+	for (unsigned order = 0; order < PCP_SMALL_ORDERS; order++) {
 		frames_cpu = order & 1;
 		hoard_free(&t, &h[order]);
 	}
 	frames_cpu = 0;
-	assert_true(zone->pcp[0].count > 16 && zone->pcp[1].count > 16);
+	assert_true(pcp_pages(&zone->pcp[0]) > 16 && pcp_pages(&zone->pcp[1]) > 16);
 	assert_valid(t.m);
 	ondol_drain_all_pages(t.m);
-	assert_int_equal(zone->pcp[0].count + zone->pcp[1].count, 0);
+	assert_int_equal(pcp_pages(&zone->pcp[0]) + pcp_pages(&zone->pcp[1]), 0);
+	assert_int_equal(zone->shelves.frames, 0);
 	assert_int_equal(zone->nr_free, free);
 	frames_fini(&t);
 }
@@ -211,6 +267,15 @@ static void peak(void **state)
 	frames_fini(&t);
 }
 
+static unsigned nr_within(const struct hoard *h, uint64_t from)
+{
+	unsigned nr = 0;
+
+	for (size_t i = 0; i < h->nr; i++)
+		nr += pfn_of(&t, h->page[i]) - from < 8;
+	return nr;
+}
+
 /* D8: what lists hold back is merged by force before an order is refused. */
 static void drained_before_refusal(void **state)
 {
@@ -224,6 +289,8 @@ static void drained_before_refusal(void **state)
 	/* Everything out but one aligned block of 8, whose frames are on the lists in pieces. */
 	h = hoard_all(&t, -1, ONDOL_GFP_MEMALLOC, 0);
 	from = (pfn_of(&t, h.page[h.nr / 2]) + 7) & ~7ull;
+	while (nr_within(&h, from) < 8)
+		from += 8;
 	for (size_t i = 0; i < h.nr; i++) {
 		uint64_t pfn = pfn_of(&t, h.page[i]);
 
@@ -234,7 +301,7 @@ static void drained_before_refusal(void **state)
 	}
 	assert_int_equal(h.nr - kept, 8);
 	h.nr = kept;
-	assert_true(zone->pcp[0].count > 0);
+	assert_true(pcp_pages(&zone->pcp[0]) > 0);
 	for (unsigned order = 3; order <= t.m->phys->max_order; order++)
 		assert_int_equal(zone->free_area[order].nr_free, 0);
 	block = ondol_alloc_pages(t.m, ONDOL_GFP_MEMALLOC, 3);
@@ -285,7 +352,7 @@ static void one_allocates_another_frees(void **state)
 {
 	(void)state;
 	begin(64, 2);
-	uint32_t cap = zone->pcp[1].cap[0];
+	uint32_t cap = zone->pcp[1].list[0][0].cap;
 
 	for (unsigned i = 0; i < 20000; i++) {
 		frames_cpu = 0;
@@ -294,22 +361,20 @@ static void one_allocates_another_frees(void **state)
 		assert_non_null(page);
 		frames_cpu = 1;
 		ondol_free_pages(t.m, page, 0);
-		assert_true(zone->pcp[1].count <= 2 * cap);
+		assert_true(pcp_pages(&zone->pcp[1]) <= cap);
 	}
 	frames_fini(&t);
 }
 
 static void damage_is_named(void **state)
 {
-	struct zone_pcp *pcp;
 	struct ondol_page *page, *first;
 
 	(void)state;
 	begin(64, 1);
-	pcp = &zone->pcp[0];
 	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
-	assert_true(pcp->loaded0[0].nr > 2);
-	first = &t.m->pages[pcp->loaded0[0].head];
+	assert_true(nr_on(list) > 2);
+	first = &t.m->pages[list->top[-1]];
 
 	first->flags &= ~ONDOL_PG_PCP;
 	assert_broken(t.m, "PCP-1");
@@ -326,25 +391,23 @@ static void damage_is_named(void **state)
 	first->flags &= ~(ONDOL_PG_ZONE_MASK << ONDOL_PG_ZONE_SHIFT);
 	assert_broken(t.m, "PCP-1");
 	first->flags |= zone->flags;
-	uint32_t head = pcp->loaded0[0].head;
-	pcp->loaded0[0].head = UINT32_MAX - 1; /* no frame */
+	uint32_t index = list->top[-1];
+	list->top[-1] = UINT32_MAX - 1; /* no frame */
 	assert_broken(t.m, "PCP-1");
-	pcp->loaded0[0].head = head;
+	list->top[-1] = list->base[0]; /* twice */
+	assert_broken(t.m, "PCP-1");
+	list->top[-1] = index;
 
-	pcp->count++;
+	list->top--, list->low--; /* one is forgotten */
 	assert_broken(t.m, "PCP-2");
-	pcp->count--;
-	pcp->loaded0[0].nr--; /* one is forgotten */
-	assert_broken(t.m, "PCP-2");
-	pcp->count--;
-	assert_broken(t.m, "PCP-2");
-	pcp->count++;
-	pcp->loaded0[0].nr++;
+	list->top++, list->low++;
 
-	uint16_t cap = pcp->cap[0];
-	pcp->cap[0] = 1;
+	list->cap = 1;
 	assert_broken(t.m, "PCP-3");
-	pcp->cap[0] = cap;
+	list->cap = 48;
+	list->low = list->top + 1;
+	assert_broken(t.m, "PCP-3");
+	list->low = list->top;
 	assert_valid(t.m);
 	/* A drain looks too. */
 	first->flags &= ~ONDOL_PG_PCP;
@@ -363,7 +426,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(capacities),
+		cmocka_unit_test(adaptive),
 		cmocka_unit_test(refill),
+		cmocka_unit_test(huge_pages),
 		cmocka_unit_test(hot_pages_first),
 		cmocka_unit_test(spill),
 		cmocka_unit_test(drain),

@@ -390,7 +390,9 @@ static void bad_profiles(void **state)
 	REFUSED(ONDOL_EINVAL, memset(profile.zone_end, 0, sizeof profile.zone_end);
 		profile.zone_end[ONDOL_ZONE_HIGHMEM] = MIB(8)); /* nothing for the kernel */
 	REFUSED(ONDOL_EINVAL, profile.pcp = false); /* lists are its way of being lazy */
-	REFUSED(ONDOL_EOPNOTSUPP, profile.lazy = ONDOL_LAZY_DELAY2);
+	REFUSED(ONDOL_EINVAL, profile.lazy = (enum ondol_lazy_policy)(ONDOL_LAZY_PCP + 1));
+	REFUSED(0, profile.lazy = ONDOL_LAZY_DELAY2);
+	REFUSED(0, profile.lazy = ONDOL_LAZY_EAGER; profile.pcp = false);
 #undef REFUSED
 }
 
