@@ -5,7 +5,9 @@
  */
 #include "base/bitmap.h"
 #include "inspect/inspect.h"
+#include "phys/buddy.h"
 #include "phys/section.h"
+#include "phys/shelf.h"
 
 static int tell(const struct memblock_range *range, bool reserved,
 		int (*visit)(void *ctx, const struct ondol_memory_range *), void *ctx)
@@ -75,6 +77,12 @@ static void describe_block(const struct ondol_zone *zone, uint32_t index,
 	const struct ondol_machine *m = zone->m;
 	const struct ondol_page *head = block_head(zone, index);
 
+	if (!head && shelf_has(zone, index)) {
+		info->is_head = true;
+		info->state = ONDOL_FRAME_PER_CPU;
+		info->migrate_type = (uint8_t)buddy_block_type(zone, index);
+		return;
+	}
 	/* Out, but its block was broken up by hand: only its own record knows. */
 	if (!head)
 		head = &m->pages[index];
