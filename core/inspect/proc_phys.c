@@ -324,8 +324,8 @@ static void out_lines(struct out *out, const char *format, const struct line *li
 #define OUT_LINES(out, format, lines, f, unit)                                                \
 	out_lines(out, format, lines, sizeof(lines) / sizeof((lines)[0]), f, unit)
 
-/* On the free lists: as in Linux, what the CPUs' lists hold does not count. */
-static uint64_t free_pages(const struct ondol_machine *m)
+/* As in Linux, what the CPUs' lists hold does not count. */
+uint64_t ondol_nr_free_pages(const struct ondol_machine *m)
 {
 	struct ondol_zone *zone;
 	uint64_t free = 0;
@@ -493,7 +493,7 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
-	struct figures f = { .free = free_pages(m) };
+	struct figures f = { .free = ondol_nr_free_pages(m) };
 	struct out out;
 
 	out_init(&out, write, ctx);
@@ -549,7 +549,7 @@ static void count_high(struct ondol_machine *m, uint64_t *out_total, uint64_t *o
 int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
 	const uint32_t kib = ONDOL_PAGE_SIZE / 1024;
-	struct figures f = { .free = free_pages(m), .total = m->phys->managed,
+	struct figures f = { .free = ondol_nr_free_pages(m), .total = m->phys->managed,
 			     .present = m->phys->present };
 	struct out out;
 

@@ -55,6 +55,8 @@ static struct ondol_page *alloc_frames(const struct fault *f, uint64_t addr, uin
 					      order);
 	if (!page || !order)
 		return page;
+	if (page->flags & ONDOL_PG_ZEROED)
+		zero = false;
 	ondol_split_page(m, page, order);
 	for (uint32_t i = n; i < 1u << order; i++)
 		ondol_put_page(m, &page[i]);
@@ -62,6 +64,12 @@ static struct ondol_page *alloc_frames(const struct fault *f, uint64_t addr, uin
 		__builtin_memset(machine_pfn_host(m, machine_page_pfn(m, page)), 0,
 				 (size_t)n << ONDOL_PAGE_SHIFT);
 	return page;
+}
+
+/* The smallest block that holds so many bytes of pages. */
+static uint64_t block_bytes(uint64_t bytes)
+{
+	return ONDOL_PAGE_SIZE << order_to_hold((uint32_t)(bytes >> ONDOL_PAGE_SHIFT));
 }
 
 struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run, bool zero)
@@ -78,6 +86,18 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 			break;
 		if (to - from == tried)
 			continue;
+		/*
+		 * What is left of a block goes back, and is no longer known to be zero: of little
+		 * more than half a block only the half is taken.
+		 */
+		if (4 * (to - from) < 3 * block_bytes(to - from)) {
+			uint64_t half = block_bytes(to - from) / 2;
+
+			if (f->addr < from + half)
+				to = from + half;
+			else
+				from = to - half;
+		}
 		tried = to - from;
 		page = alloc_frames(f, from, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
 				    ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,

@@ -87,6 +87,8 @@ struct ondol_machine_stats {
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
 	uint32_t page_record_size;              /* bytes of struct page */
 };
+/* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
+uint64_t ondol_nr_free_pages(const struct ondol_machine *m);
 void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *out_stats);
 
 struct ondol_mm_stats { /* pages */

@@ -21,6 +21,8 @@
 
 #define REGION_BYTES (2ul << 20) /* the unit of eviction */
 #define SAMPLE_FAULTS 32
+#define AROUND_FIRST 16u /* pages */
+#define AROUND_MOST 64u
 
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
 {
@@ -266,10 +268,38 @@ static void fault_refused(struct monitor *mon, struct guest_mm *g, uint64_t addr
 	hole_punch(mon, g, addr, error);
 }
 
+/*
+ * The window of a fault.  A fault right behind what the last one mapped goes on with it, so its
+ * window is twice as wide, as files are read ahead: AROUND_FIRST pages, up to AROUND_MOST.  The
+ * program gets at most as much again as it touches; while memory is short, nothing extra.
+ */
+static struct stream *stream_of(struct guest_mm *g, uint64_t addr)
+{
+	struct stream *s = g->streams;
+
+	while (s < g->streams + STREAMS && s->end != addr)
+		s++;
+	if (s < g->streams + STREAMS) {
+		s->around = s->around < AROUND_MOST ? 2 * s->around : s->around;
+		return s;
+	}
+	s = &g->streams[g->next_stream++ % STREAMS];
+	s->around = AROUND_FIRST;
+	return s;
+}
+
+static uint32_t window_of(const struct monitor *mon, const struct stream *s)
+{
+	if (mon->options->fault_around)
+		return mon->options->fault_around; /* as the user says */
+	return ondol_nr_free_pages(mon->machine) < mon->pages_plenty ? AROUND_FIRST : s->around;
+}
+
 /* Fill the page table if need be, then the host's tables.  0, or the fault's error. */
 static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access)
 {
-	uint32_t around = mon->options->fault_around;
+	struct stream *stream = stream_of(g, addr);
+	uint32_t around = window_of(mon, stream);
 	struct ondol_tlb_run run;
 
 	evict_if_many(mon, g);
@@ -301,6 +331,7 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 		return 0;
 	}
 	g->repeats = 0;
+	stream->end = run.start + run.nr_pages * PAGE_BYTES;
 	worker_map(mon, g, &run);
 	region_note(g, addr);
 	return 0;

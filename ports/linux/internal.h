@@ -89,6 +89,13 @@ struct hole {
 	uint64_t addr;
 };
 
+#define STREAMS 4
+
+struct stream {
+	uint64_t end;    /* of what its last fault mapped */
+	uint32_t around; /* its window, pages */
+};
+
 /* One guest address space. */
 struct guest_mm {
 	struct guest_mm *next, **pprev; /* monitor.mms */
@@ -115,6 +122,8 @@ struct guest_mm {
 	uint32_t nr_holes, cap_holes;
 	uint64_t *regions;          /* 2 MiB regions with host mappings, oldest first */
 	uint32_t nr_regions, cap_regions, first_region;
+	struct stream streams[STREAMS]; /* where memory is touched in order */
+	uint32_t next_stream;       /* to be given up */
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
@@ -168,6 +177,7 @@ struct monitor {
 	struct ondol_machine *machine;
 	void *machine_storage;
 	struct ondol_port port;
+	uint64_t pages_plenty; /* with so many free, windows may grow: a quarter */
 	struct ondol_kmem_cache *task_cache, *mm_cache;
 
 	unsigned char *ram;  /* direct map of all nodes */
@@ -177,7 +187,6 @@ struct monitor {
 		uint64_t start, end; /* physical */
 		int fd;
 	} node[ONDOL_LINUX_NODES_MAX];
-	uint64_t pages_free_at_start;
 
 	struct ondol_page *stub_page;
 	struct place place;

@@ -261,7 +261,11 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	int r = ram_create(mon);
 
-	return r ? r : machine_create(mon);
+	if (!r)
+		r = machine_create(mon);
+	if (!r)
+		mon->pages_plenty = ondol_nr_free_pages(mon->machine) / 4;
+	return r;
 }
 
 static int signals_take(struct monitor *mon)

@@ -48,6 +48,7 @@ SHAPE = {
     "buddy": "allocs frees splits merges",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
+    "numa": "pages_local pages_remote",
     "guest": "execs forks threads memory_calls opens signals oom_kills",
 }
 

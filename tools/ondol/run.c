@@ -28,8 +28,9 @@ static const struct argp_option run_options[] = {
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
 	{ "fault-around", OPT_AROUND, "N", 0,
-	  "Pages mapped by one fault, a power of two, 1 to 512 (default: 16); with 1 a frame is "
-	  "given only for a page that is touched", 1 },
+	  "Pages mapped by one fault, a power of two, 1 to 512 (default: 16, and up to 64 where "
+	  "memory is touched in order); with 1 a frame is given only for a page that is "
+	  "touched", 1 },
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
@@ -162,8 +163,6 @@ static void defaults(struct ondol_linux_options *o)
 		o->mem_bytes = installed / 2 < MEM_DEFAULT_MAX ? installed / 2 : MEM_DEFAULT_MAX;
 	if (!o->nr_nodes)
 		o->nr_nodes = 1;
-	if (!o->fault_around)
-		o->fault_around = 16;
 	if (o->pin_cpu >= 0) {
 		CPU_ZERO(&cpus);
 		CPU_SET(o->pin_cpu, &cpus);
