@@ -136,7 +136,7 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 		leave_out(mm, vma, child_cold);
 		return 0;
 	}
-	props.flags &= ~ONDOL_VM_LOCKED; /* mlock(2): locks are not inherited */
+	props.flags &= ~LOCK_FLAGS; /* mlock(2): locks are not inherited */
 	copy = vma_alloc(child, &props, vma->start, vma->end, vma->pgoff);
 	if (!copy)
 		return -ONDOL_ENOMEM;

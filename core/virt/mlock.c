@@ -6,31 +6,40 @@
  */
 #include "virt/virt.h"
 
-/* Set or clear LOCKED over [start, end); stops at the first hole as Linux does. */
-static int lock_flags(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, bool lock)
+/* Give [start, end) of one region these of LOCK_FLAGS.  -ONDOL_ENOMEM. */
+static int lock_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+		       ondol_vm_flags_t lock)
 {
-	uint64_t at = start;
+	ondol_vm_flags_t before = vma->flags & LOCK_FLAGS;
+	uint64_t pages = (end - start) >> ONDOL_PAGE_SHIFT;
 
-	while (at < end) {
+	if (vma_is_native(vma))
+		lock = 0;
+	if (lock == before)
+		return 0;
+	if (!vma_modify(mm, vma, start, end, (vma->flags & ~LOCK_FLAGS) | lock))
+		return -ONDOL_ENOMEM;
+	mm->locked_vm += (lock ? pages : 0) - (before ? pages : 0);
+	return 0;
+}
+
+/* The same over many; stops at the first hole as Linux does. */
+static int lock_flags(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
+		      ondol_vm_flags_t lock)
+{
+	int r = 0;
+
+	for (uint64_t at = start; at < end && !r;) {
 		struct vma *vma = vma_find(mm, at);
 
 		if (!vma || vma->start > at)
 			return -ONDOL_ENOMEM;
 		uint64_t to = min_u64(vma->end, end);
-		ondol_vm_flags_t flags = lock && !vma_is_native(vma) ?
-						 vma->flags | ONDOL_VM_LOCKED :
-						 vma->flags & ~ONDOL_VM_LOCKED;
 
-		if (flags != vma->flags) {
-			uint64_t pages = (to - at) >> ONDOL_PAGE_SHIFT;
-
-			if (!vma_modify(mm, vma, at, to, flags))
-				return -ONDOL_ENOMEM;
-			mm->locked_vm += lock ? pages : -pages;
-		}
+		r = lock_region(mm, vma, at, to, lock);
 		at = to;
 	}
-	return 0;
+	return r;
 }
 
 /* Pages of [start, end) that are locked already and do not count again. */
@@ -45,7 +54,8 @@ static uint64_t locked_pages(struct ondol_mm_struct *mm, uint64_t start, uint64_
 	return pages;
 }
 
-int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length, bool lock)
+static int lock_range(struct ondol_mm_struct *mm, uint64_t addr, uint64_t length,
+		      ondol_vm_flags_t lock)
 {
 	uint64_t start = align_down(addr, ONDOL_PAGE_SIZE);
 	uint64_t size = page_align(length + (addr - start));
@@ -67,11 +77,65 @@ int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t len
 	}
 	int r = lock_flags(mm, start, start + size, lock);
 
-	if (r || !lock)
+	if (r || lock != ONDOL_VM_LOCKED)
 		return r;
 	r = mm_populate(mm, start, start + size, 0);
 	/* mlock(2): a page that cannot be had is ENOMEM, or EAGAIN for lack of frames. */
 	return r == -ONDOL_ENOMEM ? -ONDOL_EAGAIN : r ? -ONDOL_ENOMEM : 0;
+}
+
+int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length, bool lock)
+{
+	return lock_range(mm, addr, length, lock ? ONDOL_VM_LOCKED : 0);
+}
+
+int ondol_mlock_onfault(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length)
+{
+	return lock_range(mm, addr, length, LOCK_FLAGS);
+}
+
+/* Every region; one whose record cannot be split or joined keeps what it has, as in Linux. */
+static void lock_all(struct ondol_mm_struct *mm, ondol_vm_flags_t lock)
+{
+	struct vma *vma = vma_first(mm);
+
+	while (vma) {
+		uint64_t end = vma->end;
+
+		if (lock_region(mm, vma, vma->start, end, lock))
+			break;
+		vma = end < mm->task_size ? vma_find(mm, end) : NULL;
+	}
+}
+
+int ondol_mlockall(struct ondol_mm_struct *mm, uint32_t flags)
+{
+	ondol_vm_flags_t lock = flags & ONDOL_MCL_ONFAULT ? LOCK_FLAGS : ONDOL_VM_LOCKED;
+
+	if (flags & ~(uint32_t)(ONDOL_MCL_CURRENT | ONDOL_MCL_FUTURE | ONDOL_MCL_ONFAULT) ||
+	    !(flags & (ONDOL_MCL_CURRENT | ONDOL_MCL_FUTURE)))
+		return -ONDOL_EINVAL;
+	if (!mm->limits.memlock)
+		return -ONDOL_EPERM;
+	if (flags & ONDOL_MCL_CURRENT && mm->limits.memlock != UINT64_MAX &&
+	    mm->total_vm > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
+		return -ONDOL_ENOMEM;
+	mm->new_flags = flags & ONDOL_MCL_FUTURE ? lock : 0;
+	if (!(flags & ONDOL_MCL_CURRENT))
+		return 0;
+	lock_all(mm, lock);
+	/* What cannot be had is passed over: the call succeeds all the same. */
+	for (const struct vma *vma = vma_first(mm); vma && lock == ONDOL_VM_LOCKED;
+	     vma = vma_next(vma))
+		(void)!mm_populate(mm, vma->start, vma->end, 0);
+	return 0;
+}
+
+int ondol_munlockall(struct ondol_mm_struct *mm)
+{
+	mm->new_flags = 0;
+	lock_all(mm, 0);
+	return 0;
 }
 
 /* ------------------------------------------------------------------ mincore */

@@ -142,17 +142,18 @@ done:
 }
 
 /* The flags a region gets that was asked for with these. */
-static int final_flags(const struct ondol_mmap_args *args, ondol_vm_flags_t *out_flags)
+static int final_flags(const struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
+		       ondol_vm_flags_t *out_flags)
 {
 	const ondol_vm_flags_t may = ONDOL_VM_MAYREAD | ONDOL_VM_MAYWRITE | ONDOL_VM_MAYEXEC;
-	ondol_vm_flags_t flags = args->vm_flags;
+	ondol_vm_flags_t flags = args->vm_flags | mm->new_flags;
 
 	if (!(flags & may)) /* nothing said: everything */
 		flags |= may;
 	if (flags & ONDOL_VM_SHARED)
 		flags |= ONDOL_VM_MAYSHARE;
 	if (flags & ONDOL_VM_NATIVE)
-		flags &= ~ONDOL_VM_LOCKED; /* no frame of ours to lock */
+		flags &= ~LOCK_FLAGS; /* no frame of ours to lock */
 	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
 		return -ONDOL_EACCES;
 	*out_flags = flags;
@@ -167,7 +168,7 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 	int r = check_args(mm, args, &length);
 
 	if (!r)
-		r = final_flags(args, &props.flags);
+		r = final_flags(mm, args, &props.flags);
 	if (!r)
 		r = place(mm, args, length, &addr);
 	if (!r)
@@ -189,7 +190,8 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 	vma_name_put(mm->m, props.name);
 	if (r)
 		return r;
-	if (((args->map_flags & ONDOL_MAP_POPULATE) || (props.flags & ONDOL_VM_LOCKED)) &&
+	if (((args->map_flags & ONDOL_MAP_POPULATE) ||
+	     (props.flags & LOCK_FLAGS) == ONDOL_VM_LOCKED) &&
 	    mm_populate(mm, addr, addr + length, 0))
 		r = 0; /* as much as there was memory for; mmap succeeds all the same */
 	*out_addr = addr;

@@ -96,8 +96,8 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 static void fill_locked(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t start,
 			uint64_t end)
 {
-	if ((flags & ONDOL_VM_LOCKED) && start < end && mm_populate(mm, start, end, 0))
-		return;
+	if ((flags & LOCK_FLAGS) == ONDOL_VM_LOCKED && start < end)
+		(void)!mm_populate(mm, start, end, 0);
 }
 
 /* Grow over the hole behind the region, if there is one. */
@@ -194,7 +194,7 @@ static int leave_old(struct remap *rm, ondol_vm_flags_t flags)
 		return mm_unmap(mm, rm->old_addr, end); /* whole records: nothing to allocate */
 	vma = vma_find(mm, rm->old_addr);
 	if (flags & ONDOL_VM_LOCKED) {
-		vma = vma_modify(mm, vma, rm->old_addr, end, flags & ~ONDOL_VM_LOCKED);
+		vma = vma_modify(mm, vma, rm->old_addr, end, flags & ~LOCK_FLAGS);
 		if (vma)
 			mm->locked_vm -= rm->old_len >> ONDOL_PAGE_SHIFT;
 	} else {

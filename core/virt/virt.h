@@ -111,6 +111,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	struct ondol_mm_limits limits;
 	struct ondol_mm_layout layout;
 	struct ondol_mempolicy task_policy;
+	ondol_vm_flags_t new_flags; /* mlockall's: LOCKED and LOCKONFAULT of new regions */
 	struct list_node link; /* (s) */
 };
 
@@ -130,6 +131,8 @@ static inline void virt_unlock(struct ondol_machine *m, uintptr_t saved)
 {
 	unlock_irqrestore(m->port, &m->virt->lock, m->phys->smp, saved);
 }
+
+#define LOCK_FLAGS (ONDOL_VM_LOCKED | ONDOL_VM_LOCKONFAULT)
 
 /* ---------------------------------------------------------------- kinds of region */
 

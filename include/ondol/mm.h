@@ -78,6 +78,7 @@ void ondol_file_put(struct ondol_file *file);
  * world); the core keeps the region and its name, never a frame (Linux: VM_PFNMAP).
  */
 #define ONDOL_VM_NATIVE 0x00000800u
+#define ONDOL_VM_LOCKONFAULT 0x00001000u /* with LOCKED: not faulted in at once */
 #define ONDOL_VM_LOCKED 0x00002000u
 #define ONDOL_VM_NORESERVE 0x00004000u
 #define ONDOL_VM_DONTFORK 0x00008000u
@@ -181,6 +182,18 @@ ONDOL_MUST_CHECK int ondol_mincore(struct ondol_mm_struct *mm, ondol_virt_addr_t
 /* lock: fault everything in and mark it; the port passes RLIMIT_MEMLOCK in the limits. */
 ONDOL_MUST_CHECK int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				 uint64_t length, bool lock);
+/* mlock2(2) with MLOCK_ONFAULT: mark it, and let pages come as they are touched. */
+ONDOL_MUST_CHECK int ondol_mlock_onfault(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
+					 uint64_t length);
+/* Linux's MCL_* numbers. */
+enum { ONDOL_MCL_CURRENT = 1, ONDOL_MCL_FUTURE = 2, ONDOL_MCL_ONFAULT = 4 };
+/*
+ * mlockall(2): all regions (CURRENT), all that are mapped from now on (FUTURE, until the next
+ * call, and not by a fork's child), as pages are touched (ONFAULT).  -ONDOL_EINVAL: ONFAULT alone,
+ * nothing, or another flag; -ONDOL_EPERM, -ONDOL_ENOMEM: the limit.
+ */
+ONDOL_MUST_CHECK int ondol_mlockall(struct ondol_mm_struct *mm, uint32_t flags);
+ONDOL_MUST_CHECK int ondol_munlockall(struct ondol_mm_struct *mm);
 /* Linux's MS_* numbers. */
 enum { ONDOL_MS_ASYNC = 1, ONDOL_MS_INVALIDATE = 2, ONDOL_MS_SYNC = 4 };
 /*

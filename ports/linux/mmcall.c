@@ -409,34 +409,6 @@ static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
 	return 0;
 }
 
-static int lock_visit(void *ctx, const struct ondol_vma_info *vma)
-{
-	struct native_walk *w = ctx;
-
-	if (vma->start < w->end || (vma->vm_flags & ONDOL_VM_NATIVE) || w->nr == NATIVES_MAX)
-		return 0;
-	w->span[w->nr].start = vma->start;
-	w->span[w->nr++].end = vma->end;
-	return 0;
-}
-
-/* Region by region, a few at a time, since locking may merge regions. */
-static int64_t call_mlockall(struct guest_mm *g, bool lock)
-{
-	struct native_walk w = { 0 };
-	int r = 0;
-
-	do {
-		w.nr = 0;
-		ondol_for_each_vma(g->mm, lock_visit, &w);
-		for (uint32_t i = 0; i < w.nr && !r; i++)
-			r = ondol_mlock(g->mm, w.span[i].start,
-					w.span[i].end - w.span[i].start, lock);
-		w.end = w.nr ? w.span[w.nr - 1].end : w.end;
-	} while (w.nr == NATIVES_MAX && !r);
-	return r;
-}
-
 /* System V shared memory is the host's: attach it where the core says. */
 static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
@@ -522,20 +494,21 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 	case SYS_mincore:
 		return call_mincore(g, arg);
 	case SYS_mlock:
-	case SYS_mlock2:
-		if (data->nr == SYS_mlock2 && (arg[2] & ~(uint64_t)MLOCK_ONFAULT))
-			return -EINVAL;
 		limits_refresh(task, g);
 		return ondol_mlock(g->mm, arg[0], arg[1], true);
+	case SYS_mlock2:
+		if (arg[2] & ~(uint64_t)MLOCK_ONFAULT)
+			return -EINVAL;
+		limits_refresh(task, g);
+		return arg[2] ? ondol_mlock_onfault(g->mm, arg[0], arg[1]) :
+				ondol_mlock(g->mm, arg[0], arg[1], true);
 	case SYS_munlock:
 		return ondol_mlock(g->mm, arg[0], arg[1], false);
 	case SYS_mlockall:
-		if (arg[0] & ~7ul || !(arg[0] & (MCL_CURRENT | MCL_FUTURE)))
-			return -EINVAL;
 		limits_refresh(task, g);
-		return arg[0] & MCL_CURRENT ? call_mlockall(g, true) : 0;
+		return ondol_mlockall(g->mm, (uint32_t)arg[0]);
 	case SYS_munlockall:
-		return call_mlockall(g, false);
+		return ondol_munlockall(g->mm);
 	case SYS_shmat:
 		return call_shmat(mon, g, arg);
 	case SYS_shmdt:

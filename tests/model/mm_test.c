@@ -126,8 +126,9 @@ static void do_mmap(struct model *m, const struct op *op)
 		c.page.flags |= MAY_ALL;
 	if (c.page.flags & ONDOL_VM_SHARED)
 		c.page.flags |= ONDOL_VM_MAYSHARE;
+	c.page.flags |= m->new_flags;
 	if (mp_native(&c.page))
-		c.page.flags &= ~ONDOL_VM_LOCKED;
+		c.page.flags &= ~LOCKS;
 	expected = model_mmap(m, &c);
 	if (!expected && mp_shared(&c.page) && !c.page.object && !mp_native(&c.page))
 		c.page.object = new_object(OBJECT_PAGES);
@@ -210,7 +211,8 @@ static void do_brk(struct model *m, const struct op *op)
 	unsigned from = (unsigned)((m->brk + ONDOL_PAGE_SIZE - 1) / ONDOL_PAGE_SIZE);
 	unsigned to = (unsigned)((want + ONDOL_PAGE_SIZE - 1) / ONDOL_PAGE_SIZE);
 	struct mpage heap = { .mapped = true, .flags = ONDOL_VM_READ | ONDOL_VM_WRITE |
-						       ONDOL_VM_HEAP | MAY_ALL };
+						       ONDOL_VM_HEAP | MAY_ALL |
+						       m->new_flags };
 	bool taken[NR], ok = want >= start;
 	uint64_t got;
 
@@ -219,7 +221,8 @@ static void do_brk(struct model *m, const struct op *op)
 	model_occupied(m, taken);
 	if (ok && to > from) /* and one page more */
 		ok = all_free(taken, from, to - from + 1) &&
-		     model_may_expand(m, heap.flags, to - from);
+		     model_may_expand(m, heap.flags, to - from) &&
+		     model_may_lock(m, heap.flags, to - from);
 	if (ok) {
 		model_unmap(m, to, from);
 		for (unsigned i = from; i < to; i++)
@@ -249,14 +252,26 @@ static void do_madvise(struct model *m, const struct op *op)
 static void do_mlock(struct model *m, const struct op *op)
 {
 	struct range r = pick_range(m, op->a, op->b);
-	bool lock = op->c % 3 != 0;
+	static const ondol_vm_flags_t locks[] = { 0, ONDOL_VM_LOCKED, LOCKS };
+	ondol_vm_flags_t lock = locks[op->c % 3];
+	int got;
+
+	if (op->d % 4 == 0) {
+		uint32_t all = (uint32_t)(op->d >> 8) % 8;
+
+		got = all ? ondol_mlockall(m->mm, all) : ondol_munlockall(m->mm);
+		expect("mlockall", got, model_mlockall(m, all));
+		return;
+	}
 
 	/* An odd address is rounded down: as many pages, or one more. */
 	r.hi = r.lo + (unsigned)((r.addr % ONDOL_PAGE_SIZE + r.length + ONDOL_PAGE_SIZE - 1) /
 				 ONDOL_PAGE_SIZE);
-	if (r.hi <= NR)
-		expect("mlock", ondol_mlock(m->mm, r.addr, r.length, lock),
-		       model_mlock(m, r.lo, r.hi, lock));
+	if (r.hi > NR)
+		return;
+	got = lock == LOCKS ? ondol_mlock_onfault(m->mm, r.addr, r.length) :
+			      ondol_mlock(m->mm, r.addr, r.length, lock != 0);
+	expect("mlock", got, model_mlock(m, r.lo, r.hi, lock));
 }
 
 static void do_mincore(struct model *m, const struct op *op)

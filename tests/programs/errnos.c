@@ -58,6 +58,30 @@ static void locking(void)
 	TRY(munlock(p, 3 * PAGE));
 }
 
+/* What is locked is there, but for MLOCK_ONFAULT. */
+static void resident(const char *what, unsigned char *at)
+{
+	unsigned char vec = 9;
+
+	CHECK(at != MAP_FAILED && mincore(at, PAGE, &vec) == 0);
+	say("%s: %sresident\n", what, vec & 1 ? "" : "not ");
+	CHECK(munmap(at, 4 * PAGE) == 0);
+}
+
+static void locked_in_advance(void)
+{
+	unsigned char *q = map_anon(4 * PAGE, PROT_READ | PROT_WRITE);
+
+	TRY(mlock2(q, PAGE, MLOCK_ONFAULT));
+	resident("MLOCK_ONFAULT", q);
+	TRY(mlockall(MCL_FUTURE));
+	resident("MCL_FUTURE", map_anon(4 * PAGE, PROT_READ | PROT_WRITE));
+	TRY(mlockall(MCL_FUTURE | MCL_ONFAULT));
+	resident("MCL_FUTURE | MCL_ONFAULT", map_anon(4 * PAGE, PROT_READ | PROT_WRITE));
+	TRY(munlockall());
+	resident("munlockall", map_anon(4 * PAGE, PROT_READ | PROT_WRITE));
+}
+
 static void ranges(void)
 {
 	unsigned char vec[8];
@@ -263,6 +287,7 @@ int main(void)
 	CHECK(ro >= 0 && wo >= 0);
 	CHECK(mmap(p, 3 * PAGE, 3, ANON | MAP_FIXED, -1, 0) == p);
 	locking();
+	locked_in_advance();
 	ranges();
 	advising();
 	moving();

@@ -46,6 +46,7 @@ struct model {
 	struct ondol_mm_limits limits;
 	unsigned start_brk, mmap_base; /* page */
 	uint64_t brk;                  /* bytes from the window's begin */
+	ondol_vm_flags_t new_flags;    /* of what is mapped from now on: mlockall */
 	struct mpage page[NR];
 };
 
@@ -306,7 +307,10 @@ static inline int model_mprotect(struct model *m, unsigned lo, unsigned hi, ondo
 	return 0;
 }
 
-static inline int model_mlock(struct model *m, unsigned lo, unsigned hi, bool lock)
+#define LOCKS (ONDOL_VM_LOCKED | ONDOL_VM_LOCKONFAULT)
+
+/* `lock`: 0, LOCKED, or all of LOCKS. */
+static inline int model_mlock(struct model *m, unsigned lo, unsigned hi, ondol_vm_flags_t lock)
 {
 	uint64_t wanted = model_stats(m).locked;
 	int r;
@@ -320,13 +324,32 @@ static inline int model_mlock(struct model *m, unsigned lo, unsigned hi, bool lo
 	for (unsigned i = lo; i < hi; i++) {
 		if (!m->page[i].mapped)
 			return -ONDOL_ENOMEM;
-		if (lock && !mp_native(&m->page[i]))
-			m->page[i].flags |= ONDOL_VM_LOCKED;
-		else
-			m->page[i].flags &= ~ONDOL_VM_LOCKED;
+		m->page[i].flags &= ~LOCKS;
+		if (!mp_native(&m->page[i]))
+			m->page[i].flags |= lock;
 	}
-	r = lock ? model_populate(m, lo, hi, 0) : 0;
+	r = lock == ONDOL_VM_LOCKED ? model_populate(m, lo, hi, 0) : 0;
 	return r ? -ONDOL_ENOMEM : 0;
+}
+
+/* `all` 0: munlockall. */
+static inline int model_mlockall(struct model *m, uint32_t all)
+{
+	ondol_vm_flags_t lock = all & ONDOL_MCL_ONFAULT ? LOCKS : all ? ONDOL_VM_LOCKED : 0;
+
+	if (all == ONDOL_MCL_ONFAULT)
+		return -ONDOL_EINVAL;
+	if (all && !m->limits.memlock)
+		return -ONDOL_EPERM;
+	if (all & ONDOL_MCL_CURRENT && !within(model_stats(m).total, m->limits.memlock))
+		return -ONDOL_ENOMEM;
+	m->new_flags = all & ONDOL_MCL_FUTURE ? lock : 0;
+	for (unsigned i = 0; i < NR && !(all && !(all & ONDOL_MCL_CURRENT)); i++) {
+		m->page[i].flags &= ~LOCKS;
+		if (m->page[i].mapped && !mp_native(&m->page[i]))
+			m->page[i].flags |= lock;
+	}
+	return 0;
 }
 
 enum { /* advice, in Linux's numbers */
@@ -487,7 +510,7 @@ static inline void model_move(struct model *m, const struct mremap *r, unsigned 
 		}
 		mp_reset(&m->page[i]);
 		m->page[i].wrote = false;
-		m->page[i].flags &= ~ONDOL_VM_LOCKED;
+		m->page[i].flags &= ~LOCKS;
 	}
 }
 
@@ -548,6 +571,7 @@ static inline int model_mremap(struct model *m, const struct mremap *r, unsigned
 static inline void model_fork(struct model *child, const struct model *parent)
 {
 	*child = *parent;
+	child->new_flags = 0;
 	for (unsigned i = 0; i < NR; i++) {
 		struct mpage *p = &child->page[i];
 
@@ -555,7 +579,7 @@ static inline void model_fork(struct model *child, const struct model *parent)
 			*p = (struct mpage){ .mapped = false };
 		if (p->flags & ONDOL_VM_WIPEONFORK)
 			mp_reset(p);
-		p->flags &= ~ONDOL_VM_LOCKED;
+		p->flags &= ~LOCKS;
 	}
 }
 

@@ -165,6 +165,30 @@ static void fetching(void **state)
 	end();
 }
 
+/* mlockall: what is there, what comes, and what comes when it is touched. */
+static void locking_all(void **state)
+{
+	unsigned char vec[6];
+
+	(void)state;
+	begin();
+	assert_int_equal(ondol_mlockall(fx.mm, ONDOL_MCL_ONFAULT), -ONDOL_EINVAL);
+	assert_int_equal(ondol_mlockall(fx.mm, 8), -ONDOL_EINVAL);
+	assert_int_equal(ondol_mlockall(fx.mm, ONDOL_MCL_FUTURE), 0);
+	map(30, 2, RW);
+	assert_int_equal(ondol_mlockall(fx.mm, ONDOL_MCL_FUTURE | ONDOL_MCL_ONFAULT), 0);
+	map(32, 2, RW);
+	assert_int_equal(ondol_munlockall(fx.mm), 0);
+	map(34, 2, RW);
+	assert_int_equal(ondol_mincore(fx.mm, AT(30), 6 * PAGE, vec), 0);
+	assert_memory_equal(vec, "\1\1\0\0\0\0", 6);
+	assert_int_equal(ondol_mlockall(fx.mm, ONDOL_MCL_CURRENT | ONDOL_MCL_ONFAULT), 0);
+	assert_int_equal(stats_of(fx.mm).locked_vm, 6);
+	assert_int_equal(ondol_mlockall(fx.mm, ONDOL_MCL_CURRENT), 0);
+	assert_int_equal(rss_of(fx.mm), 6);
+	end();
+}
+
 static void locking(void **state)
 {
 	(void)state;
@@ -227,6 +251,7 @@ int main(void)
 		cmocka_unit_test(only_where_it_makes_sense),
 		cmocka_unit_test(fetching),
 		cmocka_unit_test(locking),
+		cmocka_unit_test(locking_all),
 		cmocka_unit_test(residency),
 	};
 
