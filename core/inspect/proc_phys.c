@@ -21,7 +21,7 @@ struct figures {
 	uint64_t free, anon, cache, mapped, shmem, slab, slab_reclaimable, slab_unreclaimable;
 	uint64_t pgtable, total, used, available, committed, commit_limit, present;
 	uint64_t high_total, high_free, low_total, low_free, data;
-	uint64_t frees, faults, major_faults, reuses;
+	uint64_t frees, faults, major_faults, reuses, unmapped;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
 
@@ -120,14 +120,14 @@ static const struct line event_lines[] = {
 	LINE("pgrefill", zero),
 	LINE("pgreuse", reuses),
 	LINE("pgsteal_kswapd", zero),
-	LINE("pgsteal_direct", zero),
+	LINE("pgsteal_direct", unmapped),
 	LINE("pgscan_kswapd", zero),
-	LINE("pgscan_direct", zero),
+	LINE("pgscan_direct", unmapped),
 	LINE("pgscan_direct_throttle", zero),
 	LINE("pgscan_anon", zero),
-	LINE("pgscan_file", zero),
+	LINE("pgscan_file", unmapped),
 	LINE("pgsteal_anon", zero),
-	LINE("pgsteal_file", zero),
+	LINE("pgsteal_file", unmapped),
 	LINE("zone_reclaim_failed", zero),
 	LINE("pginodesteal", zero),
 	LINE("slabs_scanned", zero),
@@ -488,6 +488,7 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	for (unsigned kind = 0; kind < ONDOL_FAULT_NR; kind++)
 		f->faults += stats.faults[kind];
 	f->major_faults = stats.faults[ONDOL_FAULT_FILE_READ];
+	f->unmapped = stats.pages_unmapped;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
 }
 

@@ -22,7 +22,7 @@ struct ondol_machine {
 	const struct ondol_profile *profile;
 	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
 	void *mmu_ctx;
-	bool overcommit_guess;
+	bool overcommit_guess, reclaim_mapped;
 	struct ondol_page *pages; /* the page array: record of first_pfn + i at pages[i] */
 	uint64_t first_pfn, nr_pages; /* spanned by the array, holes included */
 	uint32_t nr_cpus, nr_nodes;

@@ -239,12 +239,14 @@ int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_a
 	if (ondol_unlikely(args->size < sizeof *args || !f.around || f.around > AROUND_MAX ||
 			   (f.around & (f.around - 1))))
 		return -ONDOL_EINVAL;
+	mm->faulting = f.addr;
 	r = find_region(&f);
 	if (ondol_likely(!r)) {
 		if (ondol_unlikely(f.vma->policy | mm->task_policy.mode))
 			fault_take_policy(&f);
 		r = make_entry(&f);
 	}
+	mm->faulting = UINT64_MAX;
 	if (ondol_unlikely(r)) {
 		mm->counters.faults_refused++;
 		return r;

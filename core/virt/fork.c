@@ -52,6 +52,9 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 			if (!child)
 				return -ONDOL_ENOMEM;
 			child -= (uint64_t)((unsigned char *)slot - (unsigned char *)span->slot);
+			pte = pte_get(pt, slot); /* a shrinker may have been at it */
+			if (!(pte & f->present_mask))
+				continue;
 		}
 		page = pte_page(d->from, pte);
 		share_frame(page);

@@ -84,15 +84,24 @@ static void gather_frame(struct mmu_gather *g, struct ondol_page *page)
 	g->shared[g->nr_shared++] = page;
 }
 
-void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end)
+/* A page of a file as it is there: who drops it can have it back. */
+static bool is_clean(const struct ondol_mm_struct *mm, const struct vma *vma, uint64_t pte)
+{
+	const struct ondol_page *page = pte_page(mm, pte);
+
+	return page_use(page) == ONDOL_PAGE_CACHE && !(page->flags & ONDOL_PG_DIRTY) &&
+	       !(vma_is_shared(vma) && (pte & mm->pgt.format->dirty_mask));
+}
+
+/* All entries of [start, end), or those of clean pages.  How many. */
+static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint64_t start,
+			       uint64_t end, bool only_clean)
 {
 	struct ondol_mm_struct *mm = g->mm;
 	const struct ondol_pgtable_format *f = mm->pgt.format;
 	uint64_t nr_anon = 0, nr_cache = 0;
 	struct pgtable_span span;
 
-	if (vma_is_native(vma))
-		return;
 	pgtable_for_each_span(&mm->pgt, span, start, end) {
 		void *slot = span.slot;
 
@@ -101,7 +110,7 @@ void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uin
 			uint64_t pte = pte_get(&mm->pgt, slot);
 			struct ondol_page *page;
 
-			if (!(pte & f->present_mask))
+			if (!(pte & f->present_mask) || (only_clean && !is_clean(mm, vma, pte)))
 				continue;
 			pte = pte_exchange(&mm->pgt, slot, 0);
 			page = pte_page(mm, pte);
@@ -124,6 +133,18 @@ void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uin
 	mm->rss[RSS_ANON] -= nr_anon;
 	if (nr_cache)
 		mm->rss[vma->file->mapping->ops ? RSS_FILE : RSS_SHMEM] -= nr_cache;
+	return nr_anon + nr_cache;
+}
+
+void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end)
+{
+	if (!vma_is_native(vma))
+		gather_entries(g, vma, start, end, false);
+}
+
+uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end)
+{
+	return gather_entries(g, vma, start, end, true);
 }
 
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,

@@ -86,6 +86,7 @@ int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **out_mm)
 		return -ONDOL_ENOMEM;
 	*mm = (struct ondol_mm_struct){
 		.m = m,
+		.faulting = UINT64_MAX,
 		.soft_fill = m->mmu && (m->mmu->flags & ONDOL_MMU_SOFTWARE_FILL),
 		.no_write_trap = m->mmu && (m->mmu->flags & ONDOL_MMU_NO_WRITE_TRAP),
 		.users = 1,

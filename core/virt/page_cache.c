@@ -489,9 +489,10 @@ uint64_t ondol_address_space_shrink(struct ondol_address_space *mapping, uint64_
 	return drop_pages(mapping, 0, UINT64_MAX, nr_pages, false);
 }
 
-uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
+/* Drop pages that nobody maps. */
+static uint64_t shrink_unmapped(struct ondol_machine *m, struct ondol_virt_state *v,
+				uint64_t nr_pages)
 {
-	struct ondol_virt_state *v = ctx;
 	uintptr_t saved = virt_lock(m);
 	struct list_node *last = v->mappings.prev;
 	uint64_t freed = 0;
@@ -510,6 +511,20 @@ uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
 			break;
 	}
 	virt_unlock(m, saved);
+	return freed;
+}
+
+uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
+{
+	uint64_t freed = shrink_unmapped(m, ctx, nr_pages), unmapped = freed < nr_pages;
+
+	/* A page that several map is free when the last of them has let it go. */
+	while (unmapped) {
+		unmapped = reclaim_unmap(m, nr_pages - freed);
+		freed += shrink_unmapped(m, ctx, unmapped);
+		if (freed)
+			break;
+	}
 	return freed;
 }
 

@@ -149,7 +149,7 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 		sum.faults[i] = 0;
 	sum.faults_refused = sum.fault_pages = sum.vma_lookups = sum.mmap_cache_hits = 0;
 	sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
-	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = 0;
+	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = 0;
 	if (v) {
 		saved = virt_lock(m);
 		add_counters(&sum, &v->dead);
@@ -157,6 +157,7 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 			add_counters(&sum, &container_of(node, struct ondol_mm_struct,
 							 link)->counters);
 		sum.nr_mm = v->nr_mm;
+		sum.pages_unmapped = v->nr_unmapped;
 		virt_unlock(m, saved);
 		sum.nr_vma = __atomic_load_n(&v->nr_vma, __ATOMIC_RELAXED);
 		sum.nr_vma_peak = __atomic_load_n(&v->nr_vma_peak, __ATOMIC_RELAXED);

@@ -48,6 +48,8 @@ struct ondol_virt_state {
 	uint64_t nr_mm;            /* (s) */
 	uint64_t next_ino;         /* (s) names anonymous shared memory in /proc/PID/maps */
 	uint32_t nr_vma, nr_vma_peak; /* (a) */
+	uint64_t reclaim_at;  /* (s) the hand of reclaim.c, in the first of mms */
+	uint64_t nr_unmapped; /* (s) pages that it took */
 	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
 
@@ -111,6 +113,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	struct ondol_mm_limits limits;
 	struct ondol_mm_layout layout;
 	struct ondol_mempolicy task_policy;
+	uint64_t faulting; /* the page that a fault is being handled for; UINT64_MAX: none */
 	ondol_vm_flags_t new_flags; /* mlockall's: LOCKED and LOCKONFAULT of new regions */
 	struct list_node link; /* (s) */
 };
@@ -416,6 +419,8 @@ void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting
 void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end);
 /* Empty the part [start, end) of vma's page tables. */
 void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
+/* Only entries of clean pages of its file; how many. */
+uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
 /* Take away tables that no region needs: see pgtable_unlink_range. */
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,
 		   uint64_t ceiling);
@@ -534,6 +539,11 @@ ONDOL_MUST_CHECK int cache_writeback(struct ondol_address_space *mapping, uint64
 void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint64_t end);
 /* Nobody uses the mapping any more: drop every page, dirty or not. */
 void cache_drop_all(struct ondol_address_space *mapping);
+/*
+ * reclaim.c: unmap so many clean pages of files, if the machine's owner allows it.  Their number;
+ * the caller drops them.
+ */
+uint64_t reclaim_unmap(struct ondol_machine *m, uint64_t nr_pages);
 /* The shrinker: ondol_shrinker_t. */
 uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
 /* Visit the pages in order under the mapping's lock; nonzero stops. */

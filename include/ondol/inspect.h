@@ -82,6 +82,7 @@ struct ondol_machine_stats {
 	uint64_t faults[ONDOL_FAULT_NR];        /* by kind */
 	uint64_t faults_refused;                /* no region, no right, past the end, no frame */
 	uint64_t fault_pages;                   /* populated, fault-around included */
+	uint64_t pages_unmapped;                /* mapped file pages that reclaim took back */
 	uint64_t nr_mm, nr_vma, nr_vma_peak;
 	uint64_t vma_lookups, mmap_cache_hits;
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;

@@ -90,6 +90,11 @@ struct ondol_machine_desc {
 	 * every promise is made (=1).
 	 */
 	bool overcommit_guess;
+	/*
+	 * When memory is short, clean pages of files are taken from whoever maps them, through
+	 * the mmu's `invalidate`, in any mm: only one thread at a time may use the machine.
+	 */
+	bool reclaim_mapped;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

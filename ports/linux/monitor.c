@@ -86,7 +86,8 @@ static int machine_create(struct monitor *mon)
 					   .nr_cpus = mon->options->nr_cpus,
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
 					   .deferred_init = true, .memory_is_zeroed = true,
-					   .overcommit_guess = !host_overcommits_always() };
+					   .overcommit_guess = !host_overcommits_always(),
+					   .reclaim_mapped = true };
 	size_t size, align;
 
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)

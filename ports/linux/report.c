@@ -210,6 +210,9 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		"%llu evictions\n",
 		LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes), LLU(h->protects),
 		LLU(h->evictions));
+	if (s->pages_unmapped)
+		fprintf(out, "  reclaim     %llu mapped pages of files were taken back\n",
+			LLU(s->pages_unmapped));
 	if (mon->nr_nodes > 1)
 		fprintf(out,
 			"  nodes       %llu pages mapped from the processor's own node, %llu from "
@@ -277,8 +280,8 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 	fprintf(out, "},\"faults\":{");
 	for (int i = 0; i < ONDOL_FAULT_NR; i++)
 		fprintf(out, "%s\"%s\":%llu", i ? "," : "", fault_names[i], LLU(s->faults[i]));
-	fprintf(out, ",\"pages\":%llu,\"refused\":%llu}", LLU(s->fault_pages),
-		LLU(s->faults_refused));
+	fprintf(out, ",\"pages\":%llu,\"refused\":%llu,\"unmapped\":%llu}",
+		LLU(s->fault_pages), LLU(s->faults_refused), LLU(s->pages_unmapped));
 	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu}",
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
 	fprintf(out, ",\"vma\":{\"peak\":%llu,\"lookups\":%llu,\"mmap_cache_hits\":%llu}",

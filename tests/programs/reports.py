@@ -44,7 +44,7 @@ SHAPE = {
     "program": str, "monitor_rss_kib": int, "all_frames_back": bool,
     "machine": "pages nodes cpus page_record_bytes",
     "peak_pages": "used free reserved kernel slab pgtable anon cache",
-    "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused",
+    "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused unmapped",
     "buddy": "allocs frees splits merges",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
