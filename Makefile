@@ -112,6 +112,15 @@ $(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FUZZ_CFLAGS) -DFUZZ_SMOKE -MMD -MP -o $@ $< $(B)/libondol.a
 
+# Under simulated CPUs: the core built anew, with a point at each of its atomic operations.
+SIM_FLAGS := -O1 -g -Iports -include ports/sim/points.h
+SIM_TESTS := build/sim/tests/unit/phys_sim
+build/sim/tests/unit/%_sim: tests/unit/%_sim.c $(wildcard ports/sim/*) $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -o $@ $< ports/sim/sim.c $(B)/libondol.a -lcmocka
+sim-build:
+	@$(MAKE) --no-print-directory B=build/sim CFLAGS='$(SIM_FLAGS)' $(SIM_TESTS)
+
 # The lab's own parts, without the command's main().
 LAB_SRC := $(wildcard tools/lab/*.c) tools/ondol/size.c
 LAB_OBJ := $(LAB_SRC:%.c=$(B)/%.o) $(B)/lab_files.o
@@ -129,8 +138,9 @@ KEYS := 'if command -v python3 >/dev/null; then tests/lab/keys.py; else \
 	echo "ok - keys \# SKIP no python3"; fi'
 
 CORE_TESTS := $(TEST_BIN) $(LAB_BIN) $(if $(wildcard core/virt/*.c),$(B)/tests/fuzz/elf_smoke)
-FAST_TESTS := $(CORE_TESTS) tests/canary/run.sh tests/tidy/source.sh tests/tidy/headers.sh \
-	tests/tidy/objects.sh '$(B)/ondol lab --check' tests/lab/pictures.sh $(KEYS)
+FAST_TESTS := $(CORE_TESTS) $(SIM_TESTS) tests/canary/run.sh tests/canary/sim.sh \
+	tests/tidy/source.sh tests/tidy/headers.sh tests/tidy/objects.sh \
+	'$(B)/ondol lab --check' tests/lab/pictures.sh $(KEYS)
 core-tests: $(CORE_TESTS)
 threaded-tests: $(THREADED_BIN)
 
@@ -148,7 +158,7 @@ tsan-build:
 
 need:
 	@tools/dev/need.sh
-check: all $(CORE_TESTS) $(B)/tests/canary/canary
+check: all $(CORE_TESTS) sim-build $(B)/tests/canary/canary
 	@tests/run.sh $(FAST_TESTS)
 asan: asan-build
 	@tests/run.sh $(ASAN_TESTS)
@@ -162,7 +172,7 @@ programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 test:
 	@tools/dev/need.sh
-	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
+	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
 		tests/programs/run.sh $(PROGRAM_TESTS)
 
@@ -196,7 +206,7 @@ help:
 clean:
 	rm -rf $(B)
 
--include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+-include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
+.PHONY: sim-build all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

@@ -299,13 +299,13 @@ static void every_state(bool upper, bool map)
 	}
 	restore(&all_used);
 	give(ALL);
-	print_message("# %s half, %s map: %llu states; %llu allocations, %llu refused, %llu frees\n",
-		      upper ? "upper" : "lower", map ? "with" : "without",
+	print_message("# %s half, %s map: %llu states; %llu allocations, %llu refused, %llu "
+		      "frees\n", upper ? "upper" : "lower", map ? "with" : "without",
 		      (unsigned long long)nr_states, (unsigned long long)nr_allocs,
 		      (unsigned long long)nr_refused, (unsigned long long)nr_frees);
 	frames_fini(&t);
 	assert_int_equal(nr_states, 65536);
-	/* The sum over the 31 blocks of the sets without their frames. */
+	/* For each of the 31 blocks, the sets without its frames. */
 	assert_int_equal(nr_frees, 16 * 32768 + 8 * 16384 + 4 * 4096 + 2 * 256 + 1);
 	assert_int_equal(nr_allocs, 381065);
 	assert_int_equal(nr_refused, 253283);
