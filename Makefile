@@ -5,6 +5,7 @@
 #   make check        the fast tests: unit, model, faults, tidy, canaries
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make proof        contracts, the drain protocol's model (frama-c, why3, cvc4, z3, spin)
 #   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
@@ -97,7 +98,7 @@ bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests
-# One program a file.  tests/unit may look inside core; the others see public headers.
+# One program a file.  tests/unit and tests/proof look inside core; the others see public headers.
 
 TEST_SRC := $(wildcard tests/unit/*_test.c tests/model/*_test.c tests/faults/*_test.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
@@ -176,6 +177,11 @@ test:
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
 		tests/programs/run.sh $(PROGRAM_TESTS)
 
+# Provers are large: only who asks for proofs needs them.
+proof:
+	@tools/dev/need.sh proof
+	@tests/run.sh tests/proof/bits.sh tests/proof/run.sh tests/spin/run.sh
+
 FUZZ_SECONDS ?= 60
 fuzz:
 	@$(MAKE) --no-print-directory B=build/fuzz CC=clang \
@@ -207,6 +213,6 @@ clean:
 	rm -rf $(B)
 
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: sim-build all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+.PHONY: sim-build proof all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:
