@@ -5,6 +5,7 @@
 #   make check        the fast tests: unit, model, faults, tidy, canaries
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make proof        contracts, the drain protocol's model (frama-c, why3, cvc4, z3, spin)
 #   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
@@ -97,7 +98,7 @@ bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests
-# One program a file.  tests/unit may look inside core; the others see public headers.
+# One program a file.  tests/unit and tests/proof look inside core; the others see public headers.
 
 TEST_SRC := $(wildcard tests/unit/*_test.c tests/model/*_test.c tests/faults/*_test.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
@@ -111,6 +112,15 @@ $(B)/tests/%: tests/%.c $(B)/libondol.a Makefile
 $(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FUZZ_CFLAGS) -DFUZZ_SMOKE -MMD -MP -o $@ $< $(B)/libondol.a
+
+# Under simulated CPUs: the core built anew, with a point at each of its atomic operations.
+SIM_FLAGS := -O1 -g -Iports -include ports/sim/points.h
+SIM_TESTS := build/sim/tests/unit/phys_sim
+build/sim/tests/unit/%_sim: tests/unit/%_sim.c $(wildcard ports/sim/*) $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -o $@ $< ports/sim/sim.c $(B)/libondol.a -lcmocka
+sim-build:
+	@$(MAKE) --no-print-directory B=build/sim CFLAGS='$(SIM_FLAGS)' $(SIM_TESTS)
 
 # The lab's own parts, without the command's main().
 LAB_SRC := $(wildcard tools/lab/*.c) tools/ondol/size.c
@@ -129,8 +139,9 @@ KEYS := 'if command -v python3 >/dev/null; then tests/lab/keys.py; else \
 	echo "ok - keys \# SKIP no python3"; fi'
 
 CORE_TESTS := $(TEST_BIN) $(LAB_BIN) $(if $(wildcard core/virt/*.c),$(B)/tests/fuzz/elf_smoke)
-FAST_TESTS := $(CORE_TESTS) tests/canary/run.sh tests/tidy/source.sh tests/tidy/headers.sh \
-	tests/tidy/objects.sh '$(B)/ondol lab --check' tests/lab/pictures.sh $(KEYS)
+FAST_TESTS := $(CORE_TESTS) $(SIM_TESTS) tests/canary/run.sh tests/canary/sim.sh \
+	tests/tidy/source.sh tests/tidy/headers.sh tests/tidy/objects.sh \
+	'$(B)/ondol lab --check' tests/lab/pictures.sh $(KEYS)
 core-tests: $(CORE_TESTS)
 threaded-tests: $(THREADED_BIN)
 
@@ -148,7 +159,7 @@ tsan-build:
 
 need:
 	@tools/dev/need.sh
-check: all $(CORE_TESTS) $(B)/tests/canary/canary
+check: all $(CORE_TESTS) sim-build $(B)/tests/canary/canary
 	@tests/run.sh $(FAST_TESTS)
 asan: asan-build
 	@tests/run.sh $(ASAN_TESTS)
@@ -162,9 +173,14 @@ programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 test:
 	@tools/dev/need.sh
-	@$(MAKE) --no-print-directory all core-tests $(B)/tests/canary/canary asan-build tsan-build
+	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
 		tests/programs/run.sh $(PROGRAM_TESTS)
+
+# Provers are large: only who asks for proofs needs them.
+proof:
+	@tools/dev/need.sh proof
+	@tests/run.sh tests/proof/bits.sh tests/proof/run.sh tests/spin/run.sh
 
 FUZZ_SECONDS ?= 60
 fuzz:
@@ -196,7 +212,7 @@ help:
 clean:
 	rm -rf $(B)
 
--include $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
+-include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
+.PHONY: sim-build proof all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
 	programs test fuzz clean
 .DELETE_ON_ERROR:

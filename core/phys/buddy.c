@@ -70,6 +70,7 @@
 
 #include "base/bitmap.h"
 #include "base/math.h"
+#include "phys/order.h"
 #include "phys/shelf.h"
 
 #define NIL ONDOL_PAGE_NIL
@@ -83,8 +84,7 @@ static unsigned max_order(const struct ondol_zone *zone)
 /* Words of one order's map: pairs are counted from the pair that holds the zone's start. */
 static uint64_t map_words(const struct ondol_zone *zone, unsigned order)
 {
-	uint64_t pairs = ((uint64_t)(zone->end - 1) >> (order + 1)) -
-			 (zone->start >> (order + 1)) + 1;
+	uint32_t pairs = order_nr_pairs(zone->start, zone->end, order);
 
 	return bitmap_bytes(pairs) / sizeof(uint32_t);
 }
@@ -120,8 +120,7 @@ void buddy_init(struct ondol_zone *zone, uint32_t *map_room)
 
 static bool flip_pair(struct ondol_zone *zone, uint32_t index, unsigned order)
 {
-	return bitmap_flip(zone->free_area[order].map,
-			   (index >> (order + 1)) - (zone->start >> (order + 1)));
+	return bitmap_flip(zone->free_area[order].map, order_pair(zone->start, index, order));
 }
 
 unsigned buddy_block_type(const struct ondol_zone *zone, uint32_t index)
@@ -575,7 +574,7 @@ void buddy_insert(struct ondol_zone *zone, uint32_t index, unsigned order)
 	unsigned given = order, top = max_order(zone);
 
 	for (; order < top; order++) {
-		uint32_t buddy = index ^ (1u << order);
+		uint32_t buddy = order_buddy(index, order);
 
 		if (zone->free_area[order].map ? flip_pair(zone, index, order) :
 						 !is_free_buddy(zone, buddy, order))

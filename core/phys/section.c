@@ -29,6 +29,7 @@
 #include "base/bitmap.h"
 #include "base/math.h"
 #include "phys/buddy.h"
+#include "phys/order.h"
 #include "phys/shelf.h"
 
 /*
@@ -117,18 +118,6 @@ struct section_frames section_count(const struct ondol_zone *zone, uint32_t sect
 	return count;
 }
 
-/* The order of the largest block that begins at `start` and fits before `end`. */
-static unsigned order_at(const struct ondol_machine *m, uint32_t start, uint32_t end)
-{
-	unsigned order = log2_u64(end - start);
-
-	if (order > m->phys->max_order)
-		order = m->phys->max_order;
-	if (start && order > (unsigned)__builtin_ctz(start))
-		order = (unsigned)__builtin_ctz(start);
-	return order;
-}
-
 void section_free_blocks(const struct ondol_zone *zone, uint64_t blocks[ONDOL_MAX_ORDERS])
 {
 	const struct ondol_machine *m = zone->m;
@@ -149,7 +138,7 @@ void section_free_blocks(const struct ondol_zone *zone, uint64_t blocks[ONDOL_MA
 			if (piece.zone != zone || !piece.free)
 				continue;
 			for (uint32_t at = piece.start; at < piece.end; at += 1u << order) {
-				order = order_at(m, at, piece.end);
+				order = order_at(at, piece.end, m->phys->max_order);
 				blocks[order]++;
 			}
 		}
@@ -174,7 +163,7 @@ static void give_piece(const struct piece *piece)
 	unsigned order;
 
 	for (uint32_t at = piece->start; at < piece->end; at += 1u << order) {
-		order = order_at(zone->m, at, piece->end);
+		order = order_at(at, piece->end, zone->m->phys->max_order);
 		buddy_give_deferred(zone, at, order);
 	}
 	zone_unlock(zone, irq);

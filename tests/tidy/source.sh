@@ -45,9 +45,9 @@ include_direction() {
 }
 include_direction | verdict 'core: includes go down through the layers'
 
-# Ports, tools and every test but tests/unit see public headers only.
+# Ports, tools and every test but tests/unit and tests/proof see public headers only.
 grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"(base|phys|slab|pgtable|virt|reclaim|loader|inspect|core|arch)/' \
-	$(tree ports tools examples bench tests | grep -v '^tests/unit/') /dev/null |
+	$(tree ports tools examples bench tests | grep -vE '^tests/(unit|proof)/') /dev/null |
 	verdict 'outside core: only public headers'
 
 grep -nE '__thread|_Thread_local|thread_local|\bgoto +\*|\balloca *\(|__builtin_alloca' $core /dev/null |

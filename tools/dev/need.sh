@@ -1,27 +1,39 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What the tests need beyond a C compiler, make and libc: installs it with apt-get as
-# root, names it otherwise.  Quiet when everything is there.
+# root, names it otherwise.  Quiet when everything is there.  `need.sh proof`: what `make proof`
+# needs, and only that.
 cc=${CC:-cc}
 missing=
 add() { missing="$missing $1"; }
 
-echo '#include <stdarg.h>
+need_for_proofs() {
+	for pair in frama-c:frama-c-base why3:why3 cvc4:cvc4 z3:z3 spin:spin; do
+		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
+	done
+	required=$missing
+}
+
+need_for_tests() {
+	echo '#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
-$cc -o "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c" -lcmocka 2>/dev/null || add libcmocka-dev
-required=$missing
-# The programs test runs these; without one its cases are skipped.
-for pair in bash:bash python3:python3 perl:perl sqlite3:sqlite3 git:git awk:mawk pgrep:procps \
-	numactl:numactl clang:clang xmllint:libxml2-utils; do
-	command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
-done
-# gcc's C++ half checks the public headers as C++17.
-echo 'int main() { return 0; }' | ${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null || add g++
-rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"
+	$cc -o "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c" -lcmocka 2>/dev/null || add libcmocka-dev
+	required=$missing
+	# The programs test runs these; without one its cases are skipped.
+	for pair in bash:bash python3:python3 perl:perl sqlite3:sqlite3 git:git awk:mawk pgrep:procps \
+		numactl:numactl clang:clang xmllint:libxml2-utils; do
+		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
+	done
+	# gcc's C++ half checks the public headers as C++17.
+	echo 'int main() { return 0; }' | ${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null || add g++
+	rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"
+}
+
+if [ "${1:-}" = proof ]; then need_for_proofs; else need_for_tests; fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
