@@ -83,8 +83,8 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	m->profile = desc->profile ? desc->profile : &ondol_profile_x86_64;
 	m->mmu = desc->mmu ? desc->mmu : &null_mmu;
 	m->mmu_ctx = desc->mmu_ctx;
-	m->overcommit_guess = desc->overcommit_guess;
-	m->reclaim_mapped = desc->reclaim_mapped;
+	m->overcommit_guess = DESC_FLAG(desc, overcommit_guess);
+	m->reclaim_mapped = DESC_FLAG(desc, reclaim_mapped);
 	m->nr_cpus = desc->nr_cpus;
 	m->nr_nodes = desc->nr_nodes;
 	r = phys_init(m, desc, &carve);

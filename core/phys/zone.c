@@ -63,8 +63,6 @@
 
 /* Fields that came later: false for who does not know of them. */
 #define DESC_SIZE_MIN offsetof(struct ondol_machine_desc, deferred_init)
-#define DESC_FLAG(desc, field)                                                                \
-	((desc)->size > offsetof(struct ondol_machine_desc, field) && (desc)->field)
 
 #define NR_BOOT_ALLOCS 1
 #define REGIONS_MAX 65536

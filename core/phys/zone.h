@@ -215,6 +215,10 @@ static inline void zone_unlock(struct ondol_zone *zone, uintptr_t saved)
 	for (uint32_t i = 0; i < (phys)->nr_zones &&                                          \
 	     ((zone) = &(phys)->zones[(phys)->zone_ids[i]]); i++)
 
+/* A flag of a description that may have been written before there was that flag. */
+#define DESC_FLAG(desc, field)                                                                \
+	((desc)->size > offsetof(struct ondol_machine_desc, field) && (desc)->field)
+
 /* zone.c.  Storage and bring-up; phys_init is called once by ondol_machine_init. */
 struct carve { /* hands out pieces of one buffer; with base 0 it only measures */
 	uintptr_t base;
