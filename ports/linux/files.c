@@ -276,6 +276,8 @@ int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file
 	path[n < 0 ? 0 : n] = 0;
 	if (!strncmp(path, "/memfd:" VIEW_NAME, strlen("/memfd:" VIEW_NAME)))
 		return -ENODEV; /* it stands for a file of /proc, which cannot be mapped */
+	/* A memory file is its program's to change as it runs; our copy would not follow. */
+	*out_native |= !strncmp(path, "/memfd:", strlen("/memfd:"));
 	int r = *out_native ? 0 : mapping_get(mon, fd, &st, &mapping);
 
 	if (!r)
