@@ -117,10 +117,11 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_sched_setaffinity, NOTIFY), /* place.c */
 	ON(SYS_sched_getaffinity, NOTIFY),
 
-	/* fork, and clone without CLONE_VM, copy the address space. */
+	/* fork, and clone without CLONE_VM, copy the address space; see fork_flags_take, too. */
 	ON(SYS_fork, SECCOMP_RET_TRACE),
-	IF_EQ(SYS_clone, 0, 4),
+	IF_EQ(SYS_clone, 0, 5),
 	LOAD_ARG_LOW(0),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_PTRACE, 1, 0),
 	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_VM, 1, 0),
 	RET(SECCOMP_RET_TRACE),
 	RET(SECCOMP_RET_ALLOW),

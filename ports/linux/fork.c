@@ -28,23 +28,30 @@
 
 #define DESCRIPTORS_SPARE 16
 
-/* Do the fork without its CLONE_CHILD_SETTID; clone's third argument is in r10. */
-static void settid_take(struct task *task, struct user_regs_struct *regs)
+/*
+ * Do the fork without its CLONE_CHILD_SETTID (clone's third argument is in r10), and without the
+ * flags by which a child gets another tracer than its parent has: the one would keep it from us,
+ * the other attach it without an event.
+ */
+static void fork_flags_take(struct task *task, struct user_regs_struct *regs)
 {
+	const unsigned long long ours = CLONE_CHILD_SETTID | CLONE_PTRACE | CLONE_UNTRACED;
+
 	task->child_settid = 0;
 	task->clone_flags = regs->rdi;
-	if (regs->orig_rax != SYS_clone || !(regs->rdi & CLONE_CHILD_SETTID))
+	if (regs->orig_rax != SYS_clone || !(regs->rdi & ours))
 		return;
-	task->child_settid = regs->r10;
-	regs->rdi &= ~(unsigned long long)CLONE_CHILD_SETTID;
+	if (regs->rdi & CLONE_CHILD_SETTID)
+		task->child_settid = regs->r10;
+	regs->rdi &= ~ours;
 	set_regs(task->tid, regs);
 }
 
-static void settid_give_back(pid_t tid, uint64_t flags)
+static void fork_flags_give_back(pid_t tid, uint64_t flags)
 {
 	struct user_regs_struct regs;
 
-	if (get_regs(tid, &regs))
+	if (get_regs(tid, &regs) || regs.rdi == flags)
 		return;
 	regs.rdi = flags;
 	set_regs(tid, &regs);
@@ -155,6 +162,12 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	struct ondol_mm_struct *child_mm;
 	struct guest_mm *g = task->mm;
 
+	if (at->orig_rax == SYS_clone && (at->rdi & CLONE_VM)) { /* here for its CLONE_PTRACE */
+		regs.rdi &= ~(unsigned long long)CLONE_PTRACE;
+		set_regs(task->tid, &regs);
+		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+		return;
+	}
 	if (!g || g->worker_dead) {
 		fork_refuse(task, &regs, -ENOMEM);
 		return;
@@ -191,7 +204,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	g->child->nr_host_maps = g->nr_host_maps;
 	task->forking = true;
 	signals_block(task->tid, &task->saved_mask);
-	settid_take(task, &regs);
+	fork_flags_take(task, &regs);
 	ptrace(PTRACE_SYSCALL, task->tid, NULL, NULL); /* so that a failure is seen */
 }
 
@@ -239,8 +252,7 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 	signals_share(parent, child);
 	signals_restore(parent->tid, parent->saved_mask);
 	signals_block(child->tid, &unused);
-	if (parent->child_settid)
-		settid_give_back(parent->tid, parent->clone_flags);
+	fork_flags_give_back(parent->tid, parent->clone_flags);
 	int r = get_regs(child->tid, &regs);
 
 	if (!r)
@@ -254,8 +266,8 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 	if (!r && parent->child_settid) {
 		pid_t tid = child->tid;
 		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);
-		regs.rdi = parent->clone_flags;
 	}
+	regs.rdi = parent->clone_flags;
 	if (!r)
 		r = set_regs(child->tid, &regs);
 	signals_restore(child->tid, parent->saved_mask);
@@ -274,7 +286,7 @@ void fork_failed(struct monitor *mon, struct task *task)
 	task->forking = false;
 	signals_restore(task->tid, task->saved_mask);
 	if (task->child_settid)
-		settid_give_back(task->tid, task->clone_flags);
+		fork_flags_give_back(task->tid, task->clone_flags);
 	if (!g || g->forking != task->tid)
 		return;
 	struct guest_mm *c = g->child;
