@@ -64,6 +64,7 @@ static const struct {
 	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },
 	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
 	{ "COW-1", "An anonymous frame's references are the entries that map it" },
+	{ "MIGRATE-1", "Outside a migration no frame is marked as moving" },
 	{ "COW-2", "A frame that others see has no writable entry in a private region" },
 	{ "CACHE-1", "A cached page names its mapping and index, and has a reference of the "
 		     "cache's and one for each entry" },

@@ -71,10 +71,12 @@ struct ondol_page *ondol_alloc_pages_exact(struct ondol_machine *m, ondol_gfp_t 
 void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, uint32_t nr_pages);
 
 /*
- * Just these frames: [start, start + nr_pages), of one zone and all of them free, whatever the
- * watermarks say.  They become single frames, to be freed one by one or by
- * ondol_free_pages_exact.
- * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use.
+ * Just these frames: [start, start + nr_pages), of one zone, whatever the watermarks say.  They
+ * become single frames, to be freed one by one or by ondol_free_pages_exact.  What of them is
+ * private memory or page cache moves to other frames, near ones first; while there is any in the
+ * range, no call on any mm, file or mapping of the machine may run.
+ * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use and
+ * cannot be moved; -ONDOL_ENOMEM: no frames to move to.
  */
 ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
 					      uint32_t nr_pages, ondol_pfn_t *out_busy);
