@@ -46,7 +46,9 @@ struct free_area {
 struct shelf {
 	uint32_t next, prev; /* (z) shelf numbers */
 	uint16_t nr;         /* (z) frames on it */
-	uint8_t type;        /* (z) of its list */
+	uint16_t type : 2;   /* (z) of its list */
+	/* (z) Since it was empty: frames came back one by one; blocks above order 0 were put. */
+	uint16_t fed : 1, blocks : 13;
 };
 
 struct shelves {

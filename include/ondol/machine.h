@@ -38,7 +38,8 @@ const char *ondol_zone_name(enum ondol_zone_type type); /* "DMA32", ... */
  * An era of Linux, as data: never an #ifdef.  Ready ones: toy16 (the notes' 16-frame
  * figures), i386_2_4, i386_2_6 (3G/1G, HIGHMEM), x86_64 (today; the default).
  */
-enum ondol_lazy_policy { ONDOL_LAZY_EAGER, ONDOL_LAZY_DELAY2, ONDOL_LAZY_PCP };
+enum ondol_lazy_policy { ONDOL_LAZY_EAGER, ONDOL_LAZY_DELAY2, ONDOL_LAZY_PCP, ONDOL_NR_LAZY };
+const char *ondol_lazy_name(enum ondol_lazy_policy policy); /* "eager", "delay2", "pcp" */
 
 struct ondol_profile {
 	const char *name;

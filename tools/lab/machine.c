@@ -443,12 +443,12 @@ static bool check_distance(struct lab_machine *machine, struct lab_source *src)
 /* "i386-2.6, 10 orders, map, eager" */
 static void describe_profile(struct lab_machine *machine)
 {
-	static const char *const lazy[] = { "eager", "delay2", "pcp" };
 	const struct ondol_profile *profile = &machine->profile;
 	char text[160];
 
 	snprintf(text, sizeof text, "%s, %u orders, %s, %s%s, split %s", profile->name,
-		 profile->nr_orders, profile->map_bitmap ? "map" : "no map", lazy[profile->lazy],
+		 profile->nr_orders, profile->map_bitmap ? "map" : "no map",
+		 ondol_lazy_name(profile->lazy),
 		 profile->migrate_types ? ", migrate types" : "",
 		 profile->split_hands_out_upper ? "upper" : "lower");
 	free(machine->profile_text);
