@@ -312,35 +312,45 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 	return 0;
 }
 
-static bool is_highmem(const struct ondol_machine *m, unsigned type)
+/* The kernel's own data never goes there, so nothing of the reserve has to be kept there. */
+static bool is_for_users(unsigned type)
 {
-	return type == ONDOL_ZONE_HIGHMEM ||
-	       (type == ONDOL_ZONE_MOVABLE && m->profile->zone_end[ONDOL_ZONE_HIGHMEM]);
+	return type == ONDOL_ZONE_HIGHMEM || type == ONDOL_ZONE_MOVABLE;
 }
 
 /*
- * The reserve for those who must not wait is the square root of sixteen times the memory, both
- * in KiB (16 MiB keep 512 KiB, 1 GiB keeps 4 MiB), between 128 KiB and 256 MiB; under 16 MiB a
- * thirty-second.  Zones take their share; low and high lie a quarter of it, or a thousandth
- * of the zone, above each other.
+ * As Linux's calculate_min_free_kbytes: for those who must not wait the square root of sixteen
+ * times the memory is kept, both in KiB (16 MiB keep 512 KiB, 1 GiB keeps 4 MiB), between 128 KiB
+ * and 256 MiB; here under 16 MiB a thirty-second.
+ */
+static uint64_t pages_to_keep(const struct ondol_machine *m, uint64_t low_pages)
+{
+	uint64_t low_kib = low_pages << (ONDOL_PAGE_SHIFT - 10), kib = m->phys->min_free_kib;
+
+	if (!kib)
+		kib = min_u64(max_u64(sqrt_u64(low_kib * 16), 128), 262144);
+	return min_u64(kib, low_kib / 32) >> (ONDOL_PAGE_SHIFT - 10);
+}
+
+/*
+ * As Linux's __setup_per_zone_wmarks: zones keep their share; low and high lie a quarter of it,
+ * or a thousandth of the zone, above each other.
  */
 static void set_watermarks(struct ondol_machine *m)
 {
 	struct ondol_zone *zone;
-	uint64_t low_pages = 0, low_kib, pages_min;
+	uint64_t low_pages = 0, pages_min;
 
 	zone_for_each(m->phys, zone, i)
-		low_pages += is_highmem(m, zone->type) ? 0 : zone->managed;
-	low_kib = low_pages << (ONDOL_PAGE_SHIFT - 10);
-	pages_min = min_u64(max_u64(sqrt_u64(low_kib * 16), 128), 262144);
-	pages_min = min_u64(pages_min, low_kib / 32) >> (ONDOL_PAGE_SHIFT - 10);
+		low_pages += is_for_users(zone->type) ? 0 : zone->managed;
+	pages_min = pages_to_keep(m, low_pages);
 
 	zone_for_each(m->phys, zone, i) {
 		uint64_t share = low_pages ? div_u64(pages_min * zone->managed,
 						     (uint32_t)low_pages) : 0;
 		uint64_t min = share, gap = max_u64(share / 4, zone->managed / 1000);
 
-		if (is_highmem(m, zone->type)) {
+		if (is_for_users(zone->type)) {
 			min = min_u64(max_u64(zone->managed / 1024, 32), 128);
 			min = min_u64(min, zone->managed / 32);
 		}
@@ -351,8 +361,9 @@ static void set_watermarks(struct ondol_machine *m)
 }
 
 /*
- * A zone keeps a part of what the zones above it have from requests that may use those: one
- * frame in 256 for DMA and DMA32, in 32 for NORMAL.  Nothing may take HIGHMEM's place.
+ * As Linux's setup_per_zone_lowmem_reserve: a zone keeps a part of what the zones above it have
+ * from requests that may use those: one frame in 256 for DMA and DMA32, in 32 for NORMAL.
+ * Nothing may take HIGHMEM's place.
  */
 static void set_lowmem_reserves(struct ondol_machine *m)
 {
@@ -506,6 +517,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->section_order = (uint8_t)section_order_for(m->phys->max_order);
 	m->phys->deferred_init = DESC_FLAG(desc, deferred_init);
 	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
+	m->phys->min_free_kib = DESC_VALUE(desc, min_free_kbytes);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
 	m->phys->hooked = m->port->this_cpu || m->port->irq_save;

@@ -156,6 +156,7 @@ struct ondol_phys_state {
 	bool smp, pcp_on;               /* (c) */
 	bool hooked;                    /* (c) the port has this_cpu or irq_save */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
+	uint32_t min_free_kib;                /* (c) as described; 0: computed */
 	uint32_t present, managed;      /* (c) of all zones */
 	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
 	uint16_t *zone_ids;             /* (c) by node and address */
@@ -218,8 +219,9 @@ static inline void zone_unlock(struct ondol_zone *zone, uintptr_t saved)
 	     ((zone) = &(phys)->zones[(phys)->zone_ids[i]]); i++)
 
 /* A flag of a description that may have been written before there was that flag. */
-#define DESC_FLAG(desc, field)                                                                \
-	((desc)->size > offsetof(struct ondol_machine_desc, field) && (desc)->field)
+#define DESC_VALUE(desc, field)                                                               \
+	((desc)->size > offsetof(struct ondol_machine_desc, field) ? (desc)->field : 0)
+#define DESC_FLAG(desc, field) (DESC_VALUE(desc, field) != 0)
 
 /* zone.c.  Storage and bring-up; phys_init is called once by ondol_machine_init. */
 struct carve { /* hands out pieces of one buffer; with base 0 it only measures */

@@ -96,6 +96,11 @@ struct ondol_machine_desc {
 	 * the mmu's `invalidate`, in any mm: only one thread at a time may use the machine.
 	 */
 	bool reclaim_mapped;
+	/*
+	 * KiB that all zones together keep for those who must not wait (Linux's sysctl
+	 * vm.min_free_kbytes), a thirty-second of memory at most; 0: computed as Linux does.
+	 */
+	uint32_t min_free_kbytes;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */
