@@ -170,13 +170,19 @@ size_t phys_storage(const struct ondol_machine_desc *desc)
 	return measure.used;
 }
 
-unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end)
+unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
+			  uint64_t *out_end)
 {
+	const uint64_t *zone_end = m->profile->zone_end;
+	uint64_t movable = m->phys->nodes[node].movable_pfn;
 	unsigned type = 0;
 
-	while (!profile->zone_end[type] || pfn >= profile->zone_end[type] >> ONDOL_PAGE_SHIFT)
+	*out_end = UINT64_MAX;
+	if (pfn >= movable)
+		return ONDOL_ZONE_MOVABLE;
+	while (!zone_end[type] || pfn >= zone_end[type] >> ONDOL_PAGE_SHIFT)
 		type++;
-	*out_end = profile->zone_end[type] >> ONDOL_PAGE_SHIFT;
+	*out_end = min_u64(zone_end[type] >> ONDOL_PAGE_SHIFT, movable);
 	return type;
 }
 
@@ -207,6 +213,21 @@ static void add_to_zone(struct ondol_machine *m, unsigned node_id, unsigned type
 	m->phys->present += last - first;
 }
 
+/* Where the nodes' Movable zones begin that the profile does not know of. */
+static int take_movable(struct ondol_machine *m, const struct ondol_machine_desc *desc)
+{
+	const uint64_t *start = DESC_VALUE(desc, node_movable);
+
+	for (uint32_t i = 0; i < m->nr_nodes; i++) {
+		bool told = start && start[i];
+
+		if (told && start[i] & ~ONDOL_PAGE_MASK)
+			return -ONDOL_EINVAL;
+		m->phys->nodes[i].movable_pfn = told ? start[i] >> ONDOL_PAGE_SHIFT : UINT64_MAX;
+	}
+	return 0;
+}
+
 /* Memory ranges into zones and nodes: who spans and has how much. */
 static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 {
@@ -217,7 +238,7 @@ static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 		uint64_t start = range->start, end;
 
 		for (; start < range->end; start = end) {
-			unsigned type = phys_type_of_pfn(m->profile, start, &end);
+			unsigned type = phys_type_of_pfn(m, range->node, start, &end);
 
 			end = min_u64(end, range->end);
 			add_to_zone(m, range->node, type, start, end);
@@ -293,13 +314,14 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 {
 	struct carve room = { 0, 0 };
 	uint64_t low = limit_of_pfns(m->profile, ONDOL_ZONE_NORMAL), pfn, nr_pages;
+	uint64_t movable = m->phys->nodes[first_node].movable_pfn;
 	int r;
 
 	if (m->nr_pages > SIZE_MAX / sizeof *m->pages / 2)
 		return -ONDOL_ENOMEM;
 	lay_out_metadata(m, &room);
 	nr_pages = align_up(room.used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT;
-	r = memblock_alloc(mb, nr_pages, 0, low, first_node, &pfn);
+	r = memblock_alloc(mb, nr_pages, 0, min_u64(low, movable), first_node, &pfn);
 	if (r)
 		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
 	if (r)
@@ -429,10 +451,13 @@ static void build_gfp_classes(struct ondol_machine *m)
 {
 	const uint64_t *end = m->profile->zone_end;
 	unsigned base = ONDOL_ZONE_NORMAL, high;
+	bool movable = false;
 
 	while (!end[base])
 		base--;
 	high = end[ONDOL_ZONE_HIGHMEM] ? ONDOL_ZONE_HIGHMEM : base;
+	for (uint32_t i = 0; i < m->nr_nodes; i++)
+		movable |= m->phys->zones[zone_id(i, ONDOL_ZONE_MOVABLE)].managed != 0;
 	for (ondol_gfp_t gfp = 0; gfp < 32; gfp++) {
 		unsigned zone = base, type = MIGRATE_UNMOVABLE;
 
@@ -441,7 +466,7 @@ static void build_gfp_classes(struct ondol_machine *m)
 		else if (gfp & ONDOL_GFP_DMA32)
 			zone = end[ONDOL_ZONE_DMA32] ? ONDOL_ZONE_DMA32 : base;
 		else if (gfp & ONDOL_GFP_HIGHMEM)
-			zone = gfp & ONDOL_GFP_MOVABLE && end[ONDOL_ZONE_MOVABLE] ?
+			zone = gfp & ONDOL_GFP_MOVABLE && movable ?
 				       ONDOL_ZONE_MOVABLE : high;
 		if (m->profile->migrate_types && gfp & ONDOL_GFP_MOVABLE)
 			type = MIGRATE_MOVABLE;
@@ -521,6 +546,9 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
 	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
+	r = take_movable(m, desc);
+	if (r)
+		return r;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
 	if (r)
 		return r;

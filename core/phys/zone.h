@@ -120,6 +120,7 @@ struct ondol_node {
 	uint16_t id;
 	struct ondol_node *next; /* pgdat_list (B4) */
 	uint64_t start_pfn;      /* node_start_pfn */
+	uint64_t movable_pfn;    /* (c) its frames from there on are Movable; UINT64_MAX: none */
 	uint32_t present, spanned;
 	uint8_t distance[ONDOL_NODES_MAX]; /* (c) 10: local */
 	uint8_t weight;                 /* (a) for WEIGHTED_INTERLEAVE */
@@ -232,7 +233,8 @@ void *carve_take(struct carve *carve, size_t size, size_t align);
 int phys_check_desc(const struct ondol_machine_desc *desc);
 size_t phys_storage(const struct ondol_machine_desc *desc);
 /* The zone type of a frame, and the first frame beyond that type. */
-unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end);
+unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
+			  uint64_t *out_end);
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);

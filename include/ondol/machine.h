@@ -101,6 +101,11 @@ struct ondol_machine_desc {
 	 * vm.min_free_kbytes), a thirty-second of memory at most; 0: computed as Linux does.
 	 */
 	uint32_t min_free_kbytes;
+	/*
+	 * nr_nodes addresses, or NULL: the node's memory from there on is its Movable zone, as
+	 * with Linux's kernelcore= and movablecore=.  Page aligned; 0: what the profile says.
+	 */
+	const uint64_t *node_movable;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */
