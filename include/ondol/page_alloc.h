@@ -25,6 +25,12 @@ ONDOL_BEGIN_DECLS
 #define ONDOL_GFP_NOWARN ((ondol_gfp_t)0x0400)   /* a refusal is expected */
 #define ONDOL_GFP_MEMALLOC ((ondol_gfp_t)0x0800) /* past the watermarks: will free more */
 
+/*
+ * Never refused, with RECLAIM or without: past the watermarks, and for as long as it takes while
+ * another CPU might free something.  When nobody can, the machine panics, "NOFAIL-1".
+ */
+#define ONDOL_GFP_NOFAIL ((ondol_gfp_t)0x1000)
+
 #define ONDOL_GFP_ATOMIC (ONDOL_GFP_HIGH)
 #define ONDOL_GFP_NOWAIT ((ondol_gfp_t)0)
 #define ONDOL_GFP_KERNEL (ONDOL_GFP_RECLAIM)
