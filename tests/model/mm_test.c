@@ -541,24 +541,22 @@ static void do_contig(struct model *m, const struct op *op)
 	uint64_t pfn = ondol_phys_to_pfn(entry.phys).value, first = pfn - op->b % 32;
 	uint32_t nr = (uint32_t)(pfn - first + 1 + op->c % 32);
 	ondol_pfn_t busy;
-	int r;
 
 	if (!entry.present || pfn < first)
 		return;
-	r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(first), nr, &busy);
+	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(first), nr, &busy);
 	if (!r) {
 		ondol_free_pages_exact(w.toy.m, ondol_pfn_to_page(w.toy.m, ondol_pfn(first)), nr);
 		return;
 	}
-	if (r != -ONDOL_EINVAL) /* across the nodes' border, or below the first frame */
-		expect("alloc_contig_range", r, -ONDOL_EBUSY);
-	if (r != -ONDOL_EBUSY)
+	if (r == -ONDOL_EINVAL) /* across the nodes' border, or below the first frame */
 		return;
+	expect("alloc_contig_range", r, -ONDOL_EBUSY);
 	switch (ondol_page_use(ondol_pfn_to_page(w.toy.m, busy))) {
 	case ONDOL_PAGE_ANON:
 	case ONDOL_PAGE_CACHE:
-	case ONDOL_PAGE_FREE: broken("frame %llu could have moved", (unsigned long long)busy.value);
-	default: break;
+	case ONDOL_PAGE_FREE: broken("%llu could have moved", (unsigned long long)busy.value);
+	default:;
 	}
 }
 
