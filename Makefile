@@ -10,6 +10,7 @@
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
+#   make bench-affinity  pages from another node, with and without affinity
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -94,6 +95,8 @@ $(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
+bench-affinity: all
+	@B=$(B) bench/affinity.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
 	@B=$(B) bench/run.sh
 
@@ -213,6 +216,6 @@ clean:
 	rm -rf $(B)
 
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
-.PHONY: sim-build proof all run bench bench-phys help core-objects core-tests threaded-tests asan-build tsan-build need check asan tsan \
-	programs test fuzz clean
+.PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
+	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
 .DELETE_ON_ERROR:

@@ -216,7 +216,6 @@ static void read_trace(const char *path)
 
 static const struct { const char *name; void (*run)(void); } workloads[] = {
 	{ "order 0", order_0 }, { "mixed", mixed }, { "server", server }, { "forks", forks } };
-static const char *const policies[] = { "eager", "delay2", "pcp" };
 
 /* In a machine of its own; the last of ROUNDS says how many merges and splits. */
 static void measure(unsigned workload, unsigned policy, void *ram)
@@ -239,7 +238,8 @@ static void measure(unsigned workload, unsigned policy, void *ram)
 		give_all();
 	}
 	qsort(ns, ROUNDS, sizeof *ns, compare);
-	printf("%-8s %-8s %9.1f %12llu %12llu\n", workloads[workload].name, policies[policy],
+	printf("%-8s %-8s %9.1f %12llu %12llu\n", workloads[workload].name,
+	       ondol_lazy_name(profile.lazy),
 	       ns[ROUNDS / 2], (unsigned long long)(after.nr_merges - before.nr_merges),
 	       (unsigned long long)(after.nr_splits - before.nr_splits));
 }
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 	read_trace(argc > 1 ? argv[1] : "bench/forks.trace");
 	printf("%-8s %-8s %9s %12s %12s\n", "workload", "policy", "ns an op", "merges", "splits");
 	for (unsigned i = 0; i < sizeof workloads / sizeof *workloads; i++)
-		for (unsigned policy = 0; policy < 3; policy++)
+		for (unsigned policy = 0; policy < ONDOL_NR_LAZY; policy++)
 			measure(i, policy, ram);
 	return 0;
 }

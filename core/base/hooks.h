@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Upward calls.  Includes go base -> phys -> {slab, pgtable} -> virt; where a lower layer
- * needs a higher one (the page allocator needs something to reclaim), it asks through here.
+ * needs a higher one (the page allocator needs something to reclaim, or a range emptied), it asks
+ * through here.
  */
 #ifndef ONDOL_BASE_HOOKS_H
 #define ONDOL_BASE_HOOKS_H
@@ -16,6 +17,12 @@ struct ondol_hooks {
 		void *ctx;
 	} shrinker[ONDOL_SHRINKERS_MAX]; /* asked in order when frames run short */
 	uint32_t nr_shrinkers;
+	/*
+	 * Contents of frames in use move out of [first, end), indices, as far as they can; the
+	 * emptied frames are held (phys/range.h).  -ONDOL_ENOMEM: nothing has moved.  NULL: there
+	 * is nobody who could.
+	 */
+	int (*evacuate)(struct ondol_machine *m, uint32_t first, uint32_t end);
 };
 
 #endif /* ONDOL_BASE_HOOKS_H */

@@ -125,7 +125,8 @@ void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_fra
 		return;
 	index = (uint32_t)(pfn.value - m->first_pfn);
 	out_info->node = (uint16_t)memory->node;
-	out_info->zone = (enum ondol_zone_type)phys_type_of_pfn(m->profile, pfn.value, &zone_end);
+	out_info->zone = (enum ondol_zone_type)phys_type_of_pfn(m, memory->node, pfn.value,
+								 &zone_end);
 	if (range_of(mb->reserved, mb->nr_reserved, pfn.value)) {
 		out_info->state = ONDOL_FRAME_RESERVED;
 		out_info->use = ONDOL_PAGE_RESERVED;

@@ -30,6 +30,7 @@ static const struct {
 	{ "ZONE-6", "zone.deferred counts the zone's free frames in sections without records, and "
 		    "no list or pair map knows a block there" },
 	{ "USE-1", "The frames counted for a use are the frames so marked" },
+	{ "NOFAIL-1", "A NOFAIL request can be met" },
 	{ "PCP-1", "A block on a per-CPU list is marked PCP, has the list's order and type, no "
 		   "reference and no use, belongs to the list's zone, and is nowhere else" },
 	{ "PCP-2", "The zone's frames marked PCP are those on its per-CPU lists" },
@@ -64,6 +65,7 @@ static const struct {
 	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },
 	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
 	{ "COW-1", "An anonymous frame's references are the entries that map it" },
+	{ "MIGRATE-1", "Outside a migration no frame is marked as moving" },
 	{ "COW-2", "A frame that others see has no writable entry in a private region" },
 	{ "CACHE-1", "A cached page names its mapping and index, and has a reference of the "
 		     "cache's and one for each entry" },

@@ -223,6 +223,8 @@ static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant 
 
 		if (page_use(page) != ONDOL_PAGE_ANON && !cached)
 			continue;
+		if (page->flags & ONDOL_PG_MOVING)
+			return inspect_broken(out, "MIGRATE-1", pfn, 0, page->flags);
 		if (page->data.mapcount != page->data.next ||
 		    page_refs(page) != page->data.next + (cached ? 1 : 0))
 			return inspect_broken(out, cached ? "CACHE-1" : "COW-1", pfn,

@@ -239,13 +239,11 @@ static bool check_shelves(const struct ondol_zone *zone, struct ondol_broken_inv
 /* Is the frame where its zone's limits are? */
 static bool frame_fits_zone(const struct ondol_zone *zone, uint32_t index)
 {
-	const uint64_t *end = zone->m->profile->zone_end;
-	uint64_t pa = (zone->m->first_pfn + index) << ONDOL_PAGE_SHIFT;
+	uint64_t end;
 
-	for (unsigned type = 0; type < zone->type; type++)
-		if (end[type] && pa < end[type])
-			return false;
-	return pa < end[zone->type] && index >= zone->start && index < zone->end;
+	return phys_type_of_pfn(zone->m, zone->node, zone->m->first_pfn + index, &end) ==
+		       zone->type &&
+	       index >= zone->start && index < zone->end;
 }
 
 /* Does the frame name a zone that may have it? */

@@ -677,14 +677,19 @@ void buddy_give_many(struct ondol_zone *zone, const uint32_t *index, uint32_t nr
 	store_relaxed(&zone->nr_free, zone->nr_free + (nr << order));
 }
 
+/* Where frames came back singly, the runs that were not put as blocks have merged. */
 static void empty_shelf(struct ondol_zone *zone, uint32_t shelf)
 {
+	uint32_t nr_runs = 0, nr_blocks = zone->shelves.shelf[shelf].blocks;
+	bool fed = zone->shelves.shelf[shelf].fed;
 	unsigned at = 0, order;
 
 	for (; shelf_next_run(zone, shelf, at, &at, &order); at += 1u << order) {
-		add_relaxed(&zone->nr_merges, order > 0);
+		nr_runs += order > 0;
 		buddy_insert(zone, shelf_start(zone, shelf) + at, order);
 	}
+	if (fed && nr_runs > nr_blocks)
+		add_relaxed(&zone->nr_merges, nr_runs - nr_blocks);
 	shelf_clear(zone, shelf);
 }
 

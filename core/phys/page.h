@@ -25,10 +25,9 @@
 #define ONDOL_PG_NODE_MASK 0x3fu
 #define ONDOL_PG_BUDDY (1u << 12)  /* head of a free block on a free_area list */
 #define ONDOL_PG_PCP (1u << 13)    /* on a per-CPU list */
+#define ONDOL_PG_MOVING (1u << 14) /* (a) in use, and data.next will take its place: migrate.c */
 #define ONDOL_PG_TAIL (1u << 15)   /* other frames of a slab or compound block */
 #define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
-#define ONDOL_PG_LRU (1u << 17)
-#define ONDOL_PG_MLOCKED (1u << 18)
 #define ONDOL_PG_ZEROED (1u << 19) /* all zeroes when it left the buddy; until it is freed */
 #define ONDOL_PG_ORDER_SHIFT 20 /* of the free or allocated block that this frame heads */
 #define ONDOL_PG_ORDER_MASK 0x1fu
@@ -37,6 +36,7 @@
 #define ONDOL_PG_HOLE (1u << 27) /* no memory here: only the array spans it */
 #define ONDOL_PG_COMP (1u << 28) /* head of a block whose other frames are TAILs */
 #define ONDOL_PG_OFFLINE (1u << 30) /* RESERVED because its bank was taken away */
+#define ONDOL_PG_HELD (1u << 31) /* of use KERNEL, for the range that is being emptied: range.c */
 #define ONDOL_PG_LOCAL (1u << 29) /* with BUDDY: not merged yet, and not in its pair's bit */
 
 struct ondol_page {
@@ -67,7 +67,7 @@ struct ondol_page {
 			struct ondol_address_space *mapping; /* NULL: anonymous */
 			uint32_t index;    /* page offset in the mapping */
 			uint32_t mapcount; /* (a) PTEs that point here */
-			uint32_t next, prev; /* lru, or the gather list while being unmapped */
+			uint32_t next, prev; /* the gather list while being unmapped; migrate.c's */
 		} data;
 	};
 };

@@ -7,7 +7,10 @@
  *	hard     the same above the min watermark, or what the GFP flags allow below it
  *	harder   after every CPU's lists were drained, so that what can merge has merged
  *	reclaim  with RECLAIM: the shrinkers are asked, and the zones again, while that helps
- *	refusal  NULL, and the numbers that explain it in ondol_last_refusal(): refusal.c
+ *	refusal  NULL, and the numbers that explain it in ondol_last_refusal(): refusal.c;
+ *	         with NOFAIL instead past the watermarks, and again until there is a block
+ *
+ * [NOFAIL-1] A NOFAIL request can be met: of an order that exists, and while there is one CPU, now.
  *
  * The fast way is inlined where the port has one CPU and no interrupts (`hooked` is false): it
  * calls nothing, so it saves no registers, and all else lies behind one tail call.  The way back
@@ -239,11 +242,30 @@ static struct ondol_page *reclaim(struct ondol_machine *m, const struct request 
 	return page;
 }
 
+/* NOFAIL: others may free, but where there is nobody else waiting has no end. */
+static struct ondol_page *insist(struct ondol_machine *m, struct request *req)
+{
+	struct ondol_page *page;
+
+	req->gfp |= ONDOL_GFP_MEMALLOC;
+	for (;;) {
+		phys_settle(m);
+		page = walk_zonelist(m, req);
+		if (!page)
+			page = reclaim(m, req);
+		if (page)
+			return page;
+		ONDOL_VERIFY(m, m->phys->smp, "NOFAIL-1", req->order, req->gfp);
+		port_cpu_relax(m->port);
+	}
+}
+
 static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *req)
 {
 	struct ondol_page *page;
 
 	if (req->order > m->phys->max_order) {
+		ONDOL_VERIFY(m, !(req->gfp & ONDOL_GFP_NOFAIL), "NOFAIL-1", req->order, req->gfp);
 		request_refuse(m, req, NULL);
 		return NULL;
 	}
@@ -259,9 +281,12 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 	page = walk_zonelist(m, req);
 	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC))
 		page = reclaim(m, req);
-	if (!page)
-		request_refuse(m, req, NULL);
-	return page;
+	if (page)
+		return page;
+	if (req->gfp & ONDOL_GFP_NOFAIL)
+		return insist(m, req);
+	request_refuse(m, req, NULL);
+	return NULL;
 }
 
 /* ------------------------------------------------------------------ the public calls */
@@ -289,7 +314,7 @@ alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order
 	if (node < 0 || (uint32_t)node >= m->nr_nodes)
 		node = m->phys->cpus[machine_this_cpu(m)].node;
 	req.preferred = &m->phys->nodes[node];
-	if (machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES)) {
+	if (!(gfp & ONDOL_GFP_NOFAIL) && machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES)) {
 		request_refuse(m, &req, "the fail plan wanted it");
 		return NULL;
 	}

@@ -15,6 +15,13 @@
 #define GIB(n) (UINT64_C(n) << 30)
 #define NO_END (UINT64_C(1) << 52) /* x86-64 physical addresses have at most 52 bits */
 
+const char *ondol_lazy_name(enum ondol_lazy_policy policy)
+{
+	static const char *const names[ONDOL_NR_LAZY] = { "eager", "delay2", "pcp" };
+
+	return (unsigned)policy < ONDOL_NR_LAZY ? names[policy] : "?";
+}
+
 const struct ondol_profile ondol_profile_toy16 = {
 	.name = "toy16",
 	.nr_orders = 5, /* 16 frames are one block of order 4 */

@@ -3,15 +3,23 @@
  * Frames by other measures than the order: many at once, an exact number, just these, a whole bank,
  * a balloon.
  *
- *	contiguous range    settle, then under the zone's lock all or nothing
+ *	contiguous range    claim what is free, move what is movable, claim again; all or nothing
  *	bank offline        a range that becomes RESERVED and OFFLINE; managed and limits follow
  *	balloon             single frames, linked by their records, held by Ondol itself
  *
- * Frames in use are not moved away: whoever holds movable ones frees them first (the refusal
- * names the first).
+ * A frame of a range on its way is HELD: of use KERNEL with one reference, the range's.  Whatever
+ * becomes free in it is held at once and so never handed out again:
+ *
+ *	in use    free    in use    free
+ *	in use    HELD    in use    HELD     claim
+ *	HELD      HELD    HELD      HELD     evacuate: contents are outside (core/virt/migrate.c)
+ *
+ * What else is in use (page tables, slabs, the kernel's own) stays where it is: the range is
+ * refused, before anything is moved, and the refusal names the first such frame.
  */
 #include "base/math.h"
 #include "phys/buddy.h"
+#include "phys/range.h"
 #include "phys/section.h"
 
 uint32_t ondol_alloc_pages_bulk(struct ondol_machine *m, ondol_gfp_t gfp, uint32_t nr,
@@ -65,43 +73,113 @@ static struct ondol_zone *zone_of_range(struct ondol_machine *m, ondol_pfn_t sta
 	return zone;
 }
 
-static void hand_out_range(struct ondol_zone *zone, uint32_t start, uint32_t nr_pages)
+/* The frames, which nobody else has, become single ones of use KERNEL with these flags more. */
+static void hand_out_range(struct ondol_zone *zone, uint32_t start, uint32_t end, uint32_t more)
 {
 	struct ondol_machine *m = zone->m;
-	uint32_t flags = zone->flags | ONDOL_PAGE_KERNEL |
-			 buddy_block_type(zone, start) << ONDOL_PG_TYPE_SHIFT;
 
-	for (struct ondol_page *page = &m->pages[start]; page < &m->pages[start + nr_pages];
-	     page++) {
-		store_relaxed(&page->flags, flags | (page->flags & ONDOL_PG_ZEROED));
+	for (uint32_t i = start; i < end; i++) {
+		struct ondol_page *page = &m->pages[i];
+		uint32_t type = buddy_block_type(zone, i);
+
+		store_relaxed(&page->flags, zone->flags | ONDOL_PAGE_KERNEL | more |
+						    type << ONDOL_PG_TYPE_SHIFT |
+						    (page->flags & ONDOL_PG_ZEROED));
 		page->data.mapping = NULL;
 		page->data.index = page->data.mapcount = 0;
 		store_relaxed(&page->refcount, 1);
 	}
 }
 
+void range_hold(struct ondol_machine *m, struct ondol_page *page)
+{
+	uint32_t index = page_index(m, page);
+
+	hand_out_range(page_zone(m, page), index, index + 1, ONDOL_PG_HELD);
+}
+
+static bool is_held(const struct ondol_page *page)
+{
+	return (load_relaxed(&page->flags) & ONDOL_PG_HELD) != 0;
+}
+
+/* Hold what is free of [start, end).  The first frame that is not held then, or NIL. */
+static uint32_t claim(struct ondol_zone *zone, uint32_t start, uint32_t end)
+{
+	struct ondol_machine *m = zone->m;
+	uint32_t first_busy = ONDOL_PAGE_NIL, at = start, stop;
+	uintptr_t irq;
+
+	phys_settle(m);
+	irq = zone_lock(zone);
+	while (at < end) {
+		uint32_t busy;
+
+		if (is_held(&m->pages[at])) {
+			at++;
+			continue;
+		}
+		for (stop = at + 1; stop < end && !is_held(&m->pages[stop]); stop++)
+			;
+		busy = buddy_take_range(zone, at, stop);
+		if (busy != ONDOL_PAGE_NIL) { /* nothing was taken; what lies before it is free */
+			first_busy = first_busy == ONDOL_PAGE_NIL ? busy : first_busy;
+			if (busy > at)
+				(void)buddy_take_range(zone, at, busy);
+			stop = busy;
+		}
+		hand_out_range(zone, at, stop, ONDOL_PG_HELD);
+		add_relaxed(&zone->pcp[machine_this_cpu(m)].nr_allocs, stop - at);
+		at = busy == ONDOL_PAGE_NIL ? stop : busy + 1;
+	}
+	zone_unlock(zone, irq);
+	return first_busy;
+}
+
+static void release(struct ondol_machine *m, uint32_t start, uint32_t end)
+{
+	for (struct ondol_page *page = &m->pages[start]; page < &m->pages[end]; page++)
+		if (is_held(page)) {
+			store_relaxed(&page->flags, page->flags & ~ONDOL_PG_HELD);
+			ondol_free_pages(m, page, 0);
+		}
+}
+
+/* The first frame of the range that is neither held nor movable, or NIL. */
+static uint32_t first_fixed(const struct ondol_machine *m, uint32_t start, uint32_t end)
+{
+	for (uint32_t i = start; i < end; i++)
+		if (!is_held(&m->pages[i]) && !range_is_movable(&m->pages[i]))
+			return i;
+	return ONDOL_PAGE_NIL;
+}
+
 int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start, uint32_t nr_pages,
 			     ondol_pfn_t *out_busy)
 {
 	struct ondol_zone *zone = zone_of_range(m, start, nr_pages);
-	uint32_t first = (uint32_t)(start.value - m->first_pfn), busy;
-	uintptr_t irq;
+	uint32_t first = (uint32_t)(start.value - m->first_pfn), end = first + nr_pages, busy;
+	int r = -ONDOL_EBUSY;
 
 	if (!zone)
 		return -ONDOL_EINVAL;
-	phys_settle(m);
-	irq = zone_lock(zone);
-	busy = buddy_take_range(zone, first, first + nr_pages);
-	if (busy == ONDOL_PAGE_NIL) {
-		hand_out_range(zone, first, nr_pages);
-		add_relaxed(&zone->pcp[machine_this_cpu(m)].nr_allocs, nr_pages);
+	busy = claim(zone, first, end);
+	if (busy != ONDOL_PAGE_NIL && m->hooks.evacuate &&
+	    first_fixed(m, first, end) == ONDOL_PAGE_NIL) {
+		r = m->hooks.evacuate(m, first, end);
+		busy = r ? busy : claim(zone, first, end);
+		r = r ? r : -ONDOL_EBUSY;
+	} else if (busy != ONDOL_PAGE_NIL && m->hooks.evacuate) {
+		busy = first_fixed(m, first, end);
 	}
-	zone_unlock(zone, irq);
-	if (busy == ONDOL_PAGE_NIL)
+	if (busy == ONDOL_PAGE_NIL) {
+		hand_out_range(zone, first, end, 0);
 		return 0;
+	}
+	release(m, first, end);
 	if (out_busy)
 		*out_busy = ondol_pfn(m->first_pfn + busy);
-	return -ONDOL_EBUSY;
+	return r;
 }
 
 /* ------------------------------------------------------------------ banks */
@@ -149,7 +227,7 @@ int ondol_online_pages(struct ondol_machine *m, ondol_pfn_t start, uint32_t nr_p
 		if (!(load_relaxed(&page[i].flags) & ONDOL_PG_OFFLINE))
 			return -ONDOL_EINVAL;
 	change_managed(zone, nr_pages);
-	hand_out_range(zone, page_index(m, page), nr_pages);
+	hand_out_range(zone, page_index(m, page), page_index(m, page) + nr_pages, 0);
 	ondol_free_pages_exact(m, page, nr_pages);
 	return 0;
 }

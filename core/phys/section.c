@@ -77,7 +77,7 @@ static bool next_piece(const struct ondol_machine *m, uint64_t at, uint64_t end,
 	if (at >= end || i == mb->nr_memory || mb->memory[i].start >= last)
 		return false;
 	start = max_u64(start, mb->memory[i].start);
-	type = phys_type_of_pfn(m->profile, start, &type_end);
+	type = phys_type_of_pfn(m, mb->memory[i].node, start, &type_end);
 	last = min_u64(min_u64(last, mb->memory[i].end), type_end);
 	out->zone = &m->phys->zones[zone_id(mb->memory[i].node, type)];
 	out->free = false;

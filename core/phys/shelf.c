@@ -90,7 +90,7 @@ static void put_on_list(struct shelves *all, uint32_t at, unsigned type)
 	unsigned bucket = bucket_of(shelf->nr);
 	uint32_t *head = &all->head[type][bucket];
 
-	shelf->type = (uint8_t)type;
+	shelf->type = type & 3;
 	shelf->next = *head;
 	shelf->prev = NIL;
 	if (*head != NIL)
@@ -129,6 +129,8 @@ static inline void recount(struct ondol_zone *zone, uint32_t at, uint32_t nr)
 		take_off_list(all, at, before);
 	if (nr)
 		put_on_list(all, at, block_type(zone, at));
+	else
+		all->shelf[at].fed = 0, all->shelf[at].blocks = 0;
 }
 
 bool shelf_put(struct ondol_zone *zone, uint32_t index)
@@ -139,6 +141,7 @@ bool shelf_put(struct ondol_zone *zone, uint32_t index)
 
 	ONDOL_VERIFY(zone->m, !(*word & mask), "SHELF-1", index, nr);
 	*word |= mask;
+	zone->shelves.shelf[at].fed = 1;
 	if (ondol_unlikely(nr == SHELF_FRAMES)) {
 		shelf_clear(zone, at);
 		return true;
@@ -158,6 +161,8 @@ uint32_t shelf_put_block(struct ondol_zone *zone, uint32_t index, unsigned order
 		ONDOL_VERIFY(zone->m, !(word[i] & mask), "SHELF-1", index, order);
 		word[i] |= mask;
 	}
+	if (order && zone->shelves.shelf[at].blocks < SHELF_FRAMES)
+		zone->shelves.shelf[at].blocks++;
 	recount(zone, at, zone->shelves.shelf[at].nr + (1u << order));
 	return at;
 }

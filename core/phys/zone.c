@@ -170,13 +170,19 @@ size_t phys_storage(const struct ondol_machine_desc *desc)
 	return measure.used;
 }
 
-unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end)
+unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
+			  uint64_t *out_end)
 {
+	const uint64_t *zone_end = m->profile->zone_end;
+	uint64_t movable = m->phys->nodes[node].movable_pfn;
 	unsigned type = 0;
 
-	while (!profile->zone_end[type] || pfn >= profile->zone_end[type] >> ONDOL_PAGE_SHIFT)
+	*out_end = UINT64_MAX;
+	if (pfn >= movable)
+		return ONDOL_ZONE_MOVABLE;
+	while (!zone_end[type] || pfn >= zone_end[type] >> ONDOL_PAGE_SHIFT)
 		type++;
-	*out_end = profile->zone_end[type] >> ONDOL_PAGE_SHIFT;
+	*out_end = min_u64(zone_end[type] >> ONDOL_PAGE_SHIFT, movable);
 	return type;
 }
 
@@ -207,6 +213,21 @@ static void add_to_zone(struct ondol_machine *m, unsigned node_id, unsigned type
 	m->phys->present += last - first;
 }
 
+/* Where the nodes' Movable zones begin that the profile does not know of. */
+static int take_movable(struct ondol_machine *m, const struct ondol_machine_desc *desc)
+{
+	const uint64_t *start = DESC_VALUE(desc, node_movable);
+
+	for (uint32_t i = 0; i < m->nr_nodes; i++) {
+		bool told = start && start[i];
+
+		if (told && start[i] & ~ONDOL_PAGE_MASK)
+			return -ONDOL_EINVAL;
+		m->phys->nodes[i].movable_pfn = told ? start[i] >> ONDOL_PAGE_SHIFT : UINT64_MAX;
+	}
+	return 0;
+}
+
 /* Memory ranges into zones and nodes: who spans and has how much. */
 static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 {
@@ -217,7 +238,7 @@ static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 		uint64_t start = range->start, end;
 
 		for (; start < range->end; start = end) {
-			unsigned type = phys_type_of_pfn(m->profile, start, &end);
+			unsigned type = phys_type_of_pfn(m, range->node, start, &end);
 
 			end = min_u64(end, range->end);
 			add_to_zone(m, range->node, type, start, end);
@@ -293,13 +314,14 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 {
 	struct carve room = { 0, 0 };
 	uint64_t low = limit_of_pfns(m->profile, ONDOL_ZONE_NORMAL), pfn, nr_pages;
+	uint64_t movable = m->phys->nodes[first_node].movable_pfn;
 	int r;
 
 	if (m->nr_pages > SIZE_MAX / sizeof *m->pages / 2)
 		return -ONDOL_ENOMEM;
 	lay_out_metadata(m, &room);
 	nr_pages = align_up(room.used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT;
-	r = memblock_alloc(mb, nr_pages, 0, low, first_node, &pfn);
+	r = memblock_alloc(mb, nr_pages, 0, min_u64(low, movable), first_node, &pfn);
 	if (r)
 		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
 	if (r)
@@ -312,35 +334,45 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 	return 0;
 }
 
-static bool is_highmem(const struct ondol_machine *m, unsigned type)
+/* The kernel's own data never goes there, so nothing of the reserve has to be kept there. */
+static bool is_for_users(unsigned type)
 {
-	return type == ONDOL_ZONE_HIGHMEM ||
-	       (type == ONDOL_ZONE_MOVABLE && m->profile->zone_end[ONDOL_ZONE_HIGHMEM]);
+	return type == ONDOL_ZONE_HIGHMEM || type == ONDOL_ZONE_MOVABLE;
 }
 
 /*
- * The reserve for those who must not wait is the square root of sixteen times the memory, both
- * in KiB (16 MiB keep 512 KiB, 1 GiB keeps 4 MiB), between 128 KiB and 256 MiB; under 16 MiB a
- * thirty-second.  Zones take their share; low and high lie a quarter of it, or a thousandth
- * of the zone, above each other.
+ * As Linux's calculate_min_free_kbytes: for those who must not wait the square root of sixteen
+ * times the memory is kept, both in KiB (16 MiB keep 512 KiB, 1 GiB keeps 4 MiB), between 128 KiB
+ * and 256 MiB; here under 16 MiB a thirty-second.
+ */
+static uint64_t pages_to_keep(const struct ondol_machine *m, uint64_t low_pages)
+{
+	uint64_t low_kib = low_pages << (ONDOL_PAGE_SHIFT - 10), kib = m->phys->min_free_kib;
+
+	if (!kib)
+		kib = min_u64(max_u64(sqrt_u64(low_kib * 16), 128), 262144);
+	return min_u64(kib, low_kib / 32) >> (ONDOL_PAGE_SHIFT - 10);
+}
+
+/*
+ * As Linux's __setup_per_zone_wmarks: zones keep their share; low and high lie a quarter of it,
+ * or a thousandth of the zone, above each other.
  */
 static void set_watermarks(struct ondol_machine *m)
 {
 	struct ondol_zone *zone;
-	uint64_t low_pages = 0, low_kib, pages_min;
+	uint64_t low_pages = 0, pages_min;
 
 	zone_for_each(m->phys, zone, i)
-		low_pages += is_highmem(m, zone->type) ? 0 : zone->managed;
-	low_kib = low_pages << (ONDOL_PAGE_SHIFT - 10);
-	pages_min = min_u64(max_u64(sqrt_u64(low_kib * 16), 128), 262144);
-	pages_min = min_u64(pages_min, low_kib / 32) >> (ONDOL_PAGE_SHIFT - 10);
+		low_pages += is_for_users(zone->type) ? 0 : zone->managed;
+	pages_min = pages_to_keep(m, low_pages);
 
 	zone_for_each(m->phys, zone, i) {
 		uint64_t share = low_pages ? div_u64(pages_min * zone->managed,
 						     (uint32_t)low_pages) : 0;
 		uint64_t min = share, gap = max_u64(share / 4, zone->managed / 1000);
 
-		if (is_highmem(m, zone->type)) {
+		if (is_for_users(zone->type)) {
 			min = min_u64(max_u64(zone->managed / 1024, 32), 128);
 			min = min_u64(min, zone->managed / 32);
 		}
@@ -351,8 +383,9 @@ static void set_watermarks(struct ondol_machine *m)
 }
 
 /*
- * A zone keeps a part of what the zones above it have from requests that may use those: one
- * frame in 256 for DMA and DMA32, in 32 for NORMAL.  Nothing may take HIGHMEM's place.
+ * As Linux's setup_per_zone_lowmem_reserve: a zone keeps a part of what the zones above it have
+ * from requests that may use those: one frame in 256 for DMA and DMA32, in 32 for NORMAL.
+ * Nothing may take HIGHMEM's place.
  */
 static void set_lowmem_reserves(struct ondol_machine *m)
 {
@@ -418,10 +451,13 @@ static void build_gfp_classes(struct ondol_machine *m)
 {
 	const uint64_t *end = m->profile->zone_end;
 	unsigned base = ONDOL_ZONE_NORMAL, high;
+	bool movable = false;
 
 	while (!end[base])
 		base--;
 	high = end[ONDOL_ZONE_HIGHMEM] ? ONDOL_ZONE_HIGHMEM : base;
+	for (uint32_t i = 0; i < m->nr_nodes; i++)
+		movable |= m->phys->zones[zone_id(i, ONDOL_ZONE_MOVABLE)].managed != 0;
 	for (ondol_gfp_t gfp = 0; gfp < 32; gfp++) {
 		unsigned zone = base, type = MIGRATE_UNMOVABLE;
 
@@ -430,7 +466,7 @@ static void build_gfp_classes(struct ondol_machine *m)
 		else if (gfp & ONDOL_GFP_DMA32)
 			zone = end[ONDOL_ZONE_DMA32] ? ONDOL_ZONE_DMA32 : base;
 		else if (gfp & ONDOL_GFP_HIGHMEM)
-			zone = gfp & ONDOL_GFP_MOVABLE && end[ONDOL_ZONE_MOVABLE] ?
+			zone = gfp & ONDOL_GFP_MOVABLE && movable ?
 				       ONDOL_ZONE_MOVABLE : high;
 		if (m->profile->migrate_types && gfp & ONDOL_GFP_MOVABLE)
 			type = MIGRATE_MOVABLE;
@@ -506,9 +542,13 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->section_order = (uint8_t)section_order_for(m->phys->max_order);
 	m->phys->deferred_init = DESC_FLAG(desc, deferred_init);
 	m->phys->memory_is_zeroed = DESC_FLAG(desc, memory_is_zeroed);
+	m->phys->min_free_kib = DESC_VALUE(desc, min_free_kbytes);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
 	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
+	r = take_movable(m, desc);
+	if (r)
+		return r;
 	r = memblock_build(&mb, desc, limit_of_pfns(m->profile, ONDOL_NR_ZONES - 1));
 	if (r)
 		return r;

@@ -46,7 +46,9 @@ struct free_area {
 struct shelf {
 	uint32_t next, prev; /* (z) shelf numbers */
 	uint16_t nr;         /* (z) frames on it */
-	uint8_t type;        /* (z) of its list */
+	uint16_t type : 2;   /* (z) of its list */
+	/* (z) Since it was empty: frames came back one by one; blocks above order 0 were put. */
+	uint16_t fed : 1, blocks : 13;
 };
 
 struct shelves {
@@ -118,6 +120,7 @@ struct ondol_node {
 	uint16_t id;
 	struct ondol_node *next; /* pgdat_list (B4) */
 	uint64_t start_pfn;      /* node_start_pfn */
+	uint64_t movable_pfn;    /* (c) its frames from there on are Movable; UINT64_MAX: none */
 	uint32_t present, spanned;
 	uint8_t distance[ONDOL_NODES_MAX]; /* (c) 10: local */
 	uint8_t weight;                 /* (a) for WEIGHTED_INTERLEAVE */
@@ -154,6 +157,7 @@ struct ondol_phys_state {
 	bool smp, pcp_on;               /* (c) */
 	bool hooked;                    /* (c) the port has this_cpu or irq_save */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
+	uint32_t min_free_kib;                /* (c) as described; 0: computed */
 	uint32_t present, managed;      /* (c) of all zones */
 	uint32_t nr_zones;              /* (c) populated, in zone_ids[] */
 	uint16_t *zone_ids;             /* (c) by node and address */
@@ -216,8 +220,9 @@ static inline void zone_unlock(struct ondol_zone *zone, uintptr_t saved)
 	     ((zone) = &(phys)->zones[(phys)->zone_ids[i]]); i++)
 
 /* A flag of a description that may have been written before there was that flag. */
-#define DESC_FLAG(desc, field)                                                                \
-	((desc)->size > offsetof(struct ondol_machine_desc, field) && (desc)->field)
+#define DESC_VALUE(desc, field)                                                               \
+	((desc)->size > offsetof(struct ondol_machine_desc, field) ? (desc)->field : 0)
+#define DESC_FLAG(desc, field) (DESC_VALUE(desc, field) != 0)
 
 /* zone.c.  Storage and bring-up; phys_init is called once by ondol_machine_init. */
 struct carve { /* hands out pieces of one buffer; with base 0 it only measures */
@@ -228,7 +233,8 @@ void *carve_take(struct carve *carve, size_t size, size_t align);
 int phys_check_desc(const struct ondol_machine_desc *desc);
 size_t phys_storage(const struct ondol_machine_desc *desc);
 /* The zone type of a frame, and the first frame beyond that type. */
-unsigned phys_type_of_pfn(const struct ondol_profile *profile, uint64_t pfn, uint64_t *out_end);
+unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
+			  uint64_t *out_end);
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);

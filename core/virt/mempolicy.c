@@ -9,11 +9,7 @@
  * [MPOL-2] A policy in the table has as many users as regions that name it, and no two entries
  *          in use are equal.
  *
- * A page is moved by taking its entry away, so that nobody can write it, and copying it:
- *
- *	entry -> nothing, hardware told    copy    entry -> the new frame    old frame freed
- *
- * Faults meanwhile wait for the lock of the mm.  Only pages that this mm alone maps are moved.
+ * How a page is moved: migrate.c.
  */
 #include "virt/virt.h"
 
@@ -212,40 +208,40 @@ int ondol_page_node_at(struct ondol_mm_struct *mm, ondol_virt_addr_t addr)
 	return r ? r : (int)ondol_page_node(pte_page(mm, pte_get(&mm->pgt, slot)));
 }
 
-/* The page of `slot` moves into `frame`, or -ONDOL_EACCES, -ONDOL_EBUSY. */
-static int page_may_move(const struct ondol_page *page)
+/* Only the entry it was found by maps it. */
+static bool is_mapped_once(const struct ondol_page *page)
 {
-	if (page_use(page) != ONDOL_PAGE_ANON)
-		return -ONDOL_EBUSY;
-	return page_refs(page) == 1 ? 0 : -ONDOL_EACCES;
+	if (page_use(page) == ONDOL_PAGE_ANON)
+		return page_refs(page) == 1;
+	return __atomic_load_n(&page->data.mapcount, __ATOMIC_RELAXED) == 1;
 }
 
-static void move_into(struct ondol_mm_struct *mm, uint64_t addr, void *slot,
-		      struct ondol_page *frame)
+static struct ondol_page *frame_on(struct ondol_machine *m, unsigned node)
 {
-	const struct ondol_pgtable_format *f = mm->pgt.format;
-	uint64_t pte = pte_get(&mm->pgt, slot);
-	struct ondol_page *old = pte_page(mm, pte);
-
-	/* Software-filled hardware is told before, since it asks for nothing meanwhile. */
-	if (mm->soft_fill && (pte & f->accessed_mask))
-		tlb_invalidate(mm, addr, addr + ONDOL_PAGE_SIZE);
-	pte = pte_exchange(&mm->pgt, slot, 0);
-	if (!mm->soft_fill && (pte & f->accessed_mask))
-		tlb_invalidate(mm, addr, addr + ONDOL_PAGE_SIZE);
-	__builtin_memcpy(page_data(mm, frame), page_data(mm, old), ONDOL_PAGE_SIZE);
-	page_make_anon(mm->m, frame);
-	pte_set(&mm->pgt, slot,
-		(pte & ~(f->phys_mask | f->accessed_mask)) |
-			(machine_page_pfn(mm->m, frame) << ONDOL_PAGE_SHIFT));
-	old->data.mapcount = 0;
-	ondol_put_page(mm->m, old);
+	return ondol_alloc_pages_node(m, (int)node,
+				      ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_THISNODE |
+					      ONDOL_GFP_NOWARN, 0);
 }
 
-int ondol_move_page(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, unsigned node)
+/* Put on the migration; -ONDOL_ENOMEM or -ONDOL_EBUSY. */
+static int add_page(struct migration *mig, struct ondol_page *page, unsigned node)
 {
+	struct ondol_page *frame = frame_on(mig->m, node);
+
+	if (!frame)
+		return -ONDOL_ENOMEM;
+	if (migrate_add(mig, page, frame))
+		return 0;
+	ondol_put_page(mig->m, frame);
+	return -ONDOL_EBUSY;
+}
+
+int ondol_move_page(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, unsigned node, bool all)
+{
+	struct migration mig = { .m = mm->m, .first = ONDOL_PAGE_NIL };
 	uint64_t at = align_down(addr, ONDOL_PAGE_SIZE);
 	struct ondol_page *page;
+	bool once;
 	void *slot;
 	int r;
 
@@ -257,16 +253,14 @@ int ondol_move_page(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, unsigned
 	page = pte_page(mm, pte_get(&mm->pgt, slot));
 	if (ondol_page_node(page) == node)
 		return (int)node;
-	r = page_may_move(page);
+	once = is_mapped_once(page);
+	if (!once && !all)
+		return -ONDOL_EACCES;
+	r = add_page(&mig, page, node);
 	if (r)
 		return r;
-	page = ondol_alloc_pages_node(mm->m, (int)node,
-				      ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_THISNODE |
-					      ONDOL_GFP_NOWARN, 0);
-	if (!page)
-		return -ONDOL_ENOMEM;
-	move_into(mm, at, slot, page);
-	return (int)node;
+	migrate_run(&mig, once ? mm : NULL, at);
+	return migrate_finish(&mig) ? -ONDOL_EBUSY : (int)node;
 }
 
 /* ------------------------------------------------------------------ ranges */
@@ -279,7 +273,17 @@ struct walk {
 	int (*target)(const struct walk *w, const struct vma *vma, uint64_t addr, unsigned node);
 	const struct ondol_mempolicy *policy;
 	uint64_t from, to;
+	bool all;                /* also what others map: */
+	struct migration shared; /* at the end, in one go */
 };
+
+static bool move_walked(struct walk *w, uint64_t addr, struct ondol_page *page, unsigned node)
+{
+	if (is_mapped_once(page) || !w->all)
+		return ondol_move_page(w->mm, addr, node, false) >= 0;
+	/* Mapped here twice, it may wait already. */
+	return page->flags & ONDOL_PG_MOVING || !add_page(&w->shared, page, node);
+}
 
 static void walk_region(struct walk *w, const struct vma *vma, uint64_t start, uint64_t end)
 {
@@ -298,27 +302,31 @@ static void walk_region(struct walk *w, const struct vma *vma, uint64_t start, u
 		for (uint64_t addr = span.addr; addr < span.end;
 		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&w->mm->pgt, slot)) {
 			uint64_t pte = pte_get(&w->mm->pgt, slot);
+			struct ondol_page *page;
 			unsigned node;
 			int to;
 
 			if (!pte_present(w->mm, pte))
 				continue;
-			node = ondol_page_node(pte_page(w->mm, pte));
+			page = pte_page(w->mm, pte);
+			node = ondol_page_node(page);
 			if (w->leave >> node & 1)
 				continue;
 			to = w->target ? w->target(w, vma, addr, node) : -1;
-			w->failed += to < 0 || ondol_move_page(w->mm, addr, (unsigned)to) < 0;
+			w->failed += to < 0 || !move_walked(w, addr, page, (unsigned)to);
 		}
 	}
 }
 
 static uint64_t walk_range(struct walk *w, uint64_t start, uint64_t end)
 {
+	w->shared = (struct migration){ .m = w->mm->m, .first = ONDOL_PAGE_NIL };
 	for (const struct vma *vma = vma_find(w->mm, start); vma && vma->start < end;
 	     vma = vma_next(vma))
 		if (!vma_is_native(vma))
 			walk_region(w, vma, max_u64(vma->start, start), min_u64(vma->end, end));
-	return w->failed;
+	migrate_run(&w->shared, NULL, 0);
+	return w->failed + migrate_finish(&w->shared);
 }
 
 /* The nearest of the policy's nodes that has a frame to spare is found by asking for one. */
@@ -341,9 +349,10 @@ static int target_of_policy(const struct walk *w, const struct vma *vma, uint64_
 }
 
 uint64_t ondol_migrate_to_policy(struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-				 ondol_virt_addr_t end, const struct ondol_mempolicy *policy)
+				 ondol_virt_addr_t end, const struct ondol_mempolicy *policy,
+				 bool all)
 {
-	struct walk w = { .mm = mm, .leave = policy->nodes, .policy = policy,
+	struct walk w = { .mm = mm, .leave = policy->nodes, .policy = policy, .all = all,
 			  .target = target_of_policy };
 
 	return policy->nodes ? walk_range(&w, start, min_u64(end, mm->task_size)) : 0;
@@ -365,9 +374,9 @@ static int target_of_node(const struct walk *w, const struct vma *vma, uint64_t 
 			return __builtin_ctzll(nodes);
 }
 
-uint64_t ondol_migrate_nodes(struct ondol_mm_struct *mm, uint64_t from, uint64_t to)
+uint64_t ondol_migrate_nodes(struct ondol_mm_struct *mm, uint64_t from, uint64_t to, bool all)
 {
-	struct walk w = { .mm = mm, .leave = ~from, .from = from, .to = to,
+	struct walk w = { .mm = mm, .leave = ~from, .from = from, .to = to, .all = all,
 			  .target = target_of_node };
 
 	to &= ondol_nodes_with_memory(mm->m);

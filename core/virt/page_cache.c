@@ -254,6 +254,24 @@ bool cache_has_page(struct ondol_address_space *mapping, uint64_t index)
 	return has;
 }
 
+bool cache_get_frame(struct ondol_machine *m, struct ondol_page *page)
+{
+	uintptr_t saved_virt = virt_lock(m), saved; /* its mapping lives, and no shrinker comes */
+	struct ondol_address_space *mapping =
+		page_use(page) == ONDOL_PAGE_CACHE ? page->data.mapping : NULL;
+	bool found = false;
+
+	if (mapping) {
+		saved = mapping_lock(mapping);
+		found = tree_find(mapping, page->data.index) == page;
+		if (found)
+			get_locked(page);
+		mapping_unlock(mapping, saved);
+	}
+	virt_unlock(m, saved_virt);
+	return found;
+}
+
 int cache_for_each(struct ondol_address_space *mapping,
 		   int (*visit)(void *ctx, uint64_t index, struct ondol_page *page), void *ctx)
 {
@@ -269,6 +287,43 @@ int cache_for_each(struct ondol_address_space *mapping,
 	}
 	mapping_unlock(mapping, saved);
 	return r;
+}
+
+/* ------------------------------------------------------------------ another frame */
+
+/* The slot of a page that is there. */
+static void **tree_slot(struct ondol_address_space *mapping, uint64_t index)
+{
+	struct cache_node *node = mapping->root;
+
+	for (uint32_t level = mapping->height; level-- > 1;)
+		node = node->slot[slot_of(index, level)];
+	return &node->slot[slot_of(index, 0)];
+}
+
+bool cache_replace(struct ondol_page *old, struct ondol_page *new)
+{
+	struct ondol_address_space *mapping = old->data.mapping;
+	struct ondol_machine *m = mapping->m;
+	uint32_t maps = new->data.mapcount, index = old->data.index;
+	uintptr_t saved = mapping_lock(mapping);
+	bool alone = page_refs(old) == maps + 2;
+
+	if (alone) {
+		__builtin_memcpy(ondol_page_address(m, new), ondol_page_address(m, old),
+				 ONDOL_PAGE_SIZE);
+		new->data.mapping = mapping;
+		new->data.index = index;
+		ondol_page_set_use(m, new, ONDOL_PAGE_CACHE);
+		if (old->flags & ONDOL_PG_DIRTY) {
+			__atomic_fetch_or(&new->flags, ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
+			__atomic_fetch_and(&old->flags, ~ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
+		}
+		__atomic_store_n(&new->refcount, maps + 1, __ATOMIC_RELEASE);
+		*tree_slot(mapping, index) = new;
+	}
+	mapping_unlock(mapping, saved);
+	return alone;
 }
 
 /* ------------------------------------------------------------------ filling */

@@ -43,9 +43,9 @@
  *   [PGTABLE-1..4]  core/pgtable/pgtable.c.
  *   [COW-1]  An anonymous frame's references are the entries that map it.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
- *   Explained elsewhere: [CACHE-1] in page_cache.c; [MMU-1] in include/ondol/port.h, of which
- *   can be seen from here that an absent or user-inaccessible entry has no A, and that what
- *   software has filled in as writable has D.
+ *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [MMU-1] in
+ *   include/ondol/port.h, of which can be seen from here that an absent or user-inaccessible
+ *   entry has no A, and that what software has filled in as writable has D.
  *
  * 5 Concurrency.  Calls on one mm exclude each other (the embedder's lock).  Shared between
  *   mms are frames (atomic counts), mappings (their lock) and the lists here (virt_state.lock).
@@ -111,6 +111,7 @@ int ondol_virt_init(struct ondol_machine *m)
 		return r;
 	}
 	m->virt = v;
+	m->hooks.evacuate = virt_evacuate;
 	return 0;
 }
 
@@ -120,6 +121,7 @@ void ondol_virt_fini(struct ondol_machine *m)
 
 	if (!v)
 		return;
+	m->hooks.evacuate = NULL;
 	destroy_caches(v);
 	ondol_kfree(m, v);
 	m->virt = NULL;

@@ -473,6 +473,32 @@ uint32_t policy_users(struct ondol_machine *m, uint32_t number);
 /* The fault's policy: its region's, or the task's. */
 void fault_take_policy(struct fault *f);
 
+/* ---------------------------------------------------------------- migrate.c */
+
+struct migration {
+	struct ondol_machine *m;
+	uint32_t first; /* frames to move, chained by data.prev; ONDOL_PAGE_NIL: none */
+};
+
+/*
+ * `old` (ANON or CACHE) will move to `new`, fresh.  false: it is no longer what it was, or moving
+ * already; `new` stays the caller's.
+ */
+ONDOL_MUST_CHECK bool migrate_add(struct migration *mig, struct ondol_page *old,
+				  struct ondol_page *new);
+/* Move them: all pages of all mms, or, with mm, the one page at addr that has no other entry. */
+void migrate_run(struct migration *mig, struct ondol_mm_struct *mm, uint64_t addr);
+/*
+ * The next page of the migration is the caller's to put: `old` with one reference (moved: the only
+ * one) and, not moved, also *out_new.  NULL: no more.
+ */
+struct ondol_page *migrate_next(struct migration *mig, struct ondol_page **out_new,
+				bool *out_moved);
+/* Put what is left over of each.  Returns how many did not move. */
+uint64_t migrate_finish(struct migration *mig);
+/* The hook: base/hooks.h. */
+int virt_evacuate(struct ondol_machine *m, uint32_t first, uint32_t end);
+
 /* ---------------------------------------------------------------- fault.c, cow.c */
 
 struct fault {
@@ -529,6 +555,13 @@ struct cache_read {
  */
 ONDOL_MUST_CHECK int cache_read_page(struct ondol_address_space *mapping, uint64_t index,
 				     struct cache_read *read);
+/* A reference to a frame of the cache; false: it has just left it. */
+bool cache_get_frame(struct ondol_machine *m, struct ondol_page *page);
+/*
+ * `new` takes the place of `old` with its contents and new->data.mapcount entries, if `old` has no
+ * references but as many, the cache's and the caller's, which alone is left then.
+ */
+bool cache_replace(struct ondol_page *old, struct ondol_page *new);
 /* Whether the page is cached. */
 bool cache_has_page(struct ondol_address_space *mapping, uint64_t index);
 void cache_mark_dirty(struct ondol_page *page);

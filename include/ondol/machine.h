@@ -38,7 +38,8 @@ const char *ondol_zone_name(enum ondol_zone_type type); /* "DMA32", ... */
  * An era of Linux, as data: never an #ifdef.  Ready ones: toy16 (the notes' 16-frame
  * figures), i386_2_4, i386_2_6 (3G/1G, HIGHMEM), x86_64 (today; the default).
  */
-enum ondol_lazy_policy { ONDOL_LAZY_EAGER, ONDOL_LAZY_DELAY2, ONDOL_LAZY_PCP };
+enum ondol_lazy_policy { ONDOL_LAZY_EAGER, ONDOL_LAZY_DELAY2, ONDOL_LAZY_PCP, ONDOL_NR_LAZY };
+const char *ondol_lazy_name(enum ondol_lazy_policy policy); /* "eager", "delay2", "pcp" */
 
 struct ondol_profile {
 	const char *name;
@@ -95,6 +96,16 @@ struct ondol_machine_desc {
 	 * the mmu's `invalidate`, in any mm: only one thread at a time may use the machine.
 	 */
 	bool reclaim_mapped;
+	/*
+	 * KiB that all zones together keep for those who must not wait (Linux's sysctl
+	 * vm.min_free_kbytes), a thirty-second of memory at most; 0: computed as Linux does.
+	 */
+	uint32_t min_free_kbytes;
+	/*
+	 * nr_nodes addresses, or NULL: the node's memory from there on is its Movable zone, as
+	 * with Linux's kernelcore= and movablecore=.  Page aligned; 0: what the profile says.
+	 */
+	const uint64_t *node_movable;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

@@ -81,22 +81,26 @@ ONDOL_MUST_CHECK int ondol_vma_policy(struct ondol_mm_struct *mm, ondol_virt_add
 ONDOL_MUST_CHECK int ondol_page_node_at(struct ondol_mm_struct *mm, ondol_virt_addr_t addr);
 /*
  * Move the page at addr to a frame of `node`; the node it is on now, or as ondol_page_node_at,
- * and -ONDOL_EACCES: others map it too; -ONDOL_EBUSY: a page of the page cache;
+ * and -ONDOL_EACCES: others map it too; -ONDOL_EBUSY: somebody uses it just now;
  * -ONDOL_ENOMEM: the node has no frame; -ONDOL_EINVAL: no such node.
+ * `all` (MPOL_MF_MOVE_ALL): also what others map; then no other call on any mm, file or mapping
+ * of the machine may run meanwhile.  It costs two walks over all page tables.
  */
 ONDOL_MUST_CHECK int ondol_move_page(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
-				     unsigned node);
+				     unsigned node, bool all);
 /*
  * Move every page of [start, end) that lies on a node outside `nodes` to where `policy` wants
- * it.  Returns the pages that had to be moved and could not be.
+ * it; `all` as above, the walks are made once.  Returns the pages that had to be moved and could
+ * not be.
  */
 uint64_t ondol_migrate_to_policy(struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-				 ondol_virt_addr_t end, const struct ondol_mempolicy *policy);
+				 ondol_virt_addr_t end, const struct ondol_mempolicy *policy,
+				 bool all);
 /*
- * migrate_pages(2): from the n-th node of `from` to the n-th of `to`, round and round.
- * Returns the pages that could not be moved.
+ * migrate_pages(2): from the n-th node of `from` to the n-th of `to`, round and round; `all` as
+ * above.  Returns the pages that could not be moved.
  */
-uint64_t ondol_migrate_nodes(struct ondol_mm_struct *mm, uint64_t from, uint64_t to);
+uint64_t ondol_migrate_nodes(struct ondol_mm_struct *mm, uint64_t from, uint64_t to, bool all);
 /* Pages of [start, end) that are on a node outside `nodes`. */
 uint64_t ondol_pages_outside(struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			     ondol_virt_addr_t end, uint64_t nodes);

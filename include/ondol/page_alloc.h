@@ -25,6 +25,12 @@ ONDOL_BEGIN_DECLS
 #define ONDOL_GFP_NOWARN ((ondol_gfp_t)0x0400)   /* a refusal is expected */
 #define ONDOL_GFP_MEMALLOC ((ondol_gfp_t)0x0800) /* past the watermarks: will free more */
 
+/*
+ * Never refused, with RECLAIM or without: past the watermarks, and for as long as it takes while
+ * another CPU might free something.  When nobody can, the machine panics, "NOFAIL-1".
+ */
+#define ONDOL_GFP_NOFAIL ((ondol_gfp_t)0x1000)
+
 #define ONDOL_GFP_ATOMIC (ONDOL_GFP_HIGH)
 #define ONDOL_GFP_NOWAIT ((ondol_gfp_t)0)
 #define ONDOL_GFP_KERNEL (ONDOL_GFP_RECLAIM)
@@ -71,10 +77,12 @@ struct ondol_page *ondol_alloc_pages_exact(struct ondol_machine *m, ondol_gfp_t 
 void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, uint32_t nr_pages);
 
 /*
- * Just these frames: [start, start + nr_pages), of one zone and all of them free, whatever the
- * watermarks say.  They become single frames, to be freed one by one or by
- * ondol_free_pages_exact.
- * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use.
+ * Just these frames: [start, start + nr_pages), of one zone, whatever the watermarks say.  They
+ * become single frames, to be freed one by one or by ondol_free_pages_exact.  What of them is
+ * private memory or page cache moves to other frames, near ones first; while there is any in the
+ * range, no call on any mm, file or mapping of the machine may run.
+ * -ONDOL_EINVAL: not frames of one zone; -ONDOL_EBUSY: *out_busy, if not NULL, is in use and
+ * cannot be moved; -ONDOL_ENOMEM: no frames to move to.
  */
 ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
 					      uint32_t nr_pages, ondol_pfn_t *out_busy);

@@ -174,6 +174,7 @@ struct port_stats {
 
 struct monitor {
 	const struct ondol_linux_options *options;
+	struct ondol_profile profile; /* the machine's */
 	struct ondol_machine *machine;
 	void *machine_storage;
 	struct ondol_port port;

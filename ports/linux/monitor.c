@@ -84,12 +84,16 @@ static int machine_create(struct monitor *mon)
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = region,
 					   .nr_nodes = mon->nr_nodes,
 					   .nr_cpus = mon->options->nr_cpus,
+					   .profile = &mon->profile,
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
 					   .deferred_init = true, .memory_is_zeroed = true,
 					   .overcommit_guess = !host_overcommits_always(),
 					   .reclaim_mapped = true };
 	size_t size, align;
 
+	mon->profile = ondol_profile_x86_64;
+	mon->profile.lazy = mon->options->lazy;
+	mon->profile.pcp = mon->options->lazy == ONDOL_LAZY_PCP;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
 		region[i] = (struct ondol_mem_region){ .start = { mon->node[i].start },
 						       .end = { mon->node[i].end },

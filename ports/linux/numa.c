@@ -238,7 +238,8 @@ static int64_t call_mbind(struct monitor *mon, struct task *task, const __u64 *a
 	if (r)
 		return r;
 	if (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
-		failed = ondol_migrate_to_policy(g->mm, start, end, &policy);
+		failed = ondol_migrate_to_policy(g->mm, start, end, &policy,
+						 flags & MPOL_MF_MOVE_ALL);
 	return failed && flags & MPOL_MF_STRICT ? -EIO : 0;
 }
 
@@ -275,20 +276,20 @@ static int64_t call_migrate_pages(struct monitor *mon, struct task *task, const 
 	to &= ondol_nodes_with_memory(mon->machine);
 	if (!to)
 		return -EINVAL;
-	failed = ondol_migrate_nodes(target->mm->mm, from, to);
+	failed = ondol_migrate_nodes(target->mm->mm, from, to, task_capable(task, CAP_SYS_NICE));
 	return failed > INT32_MAX ? INT32_MAX : (int64_t)failed;
 }
 
 /* Tell where the page is, or move it to *node. */
 static int32_t move_one(struct monitor *mon, struct guest_mm *g, uint64_t addr,
-			const int32_t *node)
+			const int32_t *node, bool all)
 {
 	if (!node)
 		return ondol_page_node_at(g->mm, addr);
 	if (*node < 0 || *node >= NODE_BITS ||
 	    !(ondol_nodes_with_memory(mon->machine) >> *node & 1))
 		return -ENODEV;
-	return ondol_move_page(g->mm, addr, (unsigned)*node);
+	return ondol_move_page(g->mm, addr, (unsigned)*node, all);
 }
 
 static int64_t call_move_pages(struct monitor *mon, struct task *task, const __u64 *arg)
@@ -315,7 +316,8 @@ static int64_t call_move_pages(struct monitor *mon, struct task *task, const __u
 			r = ondol_copy_from_user(mm, &node, nodes + 4 * i, sizeof node);
 		if (r)
 			return r;
-		answer = move_one(mon, target->mm, addr, nodes ? &node : NULL);
+		answer = move_one(mon, target->mm, addr, nodes ? &node : NULL,
+				  flags & MPOL_MF_MOVE_ALL);
 		if (answer == -ENODEV)
 			return answer; /* a node that is none: for the whole call */
 		left += nodes && answer < 0 && answer != -ENOENT && answer != -EFAULT;

@@ -202,8 +202,9 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->faults[ONDOL_FAULT_SPURIOUS]));
 	fprintf(out, "              %llu pages populated, %llu refused\n", LLU(s->fault_pages),
 		LLU(s->faults_refused));
-	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges\n",
-		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
+	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges (%s)\n",
+		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),
+		ondol_lazy_name(mon->profile.lazy));
 	fprintf(out, "  regions     %llu at most; %llu look-ups, %llu answered by mmap_cache\n",
 		LLU(s->nr_vma_peak), LLU(s->vma_lookups), LLU(s->mmap_cache_hits));
 	fprintf(out, "  host TLB    %llu fills (%llu pages), %llu flushes, %llu protects, "
@@ -282,8 +283,10 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		fprintf(out, "%s\"%s\":%llu", i ? "," : "", fault_names[i], LLU(s->faults[i]));
 	fprintf(out, ",\"pages\":%llu,\"refused\":%llu,\"unmapped\":%llu}",
 		LLU(s->fault_pages), LLU(s->faults_refused), LLU(s->pages_unmapped));
-	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu}",
-		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges));
+	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu,"
+		"\"lazy\":\"%s\"}",
+		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),
+		ondol_lazy_name(mon->profile.lazy));
 	fprintf(out, ",\"vma\":{\"peak\":%llu,\"lookups\":%llu,\"mmap_cache_hits\":%llu}",
 		LLU(s->nr_vma_peak), LLU(s->vma_lookups), LLU(s->mmap_cache_hits));
 	fprintf(out, ",\"host_tlb\":{\"messages\":%llu,\"fills\":%llu,\"pages\":%llu,"

@@ -79,6 +79,26 @@ static int duplicate(void) { return ondol_dup_mm(fx.mm, true, &child); }
 static int copy_on_write(void) { return write_try(child, 1, 201); }
 static int copy_in_parent(void) { return write_try(fx.mm, 9, 309); }
 
+/* The frames around one that parent and child share, and a file's: they go elsewhere. */
+static int empty_range(void)
+{
+	static const unsigned pages[] = { 1, 5, 31, 36, 43 };
+
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+		struct ondol_pte_view entry = hw_entry(&hw, fx.mm, AT(pages[i]));
+		ondol_pfn_t first = ondol_phys_to_pfn(entry.phys);
+		int r;
+
+		if (!entry.present)
+			continue;
+		r = ondol_alloc_contig_range(fx.m, first, 1, NULL);
+		if (r)
+			return r;
+		ondol_free_pages(fx.m, ondol_pfn_to_page(fx.m, first), 0);
+	}
+	return 0;
+}
+
 static int cut_rights(void) { return ondol_mprotect(fx.mm, AT(2), 2 * PAGE, R, false); }
 static int cut_hole(void) { return ondol_munmap(fx.mm, AT(13), PAGE); }
 static int advise(void) { return ondol_madvise(fx.mm, AT(5), PAGE, 10); /* DONTFORK */ }
@@ -122,7 +142,8 @@ static const struct step {
 	STEP(map_shared_file), STEP(map_far), STEP(map_named), STEP(touch_anon), STEP(touch_move),
 	STEP(touch_around_it), STEP(touch_far), STEP(touch_shared), STEP(read_file),
 	STEP(read_file_around), STEP(copy_file), STEP(copy_unread), STEP(write_file),
-	STEP(duplicate), STEP(copy_on_write), STEP(copy_in_parent), STEP(cut_rights),
+	STEP(duplicate), STEP(empty_range), STEP(copy_on_write), STEP(copy_in_parent),
+	STEP(cut_rights),
 	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(replace), STEP(move_away),
 	STEP(shrink), STEP(sync_file), STEP(grow_heap),
 };

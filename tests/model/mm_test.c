@@ -514,26 +514,57 @@ static void do_move(struct model *m, const struct op *op)
 {
 	struct range r = pick_range(m, op->a, op->b);
 	unsigned node = op->c % NODES;
+	bool all = op->c >> 16 & 1;
 	int got;
 
 	if (op->c % 8 < 2) {
 		ondol_migrate_to_policy(m->mm, hw_addr(&w.hw, r.lo), hw_addr(&w.hw, r.hi),
-					&w.policy[1 + (op->c >> 3) % (POLICIES - 1)]);
+					&w.policy[1 + (op->c >> 3) % (POLICIES - 1)], all);
 		return;
 	}
-	got = ondol_move_page(m->mm, hw_addr(&w.hw, r.lo), node);
+	got = ondol_move_page(m->mm, hw_addr(&w.hw, r.lo), node, all);
 	if (got >= 0) {
 		expect("moved to", got, node);
 		expect("node", ondol_page_node_at(m->mm, hw_addr(&w.hw, r.lo)), node);
 	} else if (!m->page[r.lo].mapped) {
 		expect("move_page", got, -ONDOL_EFAULT);
+	} else if (all) { /* nothing but absence stands against it */
+		expect("move_page of all", got, mp_native(&m->page[r.lo]) ? -ONDOL_EFAULT :
+								      -ONDOL_ENOENT);
+	}
+}
+
+/* The frames around a page's are wanted: it goes, whoever maps it. */
+static void do_contig(struct model *m, const struct op *op)
+{
+	struct ondol_pte_view entry = hw_entry(&w.hw, m->mm, hw_addr(&w.hw, pick_page(m, op->a)));
+	uint64_t pfn = ondol_phys_to_pfn(entry.phys).value, first = pfn - op->b % 32;
+	uint32_t nr = (uint32_t)(pfn - first + 1 + op->c % 32);
+	ondol_pfn_t busy;
+
+	if (!entry.present || pfn < first)
+		return;
+	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(first), nr, &busy);
+	if (!r) {
+		ondol_free_pages_exact(w.toy.m, ondol_pfn_to_page(w.toy.m, ondol_pfn(first)), nr);
+		return;
+	}
+	if (r == -ONDOL_EINVAL) /* across the nodes' border, or below the first frame */
+		return;
+	expect("alloc_contig_range", r, -ONDOL_EBUSY);
+	switch (ondol_page_use(ondol_pfn_to_page(w.toy.m, busy))) {
+	case ONDOL_PAGE_ANON:
+	case ONDOL_PAGE_CACHE:
+	case ONDOL_PAGE_FREE: broken("%llu could have moved", (unsigned long long)busy.value);
+	default:;
 	}
 }
 
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
-       WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, NR_KINDS };
+       WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
+       NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -544,6 +575,7 @@ static const struct {
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
+	{ "contig", 4 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -599,6 +631,7 @@ static void do_op(const struct op *op)
 	case SHRINK: do_shrink(op); break;
 	case MBIND: do_mbind(m, op); break;
 	case MOVE: do_move(m, op); break;
+	case CONTIG: do_contig(m, op); break;
 	}
 }
 

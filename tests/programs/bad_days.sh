@@ -61,6 +61,11 @@ expect 'an absurd size' 125 'want a size' $run --mem 12X -- true
 expect 'too little memory' 125 '4M or more' $run --mem 1M -- true
 expect 'too many nodes' 125 '1 to 8' $run --nodes 99 -- true
 expect 'a window that is no power of two' 125 'power of two' $run --fault-around 3 -- true
+expect 'an unknown way to merge' 125 'eager, delay2 or pcp' $run --lazy never -- true
+for lazy in eager delay2 pcp; do
+	expect "$lazy: a tree of processes" 0 "merges \($lazy\)" \
+		$run --lazy $lazy --validate --stats -- sh -c 'for i in 1 2 3; do ls / | sort >out; done'
+done
 expect 'an unknown option' 125 'help' $run --nonsense -- true
 expect 'a report that cannot be written' 125 'No such file' $run --stats-file /no/such/dir/f -- true
 expect 'a report on a full disk' 125 '/dev/full: No space left' $run --stats-file /dev/full -- true

@@ -114,7 +114,7 @@ static void tasks(void)
 	say("tasks\n");
 }
 
-/* A page that two processes map is not moved by one of them. */
+/* A page that two processes map is not moved by one of them, unless it may move all. */
 static void shared(void)
 {
 	unsigned char *p = fresh(1);
@@ -135,6 +135,15 @@ static void shared(void)
 	}
 	CHECK(syscall(SYS_move_pages, 0, 1ul, &page, &to, &status, MPOL_MF_MOVE) == 1);
 	CHECK(status == -EACCES);
+	if (!geteuid()) { /* MPOL_MF_MOVE_ALL is for who may: there and, for the next check, back */
+		int back = 0;
+
+		CHECK(syscall(SYS_move_pages, 0, 1ul, &page, &to, &status, MPOL_MF_MOVE_ALL) == 0);
+		CHECK(status == 1 && node_of(p) == 1 && *p == 5);
+		CHECK(syscall(SYS_move_pages, 0, 1ul, &page, &back, &status, MPOL_MF_MOVE_ALL) ==
+		      0);
+		CHECK(status == 0 && node_of(p) == 0);
+	}
 	CHECK(write(ends[1], "x", 1) == 1);
 	reap(pid, 0);
 	CHECK(syscall(SYS_move_pages, 0, 1ul, &page, &to, &status, MPOL_MF_MOVE) == 0);

@@ -323,6 +323,7 @@ static void moving(void **state)
 {
 	struct ondol_mm_struct *child;
 	struct test_file f;
+	uint64_t reads;
 
 	(void)state;
 	begin_nodes();
@@ -332,22 +333,40 @@ static void moving(void **state)
 	for (uint64_t i = 0; i < 4; i++)
 		poke(i, 100 + i);
 	assert_int_equal(peek(8), page_tag(0));
+	reads = f.reads;
 	assert_nodes(0, "0000....0");
-	assert_int_equal(ondol_move_page(fx.mm, AT(1) + 5, 2), 2);
-	assert_int_equal(ondol_move_page(fx.mm, AT(1), 2), 2);
+	assert_int_equal(ondol_move_page(fx.mm, AT(1) + 5, 2, false), 2);
+	assert_int_equal(ondol_move_page(fx.mm, AT(1), 2, false), 2);
 	assert_nodes(0, "0200");
 	assert_int_equal(peek(1), 101);
-	assert_int_equal(ondol_move_page(fx.mm, AT(5), 2), -ONDOL_ENOENT);
-	assert_int_equal(ondol_move_page(fx.mm, AT(50), 2), -ONDOL_EFAULT);
-	assert_int_equal(ondol_move_page(fx.mm, AT(1), 4), -ONDOL_EINVAL);
-	assert_int_equal(ondol_move_page(fx.mm, AT(8), 2), -ONDOL_EBUSY);
+	assert_int_equal(ondol_move_page(fx.mm, AT(5), 2, false), -ONDOL_ENOENT);
+	assert_int_equal(ondol_move_page(fx.mm, AT(50), 2, false), -ONDOL_EFAULT);
+	assert_int_equal(ondol_move_page(fx.mm, AT(1), 4, false), -ONDOL_EINVAL);
+	/* A file's page that nobody else maps moves, in the cache too. */
+	assert_int_equal(ondol_move_page(fx.mm, AT(8), 2, false), 2);
+	assert_nodes(8, "2.");
+	assert_int_equal(peek(8), page_tag(0));
+	assert_int_equal(f.reads, reads);
 	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	assert_int_equal(ondol_move_page(fx.mm, AT(1), 0), -ONDOL_EACCES);
+	assert_int_equal(ondol_move_page(fx.mm, AT(1), 0, false), -ONDOL_EACCES);
+	/* With MPOL_MF_MOVE_ALL both see it move, and still share it. */
+	assert_int_equal(ondol_move_page(fx.mm, AT(1), 3, true), 3);
+	assert_int_equal(ondol_page_node_at(child, AT(1)), 3);
+	assert_int_equal(peek_in(child, 1), 101);
+	assert_valid();
+	/* migrate_pages(2): 0 -> 1, 3 -> 2; what others map stays, or goes along. */
+	assert_int_equal(ondol_migrate_nodes(fx.mm, NODE(0) | NODE(3), NODE(1) | NODE(2), false),
+			 4);
+	assert_nodes(0, "0300....2");
+	assert_int_equal(ondol_migrate_nodes(fx.mm, NODE(0) | NODE(3), NODE(1) | NODE(2), true),
+			 0);
+	assert_nodes(0, "1211....2");
+	assert_valid();
+	poke_in(child, 0, 555);
+	assert_int_equal(peek(0), 100);
+	assert_int_equal(peek_in(child, 8), page_tag(0));
 	ondol_mmput(child);
 	assert_valid();
-	/* migrate_pages(2): 0 -> 3, 2 -> 1; the file's page stays. */
-	assert_int_equal(ondol_migrate_nodes(fx.mm, NODE(0) | NODE(2), NODE(1) | NODE(3)), 1);
-	assert_nodes(0, "1311....0");
 	for (uint64_t i = 0; i < 4; i++)
 		assert_int_equal(peek(i), 100 + i);
 	close_file(&f);
@@ -365,16 +384,16 @@ static void migrating_to_a_policy(void **state)
 		poke(i, i);
 	p = policy(ONDOL_MPOL_INTERLEAVE, NODE(1) | NODE(2));
 	assert_int_equal(ondol_pages_outside(fx.mm, AT(0), AT(8), p.nodes), 8);
-	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(2), AT(6), &p), 0);
+	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(2), AT(6), &p, false), 0);
 	assert_nodes(0, "00121200");
 	assert_int_equal(ondol_pages_outside(fx.mm, AT(0), AT(8), p.nodes), 4);
 	p = policy(ONDOL_MPOL_BIND, NODE(3));
-	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(0), AT(8), &p), 0);
+	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(0), AT(8), &p, false), 0);
 	assert_nodes(0, "33333333");
 	for (uint64_t i = 0; i < 8; i++)
 		assert_int_equal(peek(i), i);
 	p = policy(ONDOL_MPOL_LOCAL, 0); /* names no nodes: nothing is misplaced */
-	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(0), AT(8), &p), 0);
+	assert_int_equal(ondol_migrate_to_policy(fx.mm, AT(0), AT(8), &p, false), 0);
 	assert_nodes(0, "33333333");
 	end_nodes();
 }

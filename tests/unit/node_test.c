@@ -233,6 +233,51 @@ static void interleaved_banks(void **state)
 }
 
 /* B8: two nodes, movable memory apart; only what can be moved goes there. */
+/* As Linux's example: a Movable zone on each node, and Ondol's own records in neither. */
+static void movable_zone_of_each_node(void **state)
+{
+	static const uint64_t movable[] = { MIB(20), MIB(36) };
+	static const uint64_t odd[] = { 0, MIB(36) + 1 };
+	struct ondol_profile small = ondol_profile_x86_64;
+	struct ondol_machine_desc desc = DESCRIBE(two, 2, 2, &small);
+	struct ondol_frame_info info;
+	struct ondol_page *page;
+
+	(void)state;
+	small.zone_end[ONDOL_ZONE_DMA] = MIB(1);
+	small.zone_end[ONDOL_ZONE_DMA32] = MIB(16);
+	desc.node_movable = odd;
+	assert_int_equal(toy_init_cpus(&t, &desc, frames_this_cpu), -ONDOL_EINVAL);
+	desc.node_movable = movable;
+	for (unsigned deferred = 0; deferred < 2; deferred++) {
+		desc.deferred_init = deferred;
+		frames_init(&t, &desc);
+		assert_span(&t, 0, "Normal", 16 * 256, 4 * 256, 4 * 256);
+		assert_span(&t, 0, "Movable", 20 * 256, 12 * 256, 12 * 256);
+		assert_span(&t, 1, "Normal", 32 * 256, 4 * 256, 4 * 256);
+		assert_span(&t, 1, "Movable", 36 * 256, 28 * 256, 28 * 256);
+		assert_int_equal(zone_stats(&t, 0, "Movable").pages_managed, 12 * 256);
+		assert_int_equal(zone_stats(&t, 1, "Movable").pages_managed, 28 * 256);
+		for (uint32_t cpu = 0; cpu < 2; cpu++) {
+			frames_cpu = cpu;
+			page = ondol_alloc_pages(t.m, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+			assert_true(pfn_of(&t, page) >= movable[cpu] >> 12);
+			ondol_frame_info(t.m, ondol_page_to_pfn(t.m, page), &info);
+			assert_int_equal(info.zone, ONDOL_ZONE_MOVABLE);
+			ondol_free_pages(t.m, page, 0);
+			page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+			assert_true(pfn_of(&t, page) < movable[cpu] >> 12);
+			ondol_free_pages(t.m, page, 0);
+		}
+		frames_cpu = 0;
+		/* Both banks of the Movable zones can go at any time. */
+		assert_int_equal(ondol_offline_pages(t.m, ondol_pfn(20 * 256), 12 * 256, NULL), 0);
+		assert_valid(t.m);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(20 * 256), 12 * 256), 0);
+		frames_fini(&t);
+	}
+}
+
 static void movable_zone(void **state)
 {
 	static const struct { uint32_t cpu; ondol_gfp_t gfp; uint64_t from, to; } want[] = {
@@ -300,6 +345,7 @@ int main(void)
 		cmocka_unit_test(affinity_pays),
 		cmocka_unit_test(interleaved_banks),
 		cmocka_unit_test(movable_zone),
+		cmocka_unit_test(movable_zone_of_each_node),
 		cmocka_unit_test(largest_topology),
 	};
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The page allocator's promises: flags, references, refusals with numbers, shrinkers. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "support/frames.h"
 
 #include "base/hooks.h"
@@ -452,6 +455,76 @@ static void too_many_shrinkers(void **state)
 
 /* ------------------------------------------------------------------ the end */
 
+/* NOFAIL takes what is kept back, and what a plan would refuse; of nothing it makes a panic. */
+static void never_refused(void **state)
+{
+	struct ondol_fail_plan plan = { .nth = { [ONDOL_FAIL_ALLOC_PAGES] = 1 },
+					.persistent = true };
+	struct hoard h;
+	size_t kept;
+
+	(void)state;
+	begin(16, NULL);
+	h = hoard_all(&t, -1, ONDOL_GFP_KERNEL, 0);
+	kept = machine_stats(&t).pages_free;
+	assert_true(kept > 100);
+	ondol_set_fail_plan(t.m, &plan);
+	for (size_t i = 0; i < kept; i++)
+		assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL | ONDOL_GFP_NOFAIL));
+	ondol_set_fail_plan(t.m, NULL);
+	assert_int_equal(machine_stats(&t).pages_free, 0);
+	if (!TOY_PANICS(&t)) {
+		(void)ondol_alloc_pages(t.m, ONDOL_GFP_NOFAIL, 0);
+		fail_msg("where from?");
+	}
+	t.expects_panic = false;
+	assert_string_equal(t.panic.invariant, "NOFAIL-1");
+	if (!TOY_PANICS(&t)) {
+		(void)ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOFAIL, 11);
+		fail_msg("of what order?");
+	}
+	t.expects_panic = false;
+	assert_string_equal(t.panic.invariant, "NOFAIL-1");
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
+static void *ask_and_wait(void *waiting)
+{
+	struct ondol_page *page;
+
+	frames_cpu = 1;
+	__atomic_store_n((bool *)waiting, true, __ATOMIC_RELEASE);
+	page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOFAIL, 0);
+	ondol_free_pages(t.m, page, 0);
+	return page;
+}
+
+/* With a second CPU it waits until that frees something. */
+static void never_refused_but_waits(void **state)
+{
+	const struct ondol_mem_region all[] = { USABLE(0, MIB(16), 0) };
+	struct ondol_machine_desc desc = DESCRIBE(all, 1, 2, NULL);
+	bool waiting = false;
+	struct ondol_page *page;
+	pthread_t thread;
+	struct hoard h;
+	void *got;
+
+	(void)state;
+	frames_init(&t, &desc);
+	h = hoard_all(&t, -1, ONDOL_GFP_KERNEL | ONDOL_GFP_MEMALLOC, 0);
+	assert_int_equal(pthread_create(&thread, NULL, ask_and_wait, &waiting), 0);
+	while (!__atomic_load_n(&waiting, __ATOMIC_ACQUIRE))
+		sched_yield();
+	page = h.page[--h.nr];
+	ondol_free_pages(t.m, page, 0);
+	assert_int_equal(pthread_join(thread, &got), 0);
+	assert_ptr_equal(got, page);
+	hoard_free(&t, &h);
+	frames_fini(&t);
+}
+
 static void leaks_are_told(void **state)
 {
 	struct ondol_page *page;
@@ -510,6 +583,8 @@ int main(void)
 		cmocka_unit_test(shrinkers),
 		cmocka_unit_test(nested_reclaim),
 		cmocka_unit_test(too_many_shrinkers),
+		cmocka_unit_test(never_refused),
+		cmocka_unit_test(never_refused_but_waits),
 		cmocka_unit_test(leaks_are_told),
 		cmocka_unit_test(two_machines),
 	};

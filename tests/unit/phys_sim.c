@@ -37,7 +37,7 @@ static const struct world worlds[] = {
 	{ .name = "lists, locked", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4,
 	  .rounds = 300, .steps = 5000, .orders = 2 },
 	{ .name = "interrupts", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4,
-	  .rounds = 300, .steps = 5000, .orders = 3, .barrier = true, .interrupts = true },
+	  .rounds = 1000, .steps = 5000, .orders = 3, .barrier = true, .interrupts = true },
 	{ .name = "delay2", .profile = &ondol_profile_x86_64, .cpus = 3, .mib = 4, .rounds = 300,
 	  .steps = 6000, .orders = 4, .policy = DELAY2_PCP, .barrier = true },
 	{ .name = "eager", .profile = &ondol_profile_i386_2_4, .cpus = 4, .mib = 4, .rounds = 200,

@@ -327,6 +327,61 @@ static void watermarks(void **state)
 	}
 }
 
+/*
+ * To the frame what Linux 6.18 has (mm/page_alloc.c): managed, min, low, high and protection of
+ * /proc/zoneinfo on an x86-64 machine of 16 GiB, whose vm.min_free_kbytes khugepaged had raised to
+ * 67584.  Our zones are small ones that are told to manage as much.
+ */
+static void limits_as_linux_has_them(void **state)
+{
+	static const struct { uint32_t managed, mark[3], reserve[5]; } linux_has[] = {
+		{ 3840, { 17, 21, 25 }, { 0, 3019, 14795, 14795, 14795 } },
+		{ 772917, { 3444, 4305, 5166 }, { 0, 0, 11776, 11776, 11776 } },
+		{ 3014656, { 13434, 16792, 20150 }, { 0 } },
+	};
+	const struct ondol_mem_region all[] = { USABLE(0, MIB(48), 0) };
+	struct ondol_profile profile = ondol_profile_x86_64;
+	struct ondol_machine_desc desc = DESCRIBE(all, 1, 1, &profile);
+	uint32_t managed[3];
+
+	(void)state;
+	profile.zone_end[ONDOL_ZONE_DMA32] = MIB(32);
+	desc.min_free_kbytes = 67584;
+	frames_init(&t, &desc);
+	for (unsigned i = 0; i < 3; i++) {
+		managed[i] = t.m->phys->zones[i].managed;
+		t.m->phys->zones[i].managed = linux_has[i].managed;
+	}
+	phys_set_limits(t.m);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct ondol_zone *zone = &t.m->phys->zones[i];
+
+		for (unsigned mark = 0; mark < 3; mark++)
+			assert_int_equal(zone->watermark[mark], linux_has[i].mark[mark]);
+		for (unsigned type = 0; type < 5; type++)
+			assert_int_equal(zone->lowmem_reserve[type], linux_has[i].reserve[type]);
+		t.m->phys->zones[i].managed = managed[i];
+	}
+	phys_set_limits(t.m);
+	frames_fini(&t);
+}
+
+/* A zone for what can move keeps no share, on any profile: 32 to 128 frames, as in Linux 6. */
+static void limits_of_a_movable_zone(void **state)
+{
+	const struct ondol_mem_region all[] = { USABLE(0, MIB(256), 0) };
+	struct ondol_profile profile = ondol_profile_x86_64;
+	struct ondol_machine_desc desc = DESCRIBE(all, 1, 1, &profile);
+
+	(void)state;
+	profile.zone_end[ONDOL_ZONE_NORMAL] = 0;
+	profile.zone_end[ONDOL_ZONE_DMA32] = MIB(64);
+	profile.zone_end[ONDOL_ZONE_MOVABLE] = MIB(256);
+	frames_init(&t, &desc);
+	assert_int_equal(zone_stats(&t, 0, "Movable").watermark_min, 49152 / 1024);
+	frames_fini(&t);
+}
+
 /* ------------------------------------------------------------------ bad descriptions */
 
 static int refused_by(const struct ondol_machine_desc *desc)
@@ -532,6 +587,8 @@ int main(void)
 		cmocka_unit_test(lowmem_reserve),
 		cmocka_unit_test(highmem_falls_to_normal),
 		cmocka_unit_test(watermarks),
+		cmocka_unit_test(limits_as_linux_has_them),
+		cmocka_unit_test(limits_of_a_movable_zone),
 		cmocka_unit_test(bad_descriptions),
 		cmocka_unit_test(bad_profiles),
 		cmocka_unit_test(bad_maps),

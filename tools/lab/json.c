@@ -67,13 +67,12 @@ static void put_zones(FILE *out, const struct ondol_zone_stats *zones, uint32_t 
 static void put_profile(FILE *out, const struct lab_machine *machine)
 {
 	const struct ondol_profile *profile = &machine->profile;
-	static const char *const lazy[] = { "eager", "delay2", "pcp" };
 
 	put_string(out, "name", machine->name);
 	put_titles(out, "title", machine->title);
 	put_string(out, "profile", profile->name);
 	put_number(out, "orders", profile->nr_orders);
-	put_string(out, "lazy", lazy[profile->lazy]);
+	put_string(out, "lazy", ondol_lazy_name(profile->lazy));
 	fprintf(out, "\"map\":%s,\"split_hands_out_upper\":%s,\"migrate_types\":%s,",
 		profile->map_bitmap ? "true" : "false",
 		profile->split_hands_out_upper ? "true" : "false",

@@ -65,6 +65,14 @@ void machine_add_region(struct lab_machine *machine, uint64_t start, uint64_t en
 		machine->nr_nodes = node + 1u;
 }
 
+bool machine_has_zone(const struct lab_machine *machine, unsigned type)
+{
+	for (unsigned node = 0; type == ONDOL_ZONE_MOVABLE && node < LAB_NODES_MAX; node++)
+		if (machine->movable[node])
+			return true;
+	return machine->profile.zone_end[type] != 0;
+}
+
 unsigned machine_distance(const struct lab_machine *machine, uint32_t from, uint32_t to)
 {
 	if (machine->distance_rows)
@@ -239,6 +247,24 @@ static bool read_zone(struct lab_machine *machine, struct lab_source *src)
 	return true;
 }
 
+/* movable 4200M node 0 */
+static bool read_movable(struct lab_machine *machine, struct lab_source *src)
+{
+	struct lab_place place = src->token.place;
+	uint64_t start;
+	uint16_t node = 0;
+
+	if (!source_size(src, "the address where the node's Movable zone begins", &start))
+		return false;
+	if (!start || start & ~ONDOL_PAGE_MASK)
+		return source_complain(src, place, "zones begin between frames: at a multiple of "
+				       "4K");
+	if (source_is(src, "node") && !read_node(src, &node))
+		return false;
+	machine->movable[node] = start;
+	return true;
+}
+
 /* scale 1/128 */
 static bool read_scale(struct lab_machine *machine, struct lab_source *src)
 {
@@ -352,7 +378,7 @@ static const struct {
 	{ "cpus", read_cpus },	     { "cpu", read_cpu },	    { "zone", read_zone },
 	{ "distance", read_distance }, { "scale", read_scale },	    { "orders", read_orders },
 	{ "map", read_map },	     { "migrate", read_migrate },   { "pcp", read_pcp },
-	{ "split", read_split },     { "lazy", read_lazy },
+	{ "split", read_split },     { "lazy", read_lazy },	    { "movable", read_movable },
 };
 
 bool machine_is_statement(const struct lab_source *src)
@@ -443,12 +469,12 @@ static bool check_distance(struct lab_machine *machine, struct lab_source *src)
 /* "i386-2.6, 10 orders, map, eager" */
 static void describe_profile(struct lab_machine *machine)
 {
-	static const char *const lazy[] = { "eager", "delay2", "pcp" };
 	const struct ondol_profile *profile = &machine->profile;
 	char text[160];
 
 	snprintf(text, sizeof text, "%s, %u orders, %s, %s%s, split %s", profile->name,
-		 profile->nr_orders, profile->map_bitmap ? "map" : "no map", lazy[profile->lazy],
+		 profile->nr_orders, profile->map_bitmap ? "map" : "no map",
+		 ondol_lazy_name(profile->lazy),
 		 profile->migrate_types ? ", migrate types" : "",
 		 profile->split_hands_out_upper ? "upper" : "lower");
 	free(machine->profile_text);

@@ -39,6 +39,7 @@ struct lab_machine {
 	uint32_t nr_nodes, nr_cpus;
 	uint16_t cpu_to_node[LAB_CPUS_MAX];
 	uint64_t cpu_told[LAB_CPUS_MAX / 64]; /* bit: a `cpu` statement named it */
+	uint64_t movable[LAB_NODES_MAX]; /* where a node's Movable zone begins; 0: not told */
 	uint8_t distance[LAB_NODES_MAX * LAB_NODES_MAX]; /* nr_nodes a row once complete */
 	uint32_t distance_rows, distance_columns;        /* as told; 0: not */
 	struct lab_place distance_place;
@@ -64,6 +65,8 @@ bool machine_heading(struct lab_machine *machine, struct lab_source *src);
 void machine_copy(struct lab_machine *to, const struct lab_machine *from);
 void machine_add_region(struct lab_machine *machine, uint64_t start, uint64_t end,
 			enum ondol_mem_type type, uint16_t node, struct lab_place place);
+/* Whether some node has, or may have, a zone of the type. */
+bool machine_has_zone(const struct lab_machine *machine, unsigned type);
 unsigned machine_distance(const struct lab_machine *machine, uint32_t from, uint32_t to);
 
 /*

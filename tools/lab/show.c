@@ -28,23 +28,38 @@ static void add_piece(struct lab_show *show, struct lab_piece piece)
 	show->pieces[show->nr_pieces++] = piece;
 }
 
+/* The zone of a frame, and the first frame beyond the zone. */
+static unsigned zone_at(const struct lab_machine *machine, unsigned node, uint64_t pfn,
+			uint64_t *out_end)
+{
+	const uint64_t *zone_end = machine->profile.zone_end;
+	uint64_t movable = machine->movable[node] >> ONDOL_PAGE_SHIFT;
+	unsigned type = 0;
+
+	*out_end = UINT64_MAX;
+	if (movable && pfn >= movable)
+		return ONDOL_ZONE_MOVABLE;
+	while (!zone_end[type] || pfn >= zone_end[type] >> ONDOL_PAGE_SHIFT)
+		type++;
+	*out_end = zone_end[type] >> ONDOL_PAGE_SHIFT;
+	if (movable && movable < *out_end)
+		*out_end = movable;
+	return type;
+}
+
 /* A range of memory, cut at the zones' limits, behind the hole before it. */
 static int add_range(void *ctx, const struct ondol_memory_range *range)
 {
 	struct lab_show *show = ctx;
 	uint64_t at = range->start.value;
 	uint64_t end = show->nr_pieces ? show->pieces[show->nr_pieces - 1].end : 0;
-	const uint64_t *zone_end = show->machine->profile.zone_end;
-	unsigned type = 0;
 
 	if (at > end)
 		add_piece(show, (struct lab_piece){ .start = end, .end = at, .hole = true });
 	while (at < range->end.value) {
 		uint64_t stop;
+		unsigned type = zone_at(show->machine, range->node, at, &stop);
 
-		while (!zone_end[type] || at >= zone_end[type] >> ONDOL_PAGE_SHIFT)
-			type++;
-		stop = zone_end[type] >> ONDOL_PAGE_SHIFT;
 		stop = stop < range->end.value ? stop : range->end.value;
 		add_piece(show, (struct lab_piece){ .start = at, .end = stop, .node = range->node,
 						    .zone = (uint8_t)type,

@@ -180,7 +180,7 @@ static void draw_reserves(const struct lab_draw *draw, const struct lab_show *sh
 		const struct ondol_zone_stats *zone = &show->zones[i];
 
 		for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
-			if (!zone->lowmem_reserve[type] || !show->machine->profile.zone_end[type])
+			if (!zone->lowmem_reserve[type] || !machine_has_zone(show->machine, type))
 				continue;
 			fputs(any ? "" : " lowmem_reserve:\n", draw->out);
 			any = true;

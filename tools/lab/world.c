@@ -32,6 +32,7 @@ int world_begin(struct lab_world *world, const struct lab_machine *machine)
 					   .nr_nodes = machine->nr_nodes,
 					   .nr_cpus = machine->nr_cpus,
 					   .cpu_to_node = machine->cpu_to_node,
+					   .node_movable = machine->movable,
 					   .profile = &machine->profile,
 					   .memory_is_zeroed = true };
 	uint64_t bottom = UINT64_MAX, top = 0;

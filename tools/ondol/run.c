@@ -19,7 +19,7 @@
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
-       OPT_PROC, OPT_PIN, OPT_TRACE, OPT_VALIDATE };
+       OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -31,6 +31,9 @@ static const struct argp_option run_options[] = {
 	  "Pages mapped by one fault, a power of two, 1 to 512 (default: 16, and up to 64 where "
 	  "memory is touched in order); with 1 a frame is given only for a page that is "
 	  "touched", 1 },
+	{ "lazy", OPT_LAZY, "POLICY", 0,
+	  "When freed frames merge: pcp (default), a pageblock at a time, from per-CPU lists; "
+	  "delay2, while there is slack not at all; eager, at once", 1 },
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
@@ -86,6 +89,16 @@ static long number(struct argp_state *state, const char *option, const char *val
 	return n;
 }
 
+static bool parse_lazy(const char *arg, enum ondol_lazy_policy *out_policy)
+{
+	unsigned policy = 0;
+
+	while (policy < ONDOL_NR_LAZY && strcmp(arg, ondol_lazy_name(policy)))
+		policy++;
+	*out_policy = policy;
+	return policy < ONDOL_NR_LAZY;
+}
+
 static error_t parse_run(int key, char *arg, struct argp_state *state)
 {
 	struct run_input *input = state->input;
@@ -108,6 +121,10 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		o->fault_around = (uint32_t)number(state, "fault-around", arg, 1, 512);
 		if (o->fault_around & (o->fault_around - 1))
 			return bad(state, "fault-around", arg, "want a power of two");
+		break;
+	case OPT_LAZY:
+		if (!parse_lazy(arg, &o->lazy))
+			return bad(state, "lazy", arg, "want eager, delay2 or pcp");
 		break;
 	case OPT_PIN:
 		if (!strcmp(arg, "auto"))
@@ -194,7 +211,8 @@ static void defaults(struct ondol_linux_options *o)
 
 int command_run(int argc, char **argv)
 {
-	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO } };
+	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO,
+						.lazy = ONDOL_LAZY_PCP } };
 	int sig;
 
 	argp_err_exit_status = ONDOL_EXIT_CANNOT;

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What moving pages out of a range needs of range.c: see the theory there. */
+#ifndef ONDOL_PHYS_RANGE_H
+#define ONDOL_PHYS_RANGE_H
+
+#include "phys/machine.h"
+
+/* A frame that the caller alone has, of use KERNEL, is held for the range from now on. */
+void range_hold(struct ondol_machine *m, struct ondol_page *page);
+
+/* Its contents can be moved to another frame: a single one of private memory or page cache. */
+static inline bool range_is_movable(const struct ondol_page *page)
+{
+	uint32_t flags = __atomic_load_n(&page->flags, __ATOMIC_RELAXED);
+	uint32_t use = flags & ONDOL_PG_USE_MASK;
+
+	return !(flags & (ONDOL_PG_HELD | ONDOL_PG_COMP | ONDOL_PG_TAIL)) && !page_order(page) &&
+	       (use == ONDOL_PAGE_ANON || use == ONDOL_PAGE_CACHE);
+}
+
+#endif /* ONDOL_PHYS_RANGE_H */
