@@ -117,6 +117,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_sched_setaffinity, NOTIFY), /* place.c */
 	ON(SYS_sched_getaffinity, NOTIFY),
 
+	ON(SYS_execve, NOTIFY), /* syscall.c: exec_refused */
 	/* fork, and clone without CLONE_VM, copy the address space; see fork_flags_take, too. */
 	ON(SYS_fork, SECCOMP_RET_TRACE),
 	IF_EQ(SYS_clone, 0, 5),
@@ -156,6 +157,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_migrate_pages, NOTIFY),
 	ON(SYS_move_pages, NOTIFY),
 	ON(SYS_sysinfo, NOTIFY),
+	ON(SYS_execveat, NOTIFY), /* syscall.c: exec_refused */
 	ON(SYS_set_mempolicy_home_node_, ERRNO(ENOSYS)),
 	ON(SYS_openat2_, NOTIFY),
 	ON(SYS_pkey_alloc, ERRNO(ENOSPC)),

@@ -413,6 +413,17 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	front_tell(mon, status, sig);
 }
 
+/*
+ * What we open must not land on 0, 1 or 2 where those are closed: the program finds them closed,
+ * since the exec closes what stands in for them here.
+ */
+static void stdio_occupy(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
+			return;
+}
+
 int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
 {
 	struct launch launch = { .argv = argv };
@@ -421,6 +432,7 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 	sigset_t set;
 
 	*out_signal = 0;
+	stdio_occupy();
 	if (status)
 		return status;
 	if (obstacle) {

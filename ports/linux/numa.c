@@ -65,7 +65,10 @@ void numa_serve_as(struct monitor *mon, const struct task *task, pid_t tid)
 	if (mon->nr_nodes == 1)
 		return;
 	/* Kept together, the thread's processor is ours; asking the host costs some us. */
-	cpu = mon->place.timer >= 0 && mon->place.together ? sched_getcpu() : last_cpu(tid);
+	if (mon->place.timer >= 0 && mon->place.together && !(task && task->own_affinity))
+		cpu = sched_getcpu();
+	else
+		cpu = last_cpu(tid);
 	if (cpu >= 0)
 		mon->serving_cpu = rank_of(mon, (unsigned)cpu) % mon->options->nr_cpus;
 }

@@ -399,6 +399,8 @@ static void call_again(struct task *task)
 	case SYS_migrate_pages:
 	case SYS_move_pages:
 	case SYS_sysinfo:
+	case SYS_execve:
+	case SYS_execveat:
 		regs.rax = (unsigned long long)-RESTARTNOINTR;
 		set_regs(task->tid, &regs);
 	}

@@ -3,7 +3,10 @@
  * System calls that come to us by seccomp's USER_NOTIF: the answers' channel, and the calls
  * that are not memory calls themselves (opens of /proc texts, futexes, limits).
  */
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/kcmp.h>
@@ -169,6 +172,38 @@ static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
 	return ondol_copy_to_user(task->mm->mm, at, &info, sizeof info);
 }
 
+/* ------------------------------------------------------------------ exec */
+
+/*
+ * An exec is the host's, and taken over when it has happened: too late for a program that we
+ * cannot run.  So those are refused before, as by a kernel that cannot run them either.
+ */
+static bool exec_refused(struct task *task, const struct seccomp_data *data)
+{
+	bool at = data->nr == SYS_execveat;
+	char name[PATH_MAX], path[PATH_MAX + 64];
+	unsigned char head[EI_NIDENT];
+	int fd;
+
+	if (ondol_strncpy_from_user(task->mm->mm, name, data->args[at ? 1 : 0], sizeof name) < 0)
+		return false;
+	if (name[0] == '/')
+		snprintf(path, sizeof path, "/proc/%d/root%s", task->tid, name);
+	else if (at && (int)data->args[0] != AT_FDCWD)
+		snprintf(path, sizeof path, "/proc/%d/fd/%d%s%s", task->tid, (int)data->args[0],
+			 *name ? "/" : "", name);
+	else
+		snprintf(path, sizeof path, "/proc/%d/cwd/%s", task->tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, head, sizeof head);
+
+	close(fd);
+	return n == (ssize_t)sizeof head && !memcmp(head, ELFMAG, SELFMAG) &&
+	       head[EI_CLASS] == ELFCLASS32;
+}
+
 /* ------------------------------------------------------------------ dispatch */
 
 static void serve(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
@@ -201,6 +236,11 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	case SYS_move_pages:
 		mon->stats.calls++;
 		r = numa_call(mon, task, &notif->data);
+		break;
+	case SYS_execve:
+	case SYS_execveat:
+		r = -ENOEXEC;
+		native = !exec_refused(task, &notif->data);
 		break;
 	case SYS_sysinfo:
 		r = sysinfo_call(mon, task, notif->data.args[0]);
