@@ -238,6 +238,30 @@ void fork_settle(struct monitor *mon, struct guest_mm *g)
 	guest_mm_put(mon, g);
 }
 
+struct left_out {
+	struct monitor *mon;
+	struct guest_mm *child;
+};
+
+static int left_out_visit(void *ctx, const struct ondol_vma_info *vma)
+{
+	const ondol_vm_flags_t both = ONDOL_VM_NATIVE | ONDOL_VM_DONTFORK;
+	struct left_out *w = ctx;
+
+	if ((vma->vm_flags & both) == both)
+		worker_placeholder(w->mon, w->child, vma->start, vma->end);
+	return 0;
+}
+
+/* What the host backs and the child does not get (MADV_DONTFORK) is a hole there: fill it. */
+static void left_out_fill(struct monitor *mon, const struct guest_mm *parent, struct guest_mm *c)
+{
+	struct left_out w = { mon, c };
+
+	if (parent->nr_native_maps)
+		ondol_for_each_vma(parent->mm, left_out_visit, &w);
+}
+
 void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 {
 	struct guest_mm *g = parent->mm, *c = g->child;
@@ -261,8 +285,10 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 			     &regs);
 	if (!r)
 		r = guest_mm_attach(mon, c);
-	if (!r)
+	if (!r) {
+		left_out_fill(mon, g, c);
 		r = guest_mm_arm(mon, c, false);
+	}
 	if (!r && parent->child_settid) {
 		pid_t tid = child->tid;
 		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);

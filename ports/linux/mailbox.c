@@ -107,8 +107,15 @@ static void op_check(struct monitor *mon, struct guest_mm *g, struct mailbox_op 
 	uint64_t flags = op->flags;
 
 	op->flags = 0;
-	if ((flags & OP_MUST) && op->ret < 0 && op->ret > -4096)
-		worker_lost(mon, g, "the host refused to change its mappings");
+	if ((flags & OP_MUST) && op->ret < 0 && op->ret > -4096) {
+		char why[160];
+
+		snprintf(why, sizeof why,
+			 "the host refused to change its mappings (call %llu of %#llx+%#llx: %s)",
+			 (unsigned long long)op->nr, (unsigned long long)op->arg[0],
+			 (unsigned long long)op->arg[1], strerror((int)-op->ret));
+		worker_lost(mon, g, why);
+	}
 }
 
 /* Wait until at most `left` operations are outstanding. */

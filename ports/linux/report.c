@@ -78,14 +78,12 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 	monitor_warn("out of memory: %s (%d) is killed, touching %#llx: %s",
 		     task->mm ? task->mm->comm : "?", task->tgid, (unsigned long long)addr,
 		     refusal.reason ? refusal.reason : "no free frame");
-	monitor_warn("  %llu of %llu MiB free; data %llu, page cache %llu, page tables %llu, "
-		     "slab %llu MiB",
-		     (unsigned long long)stats.pages_free >> 8,
-		     (unsigned long long)stats.pages_total >> 8,
-		     (unsigned long long)stats.pages[ONDOL_PAGE_ANON] >> 8,
-		     (unsigned long long)stats.pages[ONDOL_PAGE_CACHE] >> 8,
-		     (unsigned long long)stats.pages[ONDOL_PAGE_PGTABLE] >> 8,
-		     (unsigned long long)stats.pages[ONDOL_PAGE_SLAB] >> 8);
+	monitor_warn("  %llu of %llu KiB free; data %llu, page cache %llu, page tables %llu, "
+		     "slab %llu, Ondol itself %llu KiB",
+		     4ull * stats.pages_free, 4ull * stats.pages_total,
+		     4ull * stats.pages[ONDOL_PAGE_ANON], 4ull * stats.pages[ONDOL_PAGE_CACHE],
+		     4ull * stats.pages[ONDOL_PAGE_PGTABLE], 4ull * stats.pages[ONDOL_PAGE_SLAB],
+		     4ull * (stats.pages[ONDOL_PAGE_RESERVED] + stats.pages[ONDOL_PAGE_KERNEL]));
 	report_refusal(&refusal);
 	for (int i = 0; i < 5 && top[i].g; i++)
 		monitor_warn("  %-16s %8llu KiB resident", top[i].g->comm,

@@ -182,7 +182,7 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 {
 	bool at = data->nr == SYS_execveat;
 	char name[PATH_MAX], path[PATH_MAX + 64];
-	unsigned char head[EI_NIDENT];
+	unsigned char head[20]; /* up to e_machine, which is what the kernel goes by */
 	int fd;
 
 	if (ondol_strncpy_from_user(task->mm->mm, name, data->args[at ? 1 : 0], sizeof name) < 0)
@@ -200,8 +200,8 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 	ssize_t n = read(fd, head, sizeof head);
 
 	close(fd);
-	return n == (ssize_t)sizeof head && !memcmp(head, ELFMAG, SELFMAG) &&
-	       head[EI_CLASS] == ELFCLASS32;
+	return n == (ssize_t)sizeof head && !memcmp(head, ELFMAG, SELFMAG) && head[18] == EM_386 &&
+	       !head[19];
 }
 
 /* ------------------------------------------------------------------ dispatch */

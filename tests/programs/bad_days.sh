@@ -54,6 +54,15 @@ cp /bin/true arm && printf '\267' | dd of=arm bs=1 seek=18 conv=notrunc 2>/dev/n
 expect 'a program for another machine' 126 'another processor' $run -- ./arm
 # The shell sees ENOEXEC, tries it as a script, and says what it thinks of it.
 expect 'a malformed program inside a run' 126 '.' $run -- sh -c 'exec ./arm'
+cp /bin/true narrow && printf '\003' | dd of=narrow bs=1 seek=18 conv=notrunc 2>/dev/null
+expect 'a program for i386' 126 'narrow: cannot be executed' $run -- ./narrow
+expect 'a program for i386 inside a run: ENOEXEC' 126 '[Ee]xec format error|not found|syntax' \
+	$run -- sh -c './narrow; exit 126'
+grep -q ondol: err && bad 'and Ondol says nothing of it' 'it does'
+for closed in '<&-' '>&-' '<&- >&-' '<&- >&- 2>&-'; do
+	expect "standard descriptors closed: $closed" 3 '' \
+		sh -c "exec \"\$0\" run -- sh -c 'exit 3' $closed" "$ONDOL"
+done
 printf '#!/no/such/interpreter\n' >script && chmod +x script
 expect 'a script without its interpreter' 127 'script' $run -- ./script
 expect 'no program' 125 'which program' $run

@@ -38,7 +38,8 @@ static const struct argp_option run_options[] = {
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
 	{ 0, 0, 0, 0, "What to tell (nothing, unless asked):", 2 },
-	{ "stats", OPT_STATS, 0, 0, "A summary on stderr when the program has ended", 2 },
+	{ "stats", OPT_STATS, 0, 0,
+	  "A summary on stderr when the program and all that it has started have ended", 2 },
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
 	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
 	{ "proc", OPT_PROC, "DIR", 0,
