@@ -248,6 +248,7 @@ static void movable_zone_of_each_node(void **state)
 	small.zone_end[ONDOL_ZONE_DMA32] = MIB(16);
 	desc.node_movable = odd;
 	assert_int_equal(toy_init_cpus(&t, &desc, frames_this_cpu), -ONDOL_EINVAL);
+	toy_free(&t);
 	desc.node_movable = movable;
 	for (unsigned deferred = 0; deferred < 2; deferred++) {
 		desc.deferred_init = deferred;
