@@ -35,7 +35,7 @@ LAB_FILES := $(sort $(wildcard lab/*.lab lab/machines/*.machine))
 STATIC := $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) -static -x c -o /dev/null - 2>/dev/null && echo -static)
 
-all: $(B)/ondol
+all: $(B)/ondol $(B)/libondol-malloc.so $(B)/libondol-malloc.a
 
 $(B)/libondol.a: $(CORE_OBJ)
 	@rm -f $@
@@ -64,6 +64,30 @@ $(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
 	tools/dev/embed.sh $(LAB_FILES) >$@
 $(B)/lab_files.o: $(B)/lab_files.c
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
+
+# The malloc: the core once more, as part of a shared object that shows malloc's names alone.
+MALLOC_SRC := $(wildcard ports/malloc/*.c)
+MALLOC_OBJ := $(MALLOC_SRC:%.c=$(B)/pic/%.o)
+MALLOC_CORE_OBJ := $(CORE_SRC:%.c=$(B)/pic/%.o)
+MALLOC_CFLAGS := $(PORT_CFLAGS) -fPIC -fvisibility=hidden -fno-builtin -fexceptions \
+	-ftls-model=initial-exec
+$(B)/pic/core/%.o: core/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(B)/pic/arch/%.o: arch/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(B)/pic/ports/%.o: ports/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MALLOC_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/libondol-malloc.so: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
+	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread
+# One object, whose own names nobody outside can see or collide with.
+$(B)/libondol-malloc.a: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
+	@rm -f $@
+	$(LD) -r -o $(B)/pic/libondol-malloc.o $^
+	objcopy --localize-hidden $(B)/pic/libondol-malloc.o
+	ar rcs $@ $(B)/pic/libondol-malloc.o
 
 core-objects: $(CORE_OBJ)
 
@@ -215,6 +239,7 @@ help:
 clean:
 	rm -rf $(B)
 
+-include $(MALLOC_OBJ:.o=.d) $(MALLOC_CORE_OBJ:.o=.d)
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean

@@ -214,7 +214,7 @@ static void release_slab(struct ondol_kmem_cache *cache, struct ondol_page *head
  * Chain the objects into their slabs.  Slabs that are empty then, beyond those worth keeping,
  * go back to the buddy after the lock is released, chained by slab.next meanwhile.
  */
-void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
+uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
 	struct ondol_machine *m = cache->m;
 	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
@@ -222,6 +222,7 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
 	uint32_t doomed = NIL, offset = 0;
+	uint64_t frames = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		uintptr_t object = (uintptr_t)entries[i].object;
@@ -253,7 +254,9 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 		head = &m->pages[doomed];
 		doomed = head->slab.next;
 		release_slab(cache, head);
+		frames += UINT64_C(1) << cache->order;
 	}
+	return frames;
 }
 
 /* A new slab, all its objects free and constructed, on no list yet. */

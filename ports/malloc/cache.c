@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bins and depots.
+ *
+ * A bin is filled to its half and emptied to its half, so that a thread that goes on in either
+ * direction needs nobody for half a bin, whatever came before.  What leaves a full bin are its
+ * oldest objects, from the bottom: the newest are those that are in the processor's caches.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define BIN_FIRST 8 /* objects in a bin at first */
+#define barrier() __asm__ volatile("" ::: "memory")
+
+__thread struct thread ondol_thread;
+static pthread_key_t exit_key;
+static bool have_key;
+
+/* ------------------------------------------------------------------ threads */
+
+static void thread_exit(void *unused)
+{
+	struct thread *thread = &ondol_thread;
+
+	(void)unused;
+	thread->state = THREAD_DIRECT; /* destructors that run later may still free */
+	thread_flush(thread);
+	lock_take(&heap.threads_lock);
+	if (thread->next)
+		thread->next->prev = thread->prev;
+	if (thread->prev)
+		thread->prev->next = thread->next;
+	else
+		heap.threads = thread->next;
+	lock_drop(&heap.threads_lock);
+}
+
+void thread_key_init(void)
+{
+	have_key = !pthread_key_create(&exit_key, thread_exit);
+}
+
+/* The key's room may be allocated, by us: the bins are ready before. */
+static void thread_begin(struct thread *thread)
+{
+	thread->state = have_key && !heap.debug ? THREAD_READY : THREAD_DIRECT;
+	if (thread->state == THREAD_DIRECT)
+		return;
+	lock_take(&heap.threads_lock);
+	thread->prev = NULL;
+	thread->next = heap.threads;
+	if (thread->next)
+		thread->next->prev = thread;
+	heap.threads = thread;
+	lock_drop(&heap.threads_lock);
+	(void)pthread_setspecific(exit_key, thread);
+}
+
+/* ------------------------------------------------------------------ depots */
+
+/* Up to `nr` from the depot; 0: it is empty. */
+static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
+{
+	lock_take(&depot->lock);
+	if (nr > depot->nr)
+		nr = depot->nr;
+	depot->nr -= nr;
+	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
+	depot->nr_refills++;
+	lock_drop(&depot->lock);
+	return nr;
+}
+
+/* As many as there is room for. */
+static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
+{
+	lock_take(&depot->lock);
+	if (nr > depot->cap - depot->nr)
+		nr = depot->cap - depot->nr;
+	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
+	depot->nr += nr;
+	depot->nr_flushes++;
+	lock_drop(&depot->lock);
+	return nr;
+}
+
+void depot_drain(uint32_t class)
+{
+	struct depot *depot = &heap.depot[class];
+	void *objects[64];
+	uint32_t nr;
+
+	do {
+		nr = depot_take(depot, objects, 64);
+		heap_give(class, nr, objects);
+	} while (nr);
+}
+
+static void put_or_give(uint32_t class, void **objects, uint32_t nr)
+{
+	uint32_t kept = depot_put(&heap.depot[class], objects, nr);
+
+	if (kept < nr)
+		heap_give(class, nr - kept, objects + kept);
+}
+
+/* ------------------------------------------------------------------ bins */
+
+/*
+ * Twice the room, unless the class has its limit or there is no memory for it.  The fields change
+ * together under a lock that fork() takes.
+ */
+static void bin_grow(struct bin *bin, uint32_t class)
+{
+	uint32_t cap = (uint32_t)(bin->limit - bin->base), most = heap.bin_cap[class];
+	uint32_t nr = (uint32_t)(bin->top - bin->base), wanted = cap ? cap * 2 : BIN_FIRST;
+	void *slots, *old = bin->base;
+
+	if (cap >= most)
+		return;
+	wanted = wanted < most ? wanted : most;
+	if (!heap_take(class_of(wanted * sizeof(void *)), 1, &slots))
+		return;
+	if (nr)
+		memcpy(slots, old, nr * sizeof(void *));
+	lock_take(&heap.core_lock);
+	bin->base = slots;
+	bin->top = bin->base + nr;
+	bin->limit = bin->base + wanted;
+	lock_drop(&heap.core_lock);
+	if (old)
+		heap_give(class_of(cap * sizeof(void *)), 1, &old);
+}
+
+void thread_flush(struct thread *thread)
+{
+	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
+		struct bin *bin = &thread->bin[class], old = *bin;
+		void *slots = old.base;
+
+		if (!slots)
+			continue;
+		bin->top = bin->limit = bin->base = NULL;
+		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
+		heap_give(class_of((size_t)(old.limit - old.base) * sizeof(void *)), 1, &slots);
+	}
+}
+
+/* The first of objects in order of address is handed out first. */
+static void reverse(void **objects, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr / 2; i++) {
+		void *object = objects[i];
+
+		objects[i] = objects[nr - 1 - i];
+		objects[nr - 1 - i] = object;
+	}
+}
+
+static COLD void *alloc_direct(uint32_t class)
+{
+	void *object;
+
+	if (depot_take(&heap.depot[class], &object, 1))
+		return object;
+	return heap_take(class, 1, &object) ? object : NULL;
+}
+
+static uint32_t bin_refill(struct bin *bin, uint32_t class)
+{
+	uint32_t want, got;
+
+	bin_grow(bin, class);
+	want = (uint32_t)(bin->limit - bin->base) / 2;
+	if (unlikely(!want))
+		return 0;
+	got = depot_take(&heap.depot[class], bin->base, want);
+	if (!got) {
+		got = heap_take(class, want, bin->base);
+		reverse(bin->base, got);
+	}
+	barrier();
+	bin->top = bin->base + got;
+	return got;
+}
+
+/* The older half leaves.  Empty meanwhile: a fork here loses objects, but gives none twice. */
+static void bin_halve(struct bin *bin, uint32_t class)
+{
+	uint32_t nr = (uint32_t)(bin->top - bin->base), half = nr / 2;
+
+	bin->top = bin->base;
+	barrier();
+	put_or_give(class, bin->base, half);
+	memmove(bin->base, bin->base + half, (nr - half) * sizeof *bin->base);
+	barrier();
+	bin->top = bin->base + nr - half;
+}
+
+/* The bin is empty, or there is none. */
+__attribute__((noinline)) void *small_alloc_slow(uint32_t class)
+{
+	struct thread *thread = &ondol_thread;
+	struct bin *bin = &thread->bin[class];
+	void *object;
+
+	if (unlikely(!heap_init()))
+		return NULL;
+	if (unlikely(thread->state == THREAD_NEW))
+		thread_begin(thread);
+	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
+		return *--bin->top;
+	object = alloc_direct(class);
+	if (unlikely(!object) && purge_all()) /* what others hold may be enough */
+		object = alloc_direct(class);
+	return object;
+}
+
+/* The bin is full, or there is none. */
+__attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
+{
+	struct thread *thread = &ondol_thread;
+	struct bin *bin = &thread->bin[class];
+	int saved = errno;
+	uint32_t nr;
+
+	if (unlikely(thread->state == THREAD_NEW))
+		thread_begin(thread);
+	if (unlikely(thread->state == THREAD_DIRECT)) {
+		put_or_give(class, &p, 1);
+		errno = saved;
+		return;
+	}
+	nr = (uint32_t)(bin->top - bin->base);
+	if (nr >= BIN_FIRST)
+		bin_halve(bin, class);
+	bin_grow(bin, class);
+	if (likely(bin->top != bin->limit))
+		*bin->top++ = p;
+	else
+		put_or_give(class, &p, 1);
+	errno = saved;
+}
+
+/*
+ * A thread that fork() left behind was stopped anywhere, but not in an exchange, which is under
+ * locks; between two steps of a push or pop its bin is still one, with an object more or less.
+ * Its stack belongs to nobody now.
+ */
+void thread_forget_others(void)
+{
+	struct thread *self = &ondol_thread, *next;
+
+	for (struct thread *thread = heap.threads; thread; thread = next) {
+		next = thread->next;
+		if (thread != self)
+			thread_flush(thread);
+	}
+	heap.threads = self->state == THREAD_READY ? self : NULL;
+	self->next = self->prev = NULL;
+}
