@@ -267,7 +267,7 @@ void heap_give(uint32_t class, uint32_t nr, void **objects)
 
 	lock_take(&heap.core_lock);
 	heap.nr_freed_frames += ondol_kmem_cache_free_bulk(heap.cache[class], nr, objects);
-	look = heap.nr_freed_frames > heap.dirty_limit;
+	look = heap.nr_freed_frames > DIRTY_STEP;
 	lock_drop(&heap.core_lock);
 	if (unlikely(look))
 		purge_if_dirty();

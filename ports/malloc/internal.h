@@ -73,6 +73,8 @@
 #define LARGE_MAX (PAGE_BYTES << MAX_ORDER)
 
 #define DIRTY_LEAST 2048 /* pages free but not given back: 8 MiB, more while it pays */
+#define DIRTY_MOST (DIRTY_LEAST << 10)
+#define DIRTY_STEP (DIRTY_LEAST / 4) /* pages freed until it is looked again */
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -91,7 +91,7 @@ void large_free(void *p)
 	heap.map[page] = MAP_TAIL;
 	give_pages(page, heap.pages_of[page]);
 	heap.nr_large--;
-	look = heap.nr_freed_frames > heap.dirty_limit;
+	look = heap.nr_freed_frames > DIRTY_STEP;
 	lock_drop(&heap.core_lock);
 	if (unlikely(look))
 		purge_if_dirty();

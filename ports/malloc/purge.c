@@ -5,8 +5,8 @@
  * Dirty pages are those that are free and that the host still keeps for us: touched, less those
  * in use.  Their number is limited, not their age: a program that frees everything and then sleeps
  * makes no call in which an age could be noticed.  The limit is 8 MiB.  If what was given back is
- * soon touched again, giving it back was a waste, and the limit doubles, up to what is in use; it
- * falls back when that is no more so.
+ * soon touched again, giving it back was a waste, and the limit doubles, up to a quarter of what
+ * is in use now; it falls back when that is no more so.
  *
  * Blocks are taken from the buddy as the frames that they are (ondol_alloc_contig_range), so
  * that nobody can be given them while the host takes their pages away.
@@ -101,26 +101,27 @@ static uint64_t give_back(void)
 	return given;
 }
 
-static uint64_t dirty_pages(void)
+static bool is_too_dirty(void)
 {
-	uint64_t used = heap_used_pages();
+	uint64_t used = heap_used_pages(), limit = DIRTY_LEAST + used / 4;
 
-	return heap.nr_touched > used ? heap.nr_touched - used : 0;
+	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
+	return heap.nr_touched > used + limit;
 }
 
 /* After so much was given back, and so much touched for the first time (again) since. */
 static void adapt_limit(uint64_t given, uint64_t touched)
 {
 	static uint64_t given_before; /* purge lock */
-	uint64_t most = heap_used_pages() / 2 + DIRTY_LEAST;
 
-	if (given_before && touched >= given_before / 2 && heap.dirty_limit < most)
+	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
 		heap.dirty_limit *= 2;
 	else if (heap.dirty_limit > DIRTY_LEAST && touched < given_before / 4)
 		heap.dirty_limit /= 2;
 	given_before = given;
 }
 
+/* Called whenever another DIRTY_STEP pages came back to the buddy. */
 void purge_if_dirty(void)
 {
 	static uint64_t touched_before; /* purge lock */
@@ -130,10 +131,8 @@ void purge_if_dirty(void)
 	if (!lock_try(&ondol_purge_lock))
 		return;
 	lock_take(&heap.core_lock);
-	heap.nr_freed_frames = dirty_pages();
-	is_dirty = heap.nr_freed_frames > heap.dirty_limit;
-	if (is_dirty)
-		heap.nr_freed_frames = 0;
+	heap.nr_freed_frames = 0;
+	is_dirty = is_too_dirty();
 	lock_drop(&heap.core_lock);
 	if (is_dirty) {
 		uint64_t given = give_back();
