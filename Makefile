@@ -11,6 +11,7 @@
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-affinity  pages from another node, with and without affinity
+.PHONY: bench-malloc malloc-test
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -117,6 +118,11 @@ $(B)/bench/ondol-trace: bench/trace.c bench/trace.h $(PORT_OBJ) $(B)/libondol.a
 $(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
+$(B)/bench/malloc: bench/malloc.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -fno-builtin-malloc -o $@ $< -pthread
+bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
+	@B=$(B) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
 bench-affinity: all
@@ -198,11 +204,13 @@ PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/prog
 	$(call with_python,terminal) $(call with_python,reports)
 programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
+malloc-test: all
+	@tests/run.sh tests/malloc/run.sh
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh $(PROGRAM_TESTS)
+		tests/malloc/run.sh tests/programs/run.sh $(PROGRAM_TESTS)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -243,4 +251,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
+.PHONY: bench-malloc malloc-test
 .DELETE_ON_ERROR:

@@ -81,8 +81,8 @@ program 'redis-server: load and save' redis-server 'redis-server --port 0 --unix
 	redis-cli -s s DBSIZE; redis-cli -s s GET k777; redis-cli -s s LLEN l3
 	redis-cli -s s SAVE; redis-cli -s s FLUSHALL; redis-cli -s s DBSIZE
 	redis-cli -s s SHUTDOWN NOSAVE; wait $pid; echo $?'
-program 'nginx: files to two clients' nginx 'mkdir l www; seq 50000 >www/f; cat >c <<EOF
-error_log stderr crit; pid $PWD/pid; events {} daemon off; worker_processes 2;
+program 'nginx: compressed files' nginx 'mkdir l www; seq 50000 >www/f; cat >c <<EOF
+user root; error_log stderr crit; pid $PWD/pid; events {} daemon off; worker_processes 2;
 http { access_log off; client_body_temp_path l; proxy_temp_path l; fastcgi_temp_path l;
 uwsgi_temp_path l; scgi_temp_path l; gzip on; gzip_types text/plain;
 server { listen 127.0.0.1:18734; root www; default_type text/plain; } }
