@@ -41,12 +41,10 @@ uint32_t ondol_kmem_cache_alloc_bulk(struct ondol_kmem_cache *cache, ondol_gfp_t
 		uint32_t want = nr - done < BATCH ? nr - done : BATCH;
 		uint32_t got = slab_take_many(cache, node, entries, want);
 
-		if (!got) { /* the cache grows */
-			entries[0].state = slab_alloc_object(cache, gfp, &entries[0].object);
-			if (!entries[0].state)
-				break;
-			got = 1;
-		}
+		if (!got)
+			got = slab_grow_and_take(cache, gfp, entries, want);
+		if (!got)
+			break;
 		hand_out(cache, gfp, entries, got, out + done);
 		done += got;
 	}

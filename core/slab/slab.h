@@ -111,6 +111,9 @@ uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, voi
 /* Up to `want` objects from slabs that are there; the rest is for growing. */
 uint32_t slab_take_many(struct ondol_kmem_cache *cache, unsigned node, struct slab_entry *entries,
 			uint32_t want);
+/* Up to `want` objects of a new slab, or of another node's. */
+uint32_t slab_grow_and_take(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
+			    struct slab_entry *entries, uint32_t want);
 /* Returns the frames of slabs that went back to the buddy. */
 uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
 unsigned long slab_active_objects(const struct ondol_kmem_cache *cache);

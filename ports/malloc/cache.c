@@ -5,6 +5,10 @@
  * A bin is filled to its half and emptied to its half, so that a thread that goes on in either
  * direction needs nobody for half a bin, whatever came before.  What leaves a full bin are its
  * oldest objects, from the bottom: the newest are those that are in the processor's caches.
+ *
+ * An object that waits here keeps its slab from going back to the buddy, so what is held must
+ * not be much when a program frees and frees.  A depot into which objects only come, STREAK_MAX
+ * times, is emptied and passes them on to the slabs; bins are halved then as they fill up.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,6 +17,8 @@
 #include "internal.h"
 
 #define BIN_FIRST 8 /* objects in a bin at first */
+#define BIN_LOW 32  /* objects in a bin that was halved over and over */
+#define STREAK_MAX 8
 #define barrier() __asm__ volatile("" ::: "memory")
 
 __thread struct thread ondol_thread;
@@ -70,14 +76,17 @@ static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 	depot->nr -= nr;
 	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
 	depot->nr_refills++;
+	depot->streak = 0;
 	lock_drop(&depot->lock);
 	return nr;
 }
 
-/* As many as there is room for. */
+/* As many as there is room for; none while objects only come. */
 static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
 {
 	lock_take(&depot->lock);
+	if (depot->streak++ > STREAK_MAX)
+		nr = 0;
 	if (nr > depot->cap - depot->nr)
 		nr = depot->cap - depot->nr;
 	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
@@ -94,17 +103,31 @@ void depot_drain(uint32_t class)
 	uint32_t nr;
 
 	do {
-		nr = depot_take(depot, objects, 64);
-		heap_give(class, nr, objects);
+		lock_take(&depot->lock);
+		nr = depot->nr < 64 ? depot->nr : 64;
+		depot->nr -= nr;
+		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
+		lock_drop(&depot->lock);
+		if (nr)
+			heap_give(class, nr, objects);
 	} while (nr);
+}
+
+/* Read without the lock: a hint. */
+static bool is_draining(uint32_t class)
+{
+	return __atomic_load_n(&heap.depot[class].streak, __ATOMIC_RELAXED) > STREAK_MAX;
 }
 
 static void put_or_give(uint32_t class, void **objects, uint32_t nr)
 {
 	uint32_t kept = depot_put(&heap.depot[class], objects, nr);
 
-	if (kept < nr)
-		heap_give(class, nr - kept, objects + kept);
+	if (kept == nr)
+		return;
+	heap_give(class, nr - kept, objects + kept);
+	if (unlikely(is_draining(class) && heap.depot[class].nr))
+		depot_drain(class);
 }
 
 /* ------------------------------------------------------------------ bins */
@@ -121,6 +144,10 @@ static void bin_grow(struct bin *bin, uint32_t class)
 
 	if (cap >= most)
 		return;
+	if (cap && cap < bin->room) { /* it was halved */
+		bin->limit = bin->base + (wanted < bin->room ? wanted : bin->room);
+		return;
+	}
 	wanted = wanted < most ? wanted : most;
 	if (!heap_take(class_of(wanted * sizeof(void *)), 1, &slots))
 		return;
@@ -130,6 +157,7 @@ static void bin_grow(struct bin *bin, uint32_t class)
 	bin->base = slots;
 	bin->top = bin->base + nr;
 	bin->limit = bin->base + wanted;
+	bin->room = wanted;
 	lock_drop(&heap.core_lock);
 	if (old)
 		heap_give(class_of(cap * sizeof(void *)), 1, &old);
@@ -145,7 +173,7 @@ void thread_flush(struct thread *thread)
 			continue;
 		bin->top = bin->limit = bin->base = NULL;
 		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
-		heap_give(class_of((size_t)(old.limit - old.base) * sizeof(void *)), 1, &slots);
+		heap_give(class_of(old.room * sizeof(void *)), 1, &slots);
 	}
 }
 
@@ -237,8 +265,11 @@ __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 	nr = (uint32_t)(bin->top - bin->base);
 	if (nr >= BIN_FIRST)
 		bin_halve(bin, class);
-	bin_grow(bin, class);
-	if (likely(bin->top != bin->limit))
+	if (!is_draining(class) || !nr)
+		bin_grow(bin, class);
+	else if (nr > BIN_LOW)
+		bin->limit = bin->base + (nr + 1) / 2;
+	if (likely(bin->top < bin->limit))
 		*bin->top++ = p;
 	else
 		put_or_give(class, &p, 1);

@@ -89,6 +89,7 @@ struct bin {
 	void **top;   /* beyond the last object; == base: empty */
 	void **limit; /* top == limit: full */
 	void **base;  /* NULL: not set up yet */
+	size_t room;  /* entries at base; limit may be lower */
 };
 
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };
@@ -102,8 +103,9 @@ struct thread {
 struct depot {
 	struct lock lock;
 	uint32_t nr, cap;
+	uint32_t streak; /* flushes since the last refill */
 	void **slots;
-	uint64_t nr_refills, nr_flushes, nr_grown; /* for the table at exit */
+	uint64_t nr_refills, nr_flushes; /* for the table at exit */
 } __attribute__((aligned(64)));
 
 struct malloc_heap {
