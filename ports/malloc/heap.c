@@ -15,6 +15,7 @@
 #define BIN_BYTES ((size_t)96 << 10) /* of objects in a full bin */
 #define BIN_OBJECTS_MAX 1024
 #define BIN_OBJECTS_MIN 16
+#define BIN_PAGES_MIN 64 /* objects of at most a page: they are what whole pages are used for */
 #define DEPOT_BINS 2 /* a depot holds as much as so many bins */
 
 struct malloc_heap heap;
@@ -132,10 +133,10 @@ static void name_class(char *name, uint32_t size)
 
 static uint32_t bin_objects(uint32_t class)
 {
-	size_t nr = BIN_BYTES / ondol_class_size[class];
+	size_t size = ondol_class_size[class], nr = BIN_BYTES / size;
+	size_t least = size <= PAGE_BYTES ? BIN_PAGES_MIN : BIN_OBJECTS_MIN;
 
-	return (uint32_t)(nr > BIN_OBJECTS_MAX ? BIN_OBJECTS_MAX :
-			  nr < BIN_OBJECTS_MIN ? BIN_OBJECTS_MIN : nr);
+	return (uint32_t)(nr > BIN_OBJECTS_MAX ? BIN_OBJECTS_MAX : nr < least ? least : nr);
 }
 
 /* Debugged objects go straight to their slabs, where they are checked: no bins, no depots. */
