@@ -11,7 +11,8 @@
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-affinity  pages from another node, with and without affinity
-.PHONY: bench-malloc malloc-test
+#   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
+#   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.

@@ -98,6 +98,10 @@ static __attribute__((noinline)) void free_slow(void *p)
 	errno = saved;
 }
 
+/*
+ * The last object freed is looked at: most that are freed twice are freed twice in a row.  The
+ * others are noticed when they come to their slab, at the latest.
+ */
 EXPORT void free(void *p)
 {
 	size_t page = page_of(p);
@@ -107,6 +111,8 @@ EXPORT void free(void *p)
 		void **top = bin->top;
 
 		if (likely(top != bin->limit)) {
+			if (unlikely(top[-1] == p))
+				report_bad_pointer("freed twice in a row", p);
 			*top = p;
 			__asm__ volatile("" ::: "memory"); /* fork() may stop us between */
 			bin->top = top + 1;

@@ -138,40 +138,46 @@ static void put_or_give(uint32_t class, void **objects, uint32_t nr)
  */
 static void bin_grow(struct bin *bin, uint32_t class)
 {
-	uint32_t cap = (uint32_t)(bin->limit - bin->base), most = heap.bin_cap[class];
-	uint32_t nr = (uint32_t)(bin->top - bin->base), wanted = cap ? cap * 2 : BIN_FIRST;
-	void *slots, *old = bin->base;
+	size_t room = bin->base ? (size_t)(bin->limit - bin->base) + 1 : 0;
+	size_t most = heap.bin_cap[class], nr = (size_t)(bin->top - bin->base), wanted;
+	void *block, **slots, *old = bin->base ? bin->base - 1 : NULL;
+	size_t old_room = bin->room;
 
-	if (cap >= most)
+	if (room >= most)
 		return;
-	if (cap && cap < bin->room) { /* it was halved */
-		bin->limit = bin->base + (wanted < bin->room ? wanted : bin->room);
+	wanted = room ? room * 2 : BIN_FIRST;
+	wanted = wanted < most ? wanted : most;
+	if (room < old_room) { /* it was halved */
+		bin->limit = bin->base + (wanted < old_room ? wanted : old_room) - 1;
 		return;
 	}
-	wanted = wanted < most ? wanted : most;
-	if (!heap_take(class_of(wanted * sizeof(void *)), 1, &slots))
+	if (!heap_take(class_of(wanted * sizeof *slots), 1, &block))
 		return;
+	slots = block;
+	*slots++ = NULL;
 	if (nr)
-		memcpy(slots, old, nr * sizeof(void *));
+		memcpy(slots, bin->base, nr * sizeof *slots);
 	lock_take(&heap.core_lock);
 	bin->base = slots;
-	bin->top = bin->base + nr;
-	bin->limit = bin->base + wanted;
+	bin->top = slots + nr;
+	bin->limit = slots + wanted - 1;
 	bin->room = wanted;
 	lock_drop(&heap.core_lock);
 	if (old)
-		heap_give(class_of(cap * sizeof(void *)), 1, &old);
+		heap_give(class_of(old_room * sizeof *slots), 1, &old);
 }
 
 void thread_flush(struct thread *thread)
 {
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		struct bin *bin = &thread->bin[class], old = *bin;
-		void *slots = old.base;
+		void *slots;
 
-		if (!slots)
+		if (!old.base)
 			continue;
+		slots = old.base - 1;
 		bin->top = bin->limit = bin->base = NULL;
+		bin->room = 0;
 		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
 		heap_give(class_of(old.room * sizeof(void *)), 1, &slots);
 	}
@@ -263,7 +269,7 @@ __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 		return;
 	}
 	nr = (uint32_t)(bin->top - bin->base);
-	if (nr >= BIN_FIRST)
+	if (nr)
 		bin_halve(bin, class);
 	if (!is_draining(class) || !nr)
 		bin_grow(bin, class);

@@ -34,14 +34,14 @@
  *              large block's first page is MAP_LARGE, and pages_of its length.
  *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
  *
- * 5 Concurrency.  Locks in order: purge, depots by class, threads, huge, core.  The core's machine has
- *   one CPU and is called under the core lock, so it takes no locks of its own.  fork() holds
- *   them all; the child empties the bins of the threads that it does not have.
+ * 5 Concurrency.  Locks in order: purge, depots by class, threads, huge, core.  The core's
+ *   machine has one CPU and is called under the core lock, so it takes no locks of its own.
+ *   fork() holds them all; the child empties the bins of the threads that it does not have.
  *
  * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
  *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
  *
- * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZPU.
+ * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZP.
  *
  * 8 Sources.  Bonwick and Adams, "Magazines and Vmem", USENIX 2001; Evans, "A scalable concurrent
  *   malloc", BSDCan 2006; Hunter et al., "Beyond malloc efficiency to fleet efficiency", OSDI
@@ -88,8 +88,8 @@ struct lock {
 struct bin {
 	void **top;   /* beyond the last object; == base: empty */
 	void **limit; /* top == limit: full */
-	void **base;  /* NULL: not set up yet */
-	size_t room;  /* entries at base; limit may be lower */
+	void **base;  /* NULL: not set up yet; else base[-1] is NULL: see free() */
+	size_t room;  /* entries allocated, base[-1] too; limit may be lower */
 };
 
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };

@@ -46,6 +46,29 @@ else
 	skip 'C++ new and delete' 'no C++ compiler'
 fi
 
+# Mistakes: what is said of them, by default and with debugging.
+$cc -O0 -g -w -o "$tmp/wrong" tests/malloc/wrong.c || exit 1
+mistake() { # letters, mistake, what must be said; nothing: it must go unnoticed
+	ONDOL_MALLOC_DEBUG=$1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$2" >"$tmp/log" 2>&1
+	status=$?
+	if [ -n "$3" ]; then
+		[ $status -eq 134 ] && grep -qF "$3" "$tmp/log"
+	else
+		[ $status -eq 0 ] && [ ! -s "$tmp/log" ]
+	fi
+	verdict $? "mistake: ${2:-none}, debug '$1'"
+}
+mistake '' twice 'freed twice in a row'
+mistake '' stack 'free of what is no block'
+mistake '' large-twice 'was freed before'
+mistake '' '' ''
+mistake FZP '' ''
+mistake FZP twice 'freed twice'
+mistake FZP middle 'into the middle of an object'
+mistake Z overrun 'written beyond the end'
+mistake P use-after-free 'written to after it was freed'
+ONDOL_MALLOC_DEBUG=FZP suite debugged env LD_PRELOAD="$so" T=e "$conf"
+
 # name, program needed, script for sh; $PWD is an empty folder, $1 this repository.
 program() {
 	if ! command -v "$2" >/dev/null 2>&1; then
