@@ -82,3 +82,8 @@ for bytes in 0 64; do
 	echo "$out" | row "$what: 90 % freed, MiB" 3
 	echo "$out" | row "$what: all freed, MiB" 4
 done
+echo
+if command -v python3 >/dev/null 2>&1; then
+	. bench/malloc_programs.sh
+	programs
+fi
