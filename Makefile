@@ -11,6 +11,8 @@
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-affinity  pages from another node, with and without affinity
+#   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
+#   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -35,7 +37,7 @@ LAB_FILES := $(sort $(wildcard lab/*.lab lab/machines/*.machine))
 STATIC := $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) -static -x c -o /dev/null - 2>/dev/null && echo -static)
 
-all: $(B)/ondol
+all: $(B)/ondol $(B)/libondol-malloc.so $(B)/libondol-malloc.a
 
 $(B)/libondol.a: $(CORE_OBJ)
 	@rm -f $@
@@ -65,6 +67,30 @@ $(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
 $(B)/lab_files.o: $(B)/lab_files.c
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
 
+# The malloc: the core once more, as part of a shared object that shows malloc's names alone.
+MALLOC_SRC := $(wildcard ports/malloc/*.c)
+MALLOC_OBJ := $(MALLOC_SRC:%.c=$(B)/pic/%.o)
+MALLOC_CORE_OBJ := $(CORE_SRC:%.c=$(B)/pic/%.o)
+MALLOC_CFLAGS := $(PORT_CFLAGS) -fPIC -fvisibility=hidden -fno-builtin -fexceptions \
+	-ftls-model=initial-exec
+$(B)/pic/core/%.o: core/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(B)/pic/arch/%.o: arch/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(B)/pic/ports/%.o: ports/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MALLOC_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/libondol-malloc.so: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
+	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread
+# One object, whose own names nobody outside can see or collide with.
+$(B)/libondol-malloc.a: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
+	@rm -f $@
+	$(LD) -r -o $(B)/pic/libondol-malloc.o $^
+	objcopy --localize-hidden $(B)/pic/libondol-malloc.o
+	ar rcs $@ $(B)/pic/libondol-malloc.o
+
 core-objects: $(CORE_OBJ)
 
 # The main job on programs that every machine has.
@@ -93,6 +119,11 @@ $(B)/bench/ondol-trace: bench/trace.c bench/trace.h $(PORT_OBJ) $(B)/libondol.a
 $(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
+$(B)/bench/malloc: bench/malloc.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -fno-builtin-malloc -o $@ $< -pthread
+bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
+	@B=$(B) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
 bench-affinity: all
@@ -174,11 +205,13 @@ PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/prog
 	$(call with_python,terminal) $(call with_python,reports)
 programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
+malloc-test: all
+	@tests/run.sh tests/malloc/run.sh
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/programs/run.sh $(PROGRAM_TESTS)
+		tests/malloc/run.sh tests/programs/run.sh $(PROGRAM_TESTS)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -215,7 +248,9 @@ help:
 clean:
 	rm -rf $(B)
 
+-include $(MALLOC_OBJ:.o=.d) $(MALLOC_CORE_OBJ:.o=.d)
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
+.PHONY: bench-malloc malloc-test
 .DELETE_ON_ERROR:

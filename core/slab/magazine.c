@@ -199,6 +199,15 @@ void *ondol_kmem_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp)
 
 /* ------------------------------------------------------------------ freeing */
 
+void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack)
+{
+	uintptr_t irq;
+	struct slab_cpu *cpu = lock_cpu(cache, &irq);
+
+	add_relaxed(&cpu->slack, -((long)slack << cache->slack_shift));
+	unlock_cpu(cache, cpu, irq);
+}
+
 static inline void push_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu,
 			       void *object, uint16_t *state)
 {

@@ -214,7 +214,7 @@ static void release_slab(struct ondol_kmem_cache *cache, struct ondol_page *head
  * Chain the objects into their slabs.  Slabs that are empty then, beyond those worth keeping,
  * go back to the buddy after the lock is released, chained by slab.next meanwhile.
  */
-void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
+uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
 	struct ondol_machine *m = cache->m;
 	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
@@ -222,6 +222,7 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
 	uint32_t doomed = NIL, offset = 0;
+	uint64_t frames = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		uintptr_t object = (uintptr_t)entries[i].object;
@@ -253,7 +254,9 @@ void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, u
 		head = &m->pages[doomed];
 		doomed = head->slab.next;
 		release_slab(cache, head);
+		frames += UINT64_C(1) << cache->order;
 	}
+	return frames;
 }
 
 /* A new slab, all its objects free and constructed, on no list yet. */
@@ -290,28 +293,33 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, ondol_gfp_t 
 	return head;
 }
 
+uint32_t slab_grow_and_take(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
+			    struct slab_entry *entries, uint32_t want)
+{
+	struct ondol_machine *m = cache->m;
+	struct ondol_page *head = make_slab(cache, gfp);
+	uintptr_t irq = slab_lock(cache);
+	uint32_t got = 0;
+
+	if (head) {
+		store_relaxed(&cache->nr_slabs, cache->nr_slabs + 1);
+		link_slab(cache, head, SLAB_FREE);
+		got = take_from_slab(cache, head, entries, want);
+	}
+	if (!got) /* rather objects of another node than none */
+		got = take_from_others(cache, m->phys->cpus[machine_this_cpu(m)].node, entries,
+				       want);
+	slab_unlock(cache, irq);
+	return got;
+}
+
 uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, void **out_object)
 {
 	struct ondol_machine *m = cache->m;
-	uint32_t here = m->phys->cpus[machine_this_cpu(m)].node;
-	struct ondol_page *head = NULL;
 	struct slab_entry entry;
-	uint32_t got = slab_take_many(cache, here, &entry, 1);
-	uintptr_t irq;
+	uint32_t got = slab_take_many(cache, m->phys->cpus[machine_this_cpu(m)].node, &entry, 1);
 
-	if (!got) {
-		head = make_slab(cache, gfp);
-		irq = slab_lock(cache);
-		if (head) {
-			store_relaxed(&cache->nr_slabs, cache->nr_slabs + 1);
-			link_slab(cache, head, SLAB_FREE);
-			got = take_from_slab(cache, head, &entry, 1);
-		}
-		if (!got) /* rather an object of another node than none */
-			got = take_from_others(cache, here, &entry, 1);
-		slab_unlock(cache, irq);
-	}
-	if (!got)
+	if (!got && !slab_grow_and_take(cache, gfp, &entry, 1))
 		return NULL;
 	*out_object = entry.object;
 	return entry.state;

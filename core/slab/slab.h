@@ -111,7 +111,11 @@ uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, voi
 /* Up to `want` objects from slabs that are there; the rest is for growing. */
 uint32_t slab_take_many(struct ondol_kmem_cache *cache, unsigned node, struct slab_entry *entries,
 			uint32_t want);
-void slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
+/* Up to `want` objects of a new slab, or of another node's. */
+uint32_t slab_grow_and_take(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
+			    struct slab_entry *entries, uint32_t want);
+/* Returns the frames of slabs that went back to the buddy. */
+uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
 unsigned long slab_active_objects(const struct ondol_kmem_cache *cache);
 uint64_t slab_active_total(struct ondol_machine *m);
 /* Frames of caches that a shrinker could empty. */
@@ -125,6 +129,8 @@ int slab_layout(struct ondol_kmem_cache *cache);
 void *slab_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack);
 /* Of whatever cache it is. */
 void slab_free(struct ondol_machine *m, void *object);
+/* Objects come back that had `slack` (shifted) bytes beyond those asked for. */
+void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack);
 /* All objects of all magazines back to their slabs; `forget`: the magazines too. */
 void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget);
 

@@ -34,6 +34,15 @@ ONDOL_MUST_CHECK int ondol_kmem_cache_destroy(struct ondol_kmem_cache *cache);
 void *ondol_kmem_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp);
 void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object);
 uint64_t ondol_kmem_cache_shrink(struct ondol_kmem_cache *cache); /* frames freed */
+/*
+ * Many at once, past the magazines: the slabs are locked once for 64 objects.  Up to `nr` objects
+ * into out[]; what is missing was refused.  ONDOL_GFP_ZERO clears them.
+ */
+uint32_t ondol_kmem_cache_alloc_bulk(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t nr,
+				     void **out);
+/* `nr` objects of the cache, in any order.  Returns how many frames went to the buddy. */
+uint64_t ondol_kmem_cache_free_bulk(struct ondol_kmem_cache *cache, uint32_t nr,
+				    void *const *objects);
 
 /* Best-fitting general cache; NULL: refused, or size beyond ONDOL_KMALLOC_MAX. */
 void *ondol_kmalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp);

@@ -700,9 +700,66 @@ static void local_slabs(void **state)
 	end();
 }
 
+/* As many as asked for, each once and in use, and back in another order; the slabs go. */
+static void bulk(void **state)
+{
+	enum { NR = 500 };
+	static void *objects[NR];
+	struct ondol_kmem_cache *cache;
+	uint64_t frames;
+
+	(void)state;
+	begin(2);
+	cache = kit_cache(t.m, "mine", 4096, 0, 0);
+	frames = kit_frames(t.m, ONDOL_PAGE_SLAB);
+	assert_int_equal(ondol_kmem_cache_alloc_bulk(cache, GFP | ONDOL_GFP_ZERO, NR, objects), NR);
+	assert_int_equal(kit_info(t.m, "mine").active_objects, NR);
+	for (unsigned i = 0; i < NR; i++) {
+		assert_int_equal(*(unsigned char *)objects[i], 0);
+		memset(objects[i], 0xee, 4096); /* two that overlap would not be zero later */
+	}
+	ASSERT_VALID(t.m);
+	for (unsigned i = 0; i < NR / 2; i++) {
+		void *object = objects[i];
+
+		objects[i] = objects[NR - 1 - i];
+		objects[NR - 1 - i] = object;
+	}
+	assert_true(ondol_kmem_cache_free_bulk(cache, NR, objects) >= NR / 2);
+	ASSERT_VALID(t.m);
+	assert_int_equal(kit_info(t.m, "mine").active_objects, 0);
+	(void)ondol_kmem_cache_shrink(cache);
+	assert_int_equal(kit_frames(t.m, ONDOL_PAGE_SLAB), frames);
+	assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
+	end();
+}
+
+/* Twice in one go, one that is free, one of another cache, an address within. */
+static void bulk_free_is_checked(void **state)
+{
+	struct ondol_kmem_cache *mine, *other;
+	void *objects[4], *strange;
+
+	(void)state;
+	begin_plain();
+	mine = kit_cache(t.m, "mine", 100, 0, 0);
+	other = kit_cache(t.m, "other", 100, 0, 0);
+	assert_int_equal(ondol_kmem_cache_alloc_bulk(mine, GFP, 4, objects), 4);
+	strange = take(other);
+	ASSERT_PANICS(&t, "SLAB-6", ondol_kmem_cache_free_bulk(mine, 1, &strange));
+	strange = (char *)objects[2] + 8;
+	ASSERT_PANICS(&t, "SLAB-6", ondol_kmem_cache_free_bulk(mine, 1, &strange));
+	objects[3] = objects[0];
+	ASSERT_PANICS(&t, "SLAB-5", ondol_kmem_cache_free_bulk(mine, 4, objects));
+	t.m = NULL; /* the first three are nowhere now: that machine is not taken down */
+	assert_int_equal(toy_free(&t), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bulk),
+		cmocka_unit_test(bulk_free_is_checked),
 		cmocka_unit_test(cache_cache_comes_first),
 		cmocka_unit_test(names_are_the_callers),
 		cmocka_unit_test(bad_arguments),

@@ -25,7 +25,8 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 	required=$missing
 	# The programs test runs these; without one its cases are skipped.
 	for pair in bash:bash python3:python3 perl:perl sqlite3:sqlite3 git:git awk:mawk pgrep:procps \
-		numactl:numactl clang:clang xmllint:libxml2-utils; do
+		numactl:numactl clang:clang xmllint:libxml2-utils xz:xz-utils \
+		openssl:openssl redis-server:redis-server; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 	done
 	# gcc's C++ half checks the public headers as C++17.

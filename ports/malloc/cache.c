@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bins and depots.
+ *
+ * A bin is filled to its half and emptied to its half, so that a thread that goes on in either
+ * direction needs nobody for half a bin, whatever came before.  What leaves a full bin are its
+ * oldest objects, from the bottom: the newest are those that are in the processor's caches.
+ *
+ * An object that waits here keeps its slab from going back to the buddy, so what is held must
+ * not be much when a program frees and frees.  A depot into which objects only come, STREAK_MAX
+ * times, is emptied and passes them on to the slabs; bins are halved then as they fill up.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define BIN_FIRST 8 /* objects in a bin at first */
+#define BIN_LOW 32  /* objects in a bin that was halved over and over */
+#define STREAK_MAX 8
+#define barrier() __asm__ volatile("" ::: "memory")
+
+__thread struct thread ondol_thread;
+static pthread_key_t exit_key;
+static bool have_key;
+
+/* ------------------------------------------------------------------ threads */
+
+static void thread_exit(void *unused)
+{
+	struct thread *thread = &ondol_thread;
+
+	(void)unused;
+	thread->state = THREAD_DIRECT; /* destructors that run later may still free */
+	thread_flush(thread);
+	lock_take(&heap.threads_lock);
+	if (thread->next)
+		thread->next->prev = thread->prev;
+	if (thread->prev)
+		thread->prev->next = thread->next;
+	else
+		heap.threads = thread->next;
+	lock_drop(&heap.threads_lock);
+}
+
+void thread_key_init(void)
+{
+	have_key = !pthread_key_create(&exit_key, thread_exit);
+}
+
+/* The key's room may be allocated, by us: the bins are ready before. */
+static void thread_begin(struct thread *thread)
+{
+	thread->state = have_key && !heap.debug ? THREAD_READY : THREAD_DIRECT;
+	if (thread->state == THREAD_DIRECT)
+		return;
+	lock_take(&heap.threads_lock);
+	thread->prev = NULL;
+	thread->next = heap.threads;
+	if (thread->next)
+		thread->next->prev = thread;
+	heap.threads = thread;
+	lock_drop(&heap.threads_lock);
+	(void)pthread_setspecific(exit_key, thread);
+}
+
+/* ------------------------------------------------------------------ depots */
+
+/* Up to `nr` from the depot; 0: it is empty. */
+static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
+{
+	lock_take(&depot->lock);
+	if (nr > depot->nr)
+		nr = depot->nr;
+	depot->nr -= nr;
+	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
+	depot->nr_refills++;
+	depot->streak = 0;
+	lock_drop(&depot->lock);
+	return nr;
+}
+
+/* As many as there is room for; none while objects only come. */
+static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
+{
+	lock_take(&depot->lock);
+	if (depot->streak++ > STREAK_MAX)
+		nr = 0;
+	if (nr > depot->cap - depot->nr)
+		nr = depot->cap - depot->nr;
+	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
+	depot->nr += nr;
+	depot->nr_flushes++;
+	lock_drop(&depot->lock);
+	return nr;
+}
+
+void depot_drain(uint32_t class)
+{
+	struct depot *depot = &heap.depot[class];
+	void *objects[64];
+	uint32_t nr;
+
+	do {
+		lock_take(&depot->lock);
+		nr = depot->nr < 64 ? depot->nr : 64;
+		depot->nr -= nr;
+		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
+		lock_drop(&depot->lock);
+		if (nr)
+			heap_give(class, nr, objects);
+	} while (nr);
+}
+
+/* Read without the lock: a hint. */
+static bool is_draining(uint32_t class)
+{
+	return __atomic_load_n(&heap.depot[class].streak, __ATOMIC_RELAXED) > STREAK_MAX;
+}
+
+static void put_or_give(uint32_t class, void **objects, uint32_t nr)
+{
+	uint32_t kept = depot_put(&heap.depot[class], objects, nr);
+
+	if (kept == nr)
+		return;
+	heap_give(class, nr - kept, objects + kept);
+	if (unlikely(is_draining(class) && heap.depot[class].nr))
+		depot_drain(class);
+}
+
+/* ------------------------------------------------------------------ bins */
+
+/*
+ * Twice the room, unless the class has its limit or there is no memory for it.  The fields change
+ * together under a lock that fork() takes.
+ */
+static void bin_grow(struct bin *bin, uint32_t class)
+{
+	size_t room = bin->base ? (size_t)(bin->limit - bin->base) + 1 : 0;
+	size_t most = heap.bin_cap[class], nr = (size_t)(bin->top - bin->base), wanted;
+	void *block, **slots, *old = bin->base ? bin->base - 1 : NULL;
+	size_t old_room = bin->room;
+
+	if (room >= most)
+		return;
+	wanted = room ? room * 2 : BIN_FIRST;
+	wanted = wanted < most ? wanted : most;
+	if (room < old_room) { /* it was halved */
+		bin->limit = bin->base + (wanted < old_room ? wanted : old_room) - 1;
+		return;
+	}
+	if (!heap_take(class_of(wanted * sizeof *slots), 1, &block))
+		return;
+	slots = block;
+	*slots++ = NULL;
+	if (nr)
+		memcpy(slots, bin->base, nr * sizeof *slots);
+	lock_take(&heap.core_lock);
+	bin->base = slots;
+	bin->top = slots + nr;
+	bin->limit = slots + wanted - 1;
+	bin->room = wanted;
+	lock_drop(&heap.core_lock);
+	if (old)
+		heap_give(class_of(old_room * sizeof *slots), 1, &old);
+}
+
+void thread_flush(struct thread *thread)
+{
+	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
+		struct bin *bin = &thread->bin[class], old = *bin;
+		void *slots;
+
+		if (!old.base)
+			continue;
+		slots = old.base - 1;
+		bin->top = bin->limit = bin->base = NULL;
+		bin->room = 0;
+		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
+		heap_give(class_of(old.room * sizeof(void *)), 1, &slots);
+	}
+}
+
+/* The first of objects in order of address is handed out first. */
+static void reverse(void **objects, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr / 2; i++) {
+		void *object = objects[i];
+
+		objects[i] = objects[nr - 1 - i];
+		objects[nr - 1 - i] = object;
+	}
+}
+
+static COLD void *alloc_direct(uint32_t class)
+{
+	void *object;
+
+	if (depot_take(&heap.depot[class], &object, 1))
+		return object;
+	return heap_take(class, 1, &object) ? object : NULL;
+}
+
+static uint32_t bin_refill(struct bin *bin, uint32_t class)
+{
+	uint32_t want, got;
+
+	bin_grow(bin, class);
+	want = (uint32_t)(bin->limit - bin->base) / 2;
+	if (unlikely(!want))
+		return 0;
+	got = depot_take(&heap.depot[class], bin->base, want);
+	if (!got) {
+		got = heap_take(class, want, bin->base);
+		reverse(bin->base, got);
+	}
+	barrier();
+	bin->top = bin->base + got;
+	return got;
+}
+
+/* The older half leaves.  Empty meanwhile: a fork here loses objects, but gives none twice. */
+static void bin_halve(struct bin *bin, uint32_t class)
+{
+	uint32_t nr = (uint32_t)(bin->top - bin->base), half = nr / 2;
+
+	bin->top = bin->base;
+	barrier();
+	put_or_give(class, bin->base, half);
+	memmove(bin->base, bin->base + half, (nr - half) * sizeof *bin->base);
+	barrier();
+	bin->top = bin->base + nr - half;
+}
+
+/* The bin is empty, or there is none. */
+__attribute__((noinline)) void *small_alloc_slow(uint32_t class)
+{
+	struct thread *thread = &ondol_thread;
+	struct bin *bin = &thread->bin[class];
+	void *object;
+
+	if (unlikely(!heap_init()))
+		return NULL;
+	if (unlikely(thread->state == THREAD_NEW))
+		thread_begin(thread);
+	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
+		return *--bin->top;
+	object = alloc_direct(class);
+	if (unlikely(!object) && purge_all()) /* what others hold may be enough */
+		object = alloc_direct(class);
+	return object;
+}
+
+/* The bin is full, or there is none. */
+__attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
+{
+	struct thread *thread = &ondol_thread;
+	struct bin *bin = &thread->bin[class];
+	int saved = errno;
+	uint32_t nr;
+
+	if (unlikely(thread->state == THREAD_NEW))
+		thread_begin(thread);
+	if (unlikely(thread->state == THREAD_DIRECT)) {
+		put_or_give(class, &p, 1);
+		errno = saved;
+		return;
+	}
+	nr = (uint32_t)(bin->top - bin->base);
+	if (nr)
+		bin_halve(bin, class);
+	if (!is_draining(class) || !nr)
+		bin_grow(bin, class);
+	else if (nr > BIN_LOW)
+		bin->limit = bin->base + (nr + 1) / 2;
+	if (likely(bin->top < bin->limit))
+		*bin->top++ = p;
+	else
+		put_or_give(class, &p, 1);
+	errno = saved;
+}
+
+/*
+ * A thread that fork() left behind was stopped anywhere, but not in an exchange, which is under
+ * locks; between two steps of a push or pop its bin is still one, with an object more or less.
+ * Its stack belongs to nobody now.
+ */
+void thread_forget_others(void)
+{
+	struct thread *self = &ondol_thread, *next;
+
+	for (struct thread *thread = heap.threads; thread; thread = next) {
+		next = thread->next;
+		if (thread != self)
+			thread_flush(thread);
+	}
+	heap.threads = self->state == THREAD_READY ? self : NULL;
+	self->next = self->prev = NULL;
+}

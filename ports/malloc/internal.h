@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libondol-malloc: the core's slab caches and buddy system as a malloc.
+ *
+ * 1 What problem.  A program wants memory in a few nanoseconds, from any thread, and the host
+ *   wants back what the program does not use.  The core gives exact slabs and merged blocks, but
+ *   its calls cost a lock and a look at three cache lines.
+ *
+ * 2 Terms.  The range is the address space reserved at first use; to the core it is the physical
+ *   memory of a machine, a frame being a page of it.  A bin is a thread's stack of free objects
+ *   of one class; a depot is what all threads share of a class.  A large block is made of whole
+ *   pages of the range; a huge one is a mapping of its own.  The page map has a byte for each
+ *   page of the range.
+ *
+ * 3 How it works.
+ *
+ *	malloc --> bin --> depot --> core's kmem_cache --> core's buddy --> the host
+ *	         a thread's  lock of    core lock                            page faults,
+ *	         own         the class                                       madvise
+ *
+ *   Bins and depots are arrays of pointers.  Half a bin moves at a time, so locks are paid once
+ *   for many objects; what one thread allocates and another frees travels by the depot, and
+ *   nobody touches the objects on the way.  No pointer of ours lies in a free object: writing
+ *   to one after free() cannot lead the allocator astray.  A bin begins small and doubles with
+ *   each exchange, up to a limit in bytes.
+ *
+ *   free() learns the class of an object from the page map: one byte, so the map of 10 MB of
+ *   objects is 2.5 KB and stays in the nearest cache, where page records would not.
+ *
+ * 4 Invariants.
+ *   [MALLOC-1] A page's byte is 0 only if the page reads as zeroes: it was never handed out, or
+ *              given back to the host since.
+ *   [MALLOC-2] The byte of a page in which an object in use begins names its class; that of a
+ *              large block's first page is MAP_LARGE, and pages_of its length.
+ *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
+ *
+ * 5 Concurrency.  Locks in order: purge, depots by class, threads, huge, core.  The core's
+ *   machine has one CPU and is called under the core lock, so it takes no locks of its own.
+ *   fork() holds them all; the child empties the bins of the threads that it does not have.
+ *
+ * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
+ *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
+ *
+ * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZP.
+ *
+ * 8 Sources.  Bonwick and Adams, "Magazines and Vmem", USENIX 2001; Evans, "A scalable concurrent
+ *   malloc", BSDCan 2006; Hunter et al., "Beyond malloc efficiency to fleet efficiency", OSDI
+ *   2021 (transfer caches); Leijen et al., "Mimalloc", APLAS 2019.
+ */
+#ifndef ONDOL_MALLOC_INTERNAL_H
+#define ONDOL_MALLOC_INTERNAL_H
+
+#include <ondol/ondol.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SHIFT 12
+#define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
+
+/*
+ * Classes: 16, 32 ... 128, then eight for each doubling: at most a ninth of an object is lost, or
+ * 15 bytes.  Every size is a multiple of 16, the alignment of anything.
+ */
+#define NR_CLASSES 72 /* 1 .. NR_CLASSES; 0 is no class */
+#define SMALL_MAX 32768
+#define TABLE_MAX 1024
+#define MAP_LARGE (NR_CLASSES + 1)
+#define MAP_TAIL (NR_CLASSES + 2) /* the other pages of a large block, and once it is free */
+#define NR_BINS (NR_CLASSES + 3)  /* the bins of 0, MAP_LARGE and MAP_TAIL are always full */
+
+#define MAX_ORDER 13 /* the largest block of the range: 32 MiB; beyond is huge */
+#define LARGE_MAX (PAGE_BYTES << MAX_ORDER)
+
+#define DIRTY_LEAST 2048 /* pages free but not given back: 8 MiB, more while it pays */
+#define DIRTY_MOST (DIRTY_LEAST << 10)
+#define DIRTY_STEP (DIRTY_LEAST / 4) /* pages freed until it is looked again */
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define EXPORT __attribute__((visibility("default")))
+#define COLD __attribute__((noinline, cold))
+
+struct lock {
+	int word; /* 0 free, 1 taken, 2 taken and somebody sleeps */
+};
+
+struct bin {
+	void **top;   /* beyond the last object; == base: empty */
+	void **limit; /* top == limit: full */
+	void **base;  /* NULL: not set up yet; else base[-1] is NULL: see free() */
+	size_t room;  /* entries allocated, base[-1] too; limit may be lower */
+};
+
+enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };
+
+struct thread {
+	struct bin bin[NR_BINS];
+	enum thread_state state;
+	struct thread *next, *prev; /* under heap.threads_lock */
+};
+
+struct depot {
+	struct lock lock;
+	uint32_t nr, cap;
+	uint32_t streak; /* flushes since the last refill */
+	void **slots;
+	uint64_t nr_refills, nr_flushes; /* for the table at exit */
+} __attribute__((aligned(64)));
+
+struct malloc_heap {
+	/* What every free() reads: written once. */
+	uintptr_t base;
+	size_t nr_pages; /* 0: not initialised */
+	uint8_t *map;
+	uint32_t *pages_of; /* of the large block that begins here */
+
+	struct ondol_machine *m;
+	struct ondol_kmem_cache *cache[NR_CLASSES + 1];
+	uint32_t bin_cap[NR_CLASSES + 1]; /* 0: no bins, every call goes to the core */
+	struct depot depot[NR_CLASSES + 1];
+	struct lock core_lock;
+	struct lock threads_lock;
+	struct thread *threads;
+	uint64_t nr_touched;       /* pages whose byte is not 0 (core lock) */
+	uint64_t nr_touched_ever;  /* (core lock) */
+	uint64_t highest_page;     /* beyond the last page touched (core lock) */
+	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
+	uint64_t dirty_limit;      /* pages (core lock) */
+	uint32_t slab_pages[NR_CLASSES + 1];
+	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
+	const char *debug;         /* letters, or NULL */
+	bool stats;
+};
+extern struct malloc_heap heap __attribute__((visibility("hidden")));
+extern __thread struct thread ondol_thread
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+extern const uint32_t ondol_class_size[NR_BINS] __attribute__((visibility("hidden")));
+extern const uint8_t ondol_class_table[TABLE_MAX / 16 + 1] __attribute__((visibility("hidden")));
+
+static inline uint32_t class_of(size_t size) /* <= SMALL_MAX */
+{
+	uint32_t last, shift;
+
+	if (likely(size <= TABLE_MAX))
+		return ondol_class_table[(size + 15) / 16];
+	last = (uint32_t)size - 1;
+	shift = 31 - (uint32_t)__builtin_clz(last);
+	return (shift - 7) * 8 + (last >> (shift - 3)) + 1;
+}
+
+static inline size_t page_of(const void *p) /* < heap.nr_pages: in the range */
+{
+	return ((uintptr_t)p - heap.base) >> PAGE_SHIFT;
+}
+
+/* lock.c */
+void lock_slow(struct lock *lock);
+void lock_wake(struct lock *lock);
+
+static inline bool lock_try(struct lock *lock)
+{
+	int expected = 0;
+
+	return __atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline void lock_take(struct lock *lock)
+{
+	if (unlikely(!lock_try(lock)))
+		lock_slow(lock);
+}
+
+static inline void lock_drop(struct lock *lock)
+{
+	if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
+		lock_wake(lock);
+}
+
+/* heap.c */
+bool heap_init(void); /* false: the host gives no address space */
+/* Up to `nr` objects straight from the core, noted in the page map. */
+uint32_t heap_take(uint32_t class, uint32_t nr, void **out);
+void heap_give(uint32_t class, uint32_t nr, void **objects);
+void heap_mark(size_t page, size_t nr_pages, uint8_t value); /* core lock */
+void heap_lock_all(void);
+void heap_unlock_all(void);
+void *heap_metadata(size_t bytes); /* zeroed address space for ever, or NULL */
+
+/* purge.c */
+void purge_if_dirty(void);
+uint64_t purge_all(void); /* bytes given back to the host */
+uint64_t heap_used_pages(void); /* core lock */
+extern struct lock ondol_purge_lock __attribute__((visibility("hidden")));
+
+/* cache.c */
+void *small_alloc_slow(uint32_t class);
+void small_free_slow(void *p, uint32_t class);
+void depot_drain(uint32_t class);
+void thread_flush(struct thread *thread);
+void thread_forget_others(void); /* in a forked child */
+void thread_key_init(void);
+
+/* large.c */
+void *large_alloc(size_t size, size_t align, bool zeroed);
+void large_free(void *p);
+/* The block has at least `size` bytes afterwards, at the same place; or false. */
+bool large_resize(void *p, size_t size);
+
+/* huge.c */
+void *huge_alloc(size_t size, size_t align);
+size_t huge_size(const void *p); /* 0: no such block */
+bool huge_free(void *p);
+void *huge_resize(void *p, size_t size); /* may move; NULL: cannot */
+void huge_totals(uint64_t *out_nr, uint64_t *out_bytes);
+extern struct lock ondol_huge_lock __attribute__((visibility("hidden")));
+
+/* report.c */
+__attribute__((noreturn)) void report_bad_pointer(const char *what, const void *p);
+void report_panic(void *ctx, const struct ondol_panic_report *report);
+void report_log(void *ctx, enum ondol_log_level level, const char *line);
+void report_stats(void);
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* settings.c */
+void settings_read(void);
+
+/* api.c */
+void *malloc_or_null(size_t size); /* leaves errno alone */
+void *aligned_or_null(size_t align, size_t size); /* a power of two */
+
+#endif /* ONDOL_MALLOC_INTERNAL_H */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving memory back.
+ *
+ * Dirty pages are those that are free and that the host still keeps for us: touched, less those
+ * in use.  Their number is limited, not their age: a program that frees everything and then sleeps
+ * makes no call in which an age could be noticed.  The limit is 8 MiB.  If what was given back is
+ * soon touched again, giving it back was a waste, and the limit doubles, up to a quarter of what
+ * is in use now; it falls back when that is no more so.
+ *
+ * Blocks are taken from the buddy as the frames that they are (ondol_alloc_contig_range), so
+ * that nobody can be given them while the host takes their pages away.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define BLOCK_LEAST 4 /* pages: smaller free blocks are left as they are */
+
+struct lock ondol_purge_lock;
+
+uint64_t heap_used_pages(void)
+{
+	struct ondol_machine_stats stats;
+
+	ondol_machine_stats(heap.m, &stats);
+	return stats.pages_total - stats.pages_free - stats.pages[ONDOL_PAGE_RESERVED];
+}
+
+static bool is_touched(size_t page, size_t nr)
+{
+	for (size_t i = page; i < page + nr; i++)
+		if (heap.map[i])
+			return true;
+	return false;
+}
+
+/* Pages given back of the block, which is free unless somebody was faster. */
+static uint64_t purge_block(size_t page, size_t nr)
+{
+	ondol_pfn_t pfn = { page };
+	uint64_t given = 0;
+
+	lock_take(&heap.core_lock);
+	if (!is_touched(page, nr) ||
+	    ondol_alloc_contig_range(heap.m, pfn, (uint32_t)nr, NULL)) {
+		lock_drop(&heap.core_lock);
+		return 0;
+	}
+	lock_drop(&heap.core_lock);
+	if (!madvise((void *)(heap.base + (page << PAGE_SHIFT)), nr << PAGE_SHIFT,
+		     MADV_DONTNEED)) {
+		for (size_t i = page; i < page + nr; i++) {
+			given += heap.map[i] != 0;
+			heap.map[i] = 0;
+		}
+	}
+	lock_take(&heap.core_lock);
+	heap.nr_touched -= given;
+	ondol_free_pages_exact(heap.m, ondol_pfn_to_page(heap.m, pfn), (uint32_t)nr);
+	lock_drop(&heap.core_lock);
+	return given;
+}
+
+/* The next free block at or after the page: its first page, or the end. */
+static size_t next_free(size_t page, size_t end, size_t *out_nr)
+{
+	struct ondol_frame_info info;
+	ondol_pfn_t pfn;
+
+	*out_nr = 0;
+	lock_take(&heap.core_lock);
+	while (page < end) {
+		pfn.value = page;
+		ondol_frame_info(heap.m, pfn, &info);
+		if (info.state == ONDOL_FRAME_FREE && info.is_head &&
+		    (1u << info.order) >= BLOCK_LEAST) {
+			*out_nr = (size_t)1 << info.order;
+			break;
+		}
+		page += info.is_head ? (size_t)1 << info.order : 1;
+	}
+	lock_drop(&heap.core_lock);
+	return page;
+}
+
+static uint64_t give_back(void)
+{
+	uint64_t given = 0;
+	size_t nr;
+
+	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
+		depot_drain(class);
+		lock_take(&heap.core_lock);
+		(void)ondol_kmem_cache_shrink(heap.cache[class]);
+		lock_drop(&heap.core_lock);
+	}
+	for (size_t page = 0; (page = next_free(page, heap.highest_page, &nr)), nr; page += nr)
+		given += purge_block(page, nr);
+	return given;
+}
+
+static bool is_too_dirty(void)
+{
+	uint64_t used = heap_used_pages(), limit = DIRTY_LEAST + used / 4;
+
+	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
+	return heap.nr_touched > used + limit;
+}
+
+/* After so much was given back, and so much touched for the first time (again) since. */
+static void adapt_limit(uint64_t given, uint64_t touched)
+{
+	static uint64_t given_before; /* purge lock */
+
+	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
+		heap.dirty_limit *= 2;
+	else if (heap.dirty_limit > DIRTY_LEAST && touched < given_before / 4)
+		heap.dirty_limit /= 2;
+	given_before = given;
+}
+
+/* Called whenever another DIRTY_STEP pages came back to the buddy. */
+void purge_if_dirty(void)
+{
+	static uint64_t touched_before; /* purge lock */
+	int saved = errno;
+	bool is_dirty;
+
+	if (!lock_try(&ondol_purge_lock))
+		return;
+	lock_take(&heap.core_lock);
+	heap.nr_freed_frames = 0;
+	is_dirty = is_too_dirty();
+	lock_drop(&heap.core_lock);
+	if (is_dirty) {
+		uint64_t given = give_back();
+
+		lock_take(&heap.core_lock);
+		adapt_limit(given, heap.nr_touched_ever - touched_before);
+		touched_before = heap.nr_touched_ever;
+		lock_drop(&heap.core_lock);
+	}
+	lock_drop(&ondol_purge_lock);
+	errno = saved;
+}
+
+uint64_t purge_all(void)
+{
+	int saved = errno;
+	uint64_t given;
+
+	if (!heap_init())
+		return 0;
+	if (ondol_thread.state == THREAD_READY)
+		thread_flush(&ondol_thread);
+	lock_take(&ondol_purge_lock);
+	given = give_back();
+	lock_drop(&ondol_purge_lock);
+	errno = saved;
+	return given << PAGE_SHIFT;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* ONDOL_MALLOC_*: read at first use, which may be before there is an environ. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+extern char **environ;
+
+static char text[4096], value_debug[128];
+
+static void take(const char *entry)
+{
+	if (!strncmp(entry, "ONDOL_MALLOC_STATS=", 19))
+		heap.stats = entry[19] && entry[19] != '0';
+	if (!strncmp(entry, "ONDOL_MALLOC_DEBUG=", 19) && entry[19]) {
+		size_t length = strnlen(entry + 19, sizeof value_debug - 12);
+
+		memcpy(value_debug, entry + 19, length);
+		memcpy(value_debug + length, ",malloc-*", 10);
+		heap.debug = value_debug;
+	}
+}
+
+/* Whole entries only; one longer than the buffer is not ours. */
+static void take_from_file(void)
+{
+	int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t nr;
+
+	if (fd < 0)
+		return;
+	while ((nr = read(fd, text + used, sizeof text - used)) > 0) {
+		char *at = text, *end;
+
+		used += (size_t)nr;
+		while ((end = memchr(at, '\0', used - (size_t)(at - text)))) {
+			take(at);
+			at = end + 1;
+		}
+		used -= (size_t)(at - text);
+		memmove(text, at, used);
+		if (used == sizeof text)
+			used = 0;
+	}
+	(void)close(fd);
+}
+
+/* Not of who runs a setuid program: a report would tell what is not theirs. */
+void settings_read(void)
+{
+	if (getauxval(AT_SECURE))
+		return;
+	if (!environ)
+		take_from_file();
+	else
+		for (char **entry = environ; *entry; entry++)
+			take(*entry);
+}

@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The conformance suite on glibc's malloc (so that the suite itself is checked), on the preloaded
+# shared object and statically linked; C++; then programs of this machine natively and preloaded:
+# output and exit status must be equal.  What is not installed is skipped.
+cd "$(dirname "$0")/../.." || exit 2
+B=${B:-build} cc=${CC:-cc} cxx=${CXX:-c++}
+so=$PWD/$B/libondol-malloc.so a=$B/libondol-malloc.a
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+verdict() { # status name
+	if [ "$1" -eq 0 ]; then echo "ok - $2"; else echo "not ok - $2"; bad=1; fi
+}
+skip() {
+	echo "ok - $1 # SKIP $2"
+}
+suite() { # name, command
+	name=$1
+	shift
+	timeout 300 "$@" >"$tmp/log" 2>&1
+	status=$?
+	sed "s/^\(not \)*ok [0-9]* - /&$name: /" "$tmp/log"
+	[ $status -eq 0 ] || { echo "# $name: exit status $status"; bad=1; }
+}
+
+flags='-O2 -g -Wall -Wextra -D_GNU_SOURCE'
+mkdir -p "$B/tests/malloc" || exit 1
+conf=$B/tests/malloc/conformance
+$cc $flags -o "$conf" tests/malloc/conformance.c -pthread || exit 1
+suite glibc "$conf"
+suite preloaded env LD_PRELOAD="$so" "$conf"
+if $cc $flags -static -o "$conf-static" tests/malloc/conformance.c "$a" -pthread 2>"$tmp/log"; then
+	suite static "$conf-static"
+else
+	sed 's/^/# /' "$tmp/log" | head -5
+	skip 'static' 'no static libc'
+fi
+if echo 'int main() { return 0; }' | $cxx -x c++ -o "$tmp/a.out" - 2>/dev/null; then
+	$cxx -O1 -g -Wall -std=c++17 -o "$tmp/new" tests/malloc/new.cc -pthread || exit 1
+	suite 'C++ glibc' "$tmp/new"
+	suite 'C++ preloaded' env LD_PRELOAD="$so" "$tmp/new"
+	$cxx -O1 -g -std=c++17 -static -o "$tmp/new-static" tests/malloc/new.cc "$a" -pthread \
+		2>/dev/null && suite 'C++ static' "$tmp/new-static"
+else
+	skip 'C++ new and delete' 'no C++ compiler'
+fi
+
+# Mistakes: what is said of them, by default and with debugging.
+$cc -O0 -g -w -o "$tmp/wrong" tests/malloc/wrong.c || exit 1
+mistake() { # letters, mistake, what must be said; nothing: it must go unnoticed
+	ONDOL_MALLOC_DEBUG=$1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$2" >"$tmp/log" 2>&1
+	status=$?
+	if [ -n "$3" ]; then
+		[ $status -eq 134 ] && grep -qF "$3" "$tmp/log"
+	else
+		[ $status -eq 0 ] && [ ! -s "$tmp/log" ]
+	fi
+	verdict $? "mistake: ${2:-none}, debug '$1'"
+}
+mistake '' twice 'freed twice in a row'
+mistake '' stack 'free of what is no block'
+mistake '' large-twice 'was freed before'
+mistake '' '' ''
+mistake FZP '' ''
+mistake FZP twice 'freed twice'
+mistake FZP middle 'into the middle of an object'
+mistake Z overrun 'written beyond the end'
+mistake P use-after-free 'written to after it was freed'
+ONDOL_MALLOC_DEBUG=FZP suite debugged env LD_PRELOAD="$so" T=e "$conf"
+
+# name, program needed, script for sh; $PWD is an empty folder, $1 this repository.
+program() {
+	if ! command -v "$2" >/dev/null 2>&1; then
+		skip "$1" "no $2"
+		return
+	fi
+	for way in native preloaded; do
+		mkdir -p "$tmp/$way"
+		preload=
+		[ $way = preloaded ] && preload=$so
+		(cd "$tmp/$way" && LD_PRELOAD=$preload timeout 200 sh -c "$3" sh "$repo" \
+			>"../$way.out" 2>&1; echo "exit status $?" >>"../$way.out")
+		rm -rf "${tmp:?}/$way"
+	done
+	if cmp -s "$tmp/native.out" "$tmp/preloaded.out"; then
+		verdict 0 "$1"
+	else
+		diff "$tmp/native.out" "$tmp/preloaded.out" | head -10 | sed 's/^/# /'
+		verdict 1 "$1"
+	fi
+}
+repo=$PWD
+. tests/malloc/programs.sh
+
+# The malloc on Ondol's own memory.
+if [ -w /dev/userfaultfd ] && command -v python3 >/dev/null 2>&1; then
+	"$B/ondol" run -- env LD_PRELOAD="$so" python3 -c \
+		'print(sum(len(str(x)) for x in [list(range(i)) for i in range(300)]))' \
+		>"$tmp/under" 2>&1
+	python3 -c 'print(sum(len(str(x)) for x in [list(range(i)) for i in range(300)]))' \
+		>"$tmp/native" 2>&1
+	cmp "$tmp/native" "$tmp/under" 2>&1 | sed 's/^/# /'
+	cmp -s "$tmp/native" "$tmp/under"
+	verdict $? 'python3 preloaded under ondol run'
+else
+	skip 'python3 preloaded under ondol run' 'no /dev/userfaultfd or no python3'
+fi
+exit $bad
