@@ -10,7 +10,7 @@
  */
 #include "slab/slab.h"
 
-#define BATCH 64
+#define BATCH 48
 
 static void hand_out(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
 		     const struct slab_entry *entries, uint32_t nr, void **out)
