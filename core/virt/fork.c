@@ -120,13 +120,8 @@ static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
  */
 static void leave_out(struct ondol_mm_struct *mm, const struct vma *vma, bool child_cold)
 {
-	uint64_t lo, hi;
-
-	if (child_cold || !mm->soft_fill || vma_is_native(vma) ||
-	    !tlb_extent(mm, vma->start, vma->end, mm->pgt.format->accessed_mask, &lo, &hi))
-		return;
-	tlb_invalidate(mm, lo, hi);
-	tlb_clear_accessed(mm, lo, hi);
+	if (!child_cold && !vma_is_native(vma))
+		tlb_forget(mm, vma->start, vma->end);
 }
 
 static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,

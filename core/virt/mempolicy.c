@@ -288,14 +288,10 @@ static bool move_walked(struct walk *w, uint64_t addr, struct ondol_page *page, 
 static void walk_region(struct walk *w, const struct vma *vma, uint64_t start, uint64_t end)
 {
 	struct pgtable_span span;
-	uint64_t lo, hi;
 
 	/* Software-filled hardware is told once for the region, not page by page. */
-	if (w->target && w->mm->soft_fill &&
-	    tlb_extent(w->mm, start, end, w->mm->pgt.format->accessed_mask, &lo, &hi)) {
-		tlb_invalidate(w->mm, lo, hi);
-		tlb_clear_accessed(w->mm, lo, hi);
-	}
+	if (w->target)
+		tlb_forget(w->mm, start, end);
 	pgtable_for_each_span(&w->mm->pgt, span, start, end) {
 		void *slot = span.slot;
 

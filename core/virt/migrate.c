@@ -78,16 +78,12 @@ static void unmap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 {
 	const struct ondol_pgtable_format *f = mm->pgt.format;
 	struct pgtable_span span;
-	uint64_t lo, hi;
 	bool cached = false;
 
 	if (!moving_extent(mm, start, end, &start, &end))
 		return;
 	/* Software-filled hardware is told before, since it asks for nothing meanwhile. */
-	if (mm->soft_fill && tlb_extent(mm, start, end, f->accessed_mask, &lo, &hi)) {
-		tlb_invalidate(mm, lo, hi);
-		tlb_clear_accessed(mm, lo, hi);
-	}
+	tlb_forget(mm, start, end);
 	pgtable_for_each_span(&mm->pgt, span, start, end) {
 		void *slot = span.slot;
 

@@ -29,15 +29,12 @@ static bool may_take_from(const struct vma *vma)
 static uint64_t take_window(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
 			    uint64_t end)
 {
-	uint64_t accessed = mm->pgt.format->accessed_mask, lo, hi, taken;
 	struct mmu_gather g;
+	uint64_t taken;
 
 	if (mm->faulting >= start && mm->faulting < end)
 		return 0;
-	if (mm->soft_fill && tlb_extent(mm, start, end, accessed, &lo, &hi)) {
-		tlb_invalidate(mm, lo, hi);
-		tlb_clear_accessed(mm, lo, hi);
-	}
+	tlb_forget(mm, start, end);
 	gather_begin(&g, mm, false);
 	taken = gather_clean(&g, vma, start, end);
 	gather_end(&g);
