@@ -11,6 +11,9 @@ struct inspect_virt_counts { /* pages */
 void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts);
 
 struct ondol_node;
+struct ondol_zone;
+/* The zone's share of its node's numa counters (numa_interleave is the node's alone): added. */
+void inspect_add_numa(const struct ondol_zone *zone, struct ondol_node_stats *stats);
 void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
 		  struct ondol_node_stats *out_stats);
 

@@ -335,28 +335,14 @@ uint64_t ondol_nr_free_pages(const struct ondol_machine *m)
 	return free;
 }
 
-/* Of the zones with ids from `first` to `last`. */
-static void count_numa(struct ondol_machine *m, unsigned first, unsigned last, struct figures *f)
+static void add_numa(struct figures *f, const struct ondol_node_stats *stats)
 {
-	unsigned long allocs = 0, miss = 0, foreign = 0, other = 0;
-
-	for (unsigned id = first; id <= last; id++) {
-		const struct ondol_zone *zone = &m->phys->zones[id];
-
-		for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++) {
-			allocs += pcp_allocs(&zone->pcp[cpu]);
-			miss += load_relaxed(&zone->pcp[cpu].numa_miss);
-			foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
-			other += load_relaxed(&zone->pcp[cpu].numa_other);
-		}
-	}
-	for (uint32_t node = first >> 3; node <= last >> 3 && !((last - first + 1) & 7); node++)
-		f->numa_interleave += load_relaxed(&m->phys->nodes[node].interleave_hits);
-	f->numa_hit = allocs - miss;
-	f->numa_miss = miss;
-	f->numa_foreign = foreign;
-	f->numa_local = allocs - other;
-	f->numa_other = other;
+	f->numa_hit += stats->numa_hit;
+	f->numa_miss += stats->numa_miss;
+	f->numa_foreign += stats->numa_foreign;
+	f->numa_interleave += stats->numa_interleave;
+	f->numa_local += stats->numa_local;
+	f->numa_other += stats->numa_other;
 }
 
 /* ------------------------------------------------------------------ zoneinfo */
@@ -397,9 +383,9 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 
 static void out_zone(struct out *out, const struct ondol_zone *zone)
 {
-	unsigned id = zone_id(zone->node, zone->type);
 	struct ondol_machine *m = zone->m;
 	struct figures f = { .free = load_relaxed(&zone->nr_free) };
+	struct ondol_node_stats numa = { 0 };
 
 	out_printf(out,
 		   "\n  pages free     %llu"
@@ -416,7 +402,8 @@ static void out_zone(struct out *out, const struct ondol_zone *zone)
 		   zone->end - zone->start, zone->present, zone->managed, 0u);
 	out_protection(out, zone);
 	if (zone->present) {
-		count_numa(m, id, id, &f);
+		inspect_add_numa(zone, &numa);
+		add_numa(&f, &numa);
 		OUT_LINES(out, ZONEINFO_ITEM, zone_lines, &f, 1);
 		OUT_LINES(out, ZONEINFO_ITEM, numa_lines, &f, 1);
 		out_pagesets(out, zone);
@@ -494,12 +481,16 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx)
 {
+	struct ondol_node_stats numa;
 	struct figures f = { .free = ondol_nr_free_pages(m) };
 	struct out out;
 
 	out_init(&out, write, ctx);
 	count_uses(m, -1, &f);
-	count_numa(m, 0, (m->nr_nodes << 3) - 1, &f);
+	for (const struct ondol_node *node = m->phys->pgdat_list; node; node = node->next) {
+		inspect_node(m, node, &numa);
+		add_numa(&f, &numa);
+	}
 	count_faults(m, &f);
 	OUT_LINES(&out, VMSTAT_ITEM, zone_lines, &f, 1);
 	OUT_LINES(&out, VMSTAT_ITEM, numa_lines, &f, 1);

@@ -52,33 +52,35 @@ int ondol_for_each_zone(struct ondol_machine *m,
 }
 
 /* hit and local need no counters: they are what the allocations leave. */
-void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
-		  struct ondol_node_stats *stats)
+void inspect_add_numa(const struct ondol_zone *zone, struct ondol_node_stats *stats)
 {
 	unsigned long allocs = 0, miss = 0, foreign = 0, other = 0;
 
-	for (unsigned type = 0; type < ONDOL_NR_ZONES; type++) {
-		const struct ondol_zone *zone = &m->phys->zones[zone_id(node->id, type)];
-
-		for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++) {
-			allocs += pcp_allocs(&zone->pcp[cpu]);
-			miss += load_relaxed(&zone->pcp[cpu].numa_miss);
-			foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
-			other += load_relaxed(&zone->pcp[cpu].numa_other);
-		}
+	for (uint32_t cpu = 0; zone->present && cpu < zone->m->nr_cpus; cpu++) {
+		allocs += pcp_allocs(&zone->pcp[cpu]);
+		miss += load_relaxed(&zone->pcp[cpu].numa_miss);
+		foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
+		other += load_relaxed(&zone->pcp[cpu].numa_other);
 	}
+	stats->numa_hit += allocs - miss;
+	stats->numa_miss += miss;
+	stats->numa_foreign += foreign;
+	stats->numa_local += allocs - other;
+	stats->numa_other += other;
+}
+
+void inspect_node(struct ondol_machine *m, const struct ondol_node *node,
+		  struct ondol_node_stats *stats)
+{
 	*stats = (struct ondol_node_stats){
 		.id = node->id,
 		.node_start_pfn = ondol_pfn(node->start_pfn),
 		.node_present_pages = node->present,
 		.node_spanned_pages = node->spanned,
-		.numa_hit = allocs - miss,
-		.numa_miss = miss,
-		.numa_foreign = foreign,
 		.numa_interleave = load_relaxed(&node->interleave_hits),
-		.numa_local = allocs - other,
-		.numa_other = other,
 	};
+	for (unsigned type = 0; type < ONDOL_NR_ZONES; type++)
+		inspect_add_numa(&m->phys->zones[zone_id(node->id, type)], stats);
 }
 
 int ondol_for_each_node(struct ondol_machine *m,
