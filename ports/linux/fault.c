@@ -292,7 +292,8 @@ static uint32_t window_of(const struct monitor *mon, const struct stream *s)
 {
 	if (mon->options->fault_around)
 		return mon->options->fault_around; /* as the user says */
-	return ondol_nr_free_pages(mon->machine) < mon->pages_plenty ? AROUND_FIRST : s->around;
+	return s->around > AROUND_FIRST && ondol_nr_free_pages(mon->machine) < mon->pages_plenty ?
+		       AROUND_FIRST : s->around;
 }
 
 /* Fill the page table if need be, then the host's tables.  0, or the fault's error. */

@@ -230,6 +230,7 @@ void trace(const struct monitor *mon, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void report_sample(struct monitor *mon);
 void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
+int text_write(void *ctx, const char *text, size_t size); /* an ondol_write_t; ctx: FILE */
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
 /* With --validate: of `g`, or of the whole machine if NULL. */
 void report_validate(struct monitor *mon, struct guest_mm *g);

@@ -5,7 +5,8 @@
  * Programs list the folder and open its files relative to it, so texts in memory files are not
  * enough: a real folder stands in, which the guest's opens of the path are led to.  It lies on a
  * tmpfs that is mounted nowhere, or, without the right to make one, in a temporary folder that
- * goes at the end.  The files that change are written anew at every open through us.
+ * goes at the end.  A file that changes is written anew when it, or a folder above it, is
+ * opened through us.
  *
  * Only opens are led there: stat() and access() of the path see the host's nodes.
  */
@@ -26,7 +27,15 @@
 #define SYS_fsconfig_ 431
 #define SYS_fsmount_ 432
 #define FSCONFIG_CMD_CREATE_ 6
-#define NODE_FILES 5 /* that change or not, in each node's folder */
+
+/* In each node's folder. */
+enum node_file { MEMINFO, NUMASTAT, DISTANCE, CPULIST, CPUMAP, NODE_FILES };
+static const char *const node_files[NODE_FILES] = { "meminfo", "numastat", "distance", "cpulist",
+						    "cpumap" };
+/* Beside the nodes' folders: sets of nodes. */
+enum node_list { ONLINE, POSSIBLE, HAS_MEMORY, HAS_NORMAL_MEMORY, HAS_CPU, NODE_LISTS };
+static const char *const node_lists[NODE_LISTS] = { "online", "possible", "has_memory",
+						    "has_normal_memory", "has_cpu" };
 
 bool nodefs_path(const char *path)
 {
@@ -99,33 +108,30 @@ void nodefs_mems_allowed(const struct monitor *mon, const char *line, FILE *out)
 
 /* ------------------------------------------------------------------ files */
 
-static int text_write(void *ctx, const char *text, size_t size)
+#define NODE_PATH_MAX 64
+
+static void node_path(char path[NODE_PATH_MAX], unsigned node, enum node_file which)
 {
-	return fwrite(text, 1, size, ctx) == size ? 0 : -EIO;
+	snprintf(path, NODE_PATH_MAX, "node%u/%s", node, node_files[which]);
 }
 
-static FILE *file_create(const struct monitor *mon, const char *format, unsigned node)
+static FILE *file_create(const struct monitor *mon, const char *name)
 {
-	char name[64];
-
-	snprintf(name, sizeof name, format, node);
 	int fd = openat(mon->nodefs, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
 	return fd < 0 ? NULL : fdopen(fd, "w");
 }
 
-enum node_file { MEMINFO, NUMASTAT, DISTANCE, CPULIST, CPUMAP };
-
 static bool node_file_write(const struct monitor *mon, unsigned node, enum node_file which)
 {
-	static const char *const names[NODE_FILES] = { "node%u/meminfo", "node%u/numastat",
-						       "node%u/distance", "node%u/cpulist",
-						       "node%u/cpumap" };
 	unsigned long cpus[PLACE_WORDS];
 	unsigned nr_cpus = cpus_of(mon, node, cpus);
-	FILE *f = file_create(mon, names[which], node);
+	char path[NODE_PATH_MAX];
+	FILE *f;
 	int r = 0;
 
+	node_path(path, node, which);
+	f = file_create(mon, path);
 	if (!f)
 		return false;
 	switch (which) {
@@ -134,13 +140,14 @@ static bool node_file_write(const struct monitor *mon, unsigned node, enum node_
 	case DISTANCE: r = ondol_proc_node_distance(mon->machine, node, text_write, f); break;
 	case CPULIST: ranges_write(f, cpus, nr_cpus); break;
 	case CPUMAP: mask_write(f, cpus, nr_cpus); break;
+	case NODE_FILES: break;
 	}
 	return fclose(f) == 0 && !r;
 }
 
 static bool list_write(const struct monitor *mon, const char *name, unsigned long nodes)
 {
-	FILE *f = file_create(mon, name, 0);
+	FILE *f = file_create(mon, name);
 
 	if (!f)
 		return false;
@@ -165,9 +172,9 @@ static bool tree_write(const struct monitor *mon)
 		for (unsigned i = 0; i < PLACE_WORDS; i++)
 			with_cpus |= cpus[i] ? 1ul << node : 0;
 	}
-	return ok && list_write(mon, "online", nodes) && list_write(mon, "possible", nodes) &&
-	       list_write(mon, "has_memory", nodes) &&
-	       list_write(mon, "has_normal_memory", nodes) && list_write(mon, "has_cpu", with_cpus);
+	for (unsigned list = 0; list < NODE_LISTS; list++)
+		ok &= list_write(mon, node_lists[list], list == HAS_CPU ? with_cpus : nodes);
+	return ok;
 }
 
 /* ------------------------------------------------------------------ the folder */
@@ -212,30 +219,47 @@ static bool nodefs_create(struct monitor *mon)
 	return false;
 }
 
+static void folder_remove(const struct monitor *mon)
+{
+	char path[NODE_PATH_MAX];
+
+	for (unsigned node = 0; node < mon->nr_nodes; node++) {
+		for (unsigned which = 0; which < NODE_FILES; which++) {
+			node_path(path, node, (enum node_file)which);
+			unlinkat(mon->nodefs, path, 0);
+		}
+		snprintf(path, sizeof path, "node%u", node);
+		unlinkat(mon->nodefs, path, AT_REMOVEDIR);
+	}
+	for (unsigned list = 0; list < NODE_LISTS; list++)
+		unlinkat(mon->nodefs, node_lists[list], 0);
+	rmdir(mon->nodefs_path);
+}
+
 void nodefs_destroy(struct monitor *mon)
 {
-	static const char *const files[] = { "online", "possible", "has_memory",
-					     "has_normal_memory", "has_cpu" };
-	static const char *const of_node[NODE_FILES] = { "meminfo", "numastat", "distance",
-							 "cpulist", "cpumap" };
-	char name[64];
-
 	if (mon->nodefs < 0)
 		return;
-	for (unsigned node = 0; node < mon->nr_nodes && mon->nodefs_path[0]; node++) {
-		for (unsigned i = 0; i < NODE_FILES; i++) {
-			snprintf(name, sizeof name, "node%u/%s", node, of_node[i]);
-			unlinkat(mon->nodefs, name, 0);
-		}
-		snprintf(name, sizeof name, "node%u", node);
-		unlinkat(mon->nodefs, name, AT_REMOVEDIR);
-	}
-	for (size_t i = 0; i < sizeof files / sizeof *files && mon->nodefs_path[0]; i++)
-		unlinkat(mon->nodefs, files[i], 0);
 	if (mon->nodefs_path[0])
-		rmdir(mon->nodefs_path);
+		folder_remove(mon);
 	close(mon->nodefs);
 	mon->nodefs = -1;
+}
+
+/* Write anew what changes at or below `path` ("", "node1", "node1/meminfo"). */
+static bool refresh(const struct monitor *mon, const char *path)
+{
+	static const enum node_file changing[] = { MEMINFO, NUMASTAT };
+	char file[NODE_PATH_MAX];
+
+	for (unsigned node = 0; node < mon->nr_nodes; node++)
+		for (size_t i = 0; i < sizeof changing / sizeof *changing; i++) {
+			node_path(file, node, changing[i]);
+			if (!strncmp(file, path, strlen(path)) &&
+			    !node_file_write(mon, node, changing[i]))
+				return false;
+		}
+	return true;
 }
 
 /* A descriptor for the guest; -ENOSYS: there is no folder, so let it have the host's. */
@@ -245,13 +269,12 @@ int nodefs_open(struct monitor *mon, const char *path, uint64_t flags)
 
 	if (mon->nodefs < 0 && !nodefs_create(mon))
 		return -ENOSYS;
-	for (unsigned node = 0; node < mon->nr_nodes; node++)
-		if (!node_file_write(mon, node, MEMINFO) || !node_file_write(mon, node, NUMASTAT))
-			return -EIO;
 	while (*rest == '/')
 		rest++;
 	if (strstr(rest, "..")) /* nothing of ours needs it */
 		return -ENOENT;
+	if (!refresh(mon, strstr(rest, "//") || strstr(rest, "./") ? "" : rest))
+		return -EIO;
 	int fd = openat(mon->nodefs, *rest ? rest : ".",
 			O_RDONLY | O_CLOEXEC | (int)(flags & (O_DIRECTORY | O_NOFOLLOW)));
 

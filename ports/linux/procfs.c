@@ -103,13 +103,6 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 	return !rest == (view >= VIEW_MACHINE) ? view : VIEW_NONE;
 }
 
-static int text_write(void *ctx, const char *text, size_t size)
-{
-	FILE *f = ctx;
-
-	return fwrite(text, 1, size, f) == size ? 0 : -EIO;
-}
-
 /*
  * As without us: a traced thread's 't' is 'T' if it is stopped and no stop at all if not; who
  * reads its own state runs.

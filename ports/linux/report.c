@@ -341,7 +341,7 @@ void report_run(struct monitor *mon, const struct launch *launch, int leaked)
 
 /* ------------------------------------------------------------------ --proc DIR */
 
-static int file_write(void *ctx, const char *text, size_t size)
+int text_write(void *ctx, const char *text, size_t size)
 {
 	return fwrite(text, 1, size, ctx) == size ? 0 : -EIO;
 }
@@ -382,7 +382,7 @@ void report_proc_mm(struct monitor *mon, struct guest_mm *g)
 		snprintf(name, sizeof name, "%u-%s/%s", g->id, g->comm, texts[i].name);
 		if (!proc_open(mon, &file, name))
 			return;
-		texts[i].text(g->mm, file_write, file.f);
+		texts[i].text(g->mm, text_write, file.f);
 		report_close(mon, file.f, file.path);
 	}
 }
@@ -403,7 +403,7 @@ void report_proc(struct monitor *mon)
 	for (size_t i = 0; mon->options->proc_dir && i < sizeof texts / sizeof *texts; i++) {
 		if (!proc_open(mon, &file, texts[i].name))
 			return;
-		texts[i].text(mon->machine, file_write, file.f);
+		texts[i].text(mon->machine, text_write, file.f);
 		report_close(mon, file.f, file.path);
 	}
 }
