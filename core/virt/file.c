@@ -113,3 +113,13 @@ void ondol_file_put(struct ondol_file *file)
 	ondol_kfree(m, file->name);
 	ondol_kmem_cache_free(m->virt->file_cache, file);
 }
+
+void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_pages)
+{
+	struct cache_read read = { .lo = index, .hi = index + min_u64(nr_pages, AROUND_MAX) };
+
+	if (!file->mapping || !file->mapping->ops || !nr_pages || read.hi < index)
+		return;
+	if (!cache_read_page(file->mapping, index, &read))
+		ondol_put_page(file->mapping->m, read.page);
+}

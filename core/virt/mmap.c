@@ -2,6 +2,7 @@
 /* mmap: a new region, or a neighbour that grows over the hole. */
 #include "virt/virt.h"
 
+#define FILE_COLOUR (UINT64_C(16) << ONDOL_PAGE_SHIFT)
 #define PGOFF_END (UINT64_C(1) << (64 - ONDOL_PAGE_SHIFT)) /* file offsets are 64-bit bytes */
 
 static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
@@ -24,6 +25,27 @@ static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mmap_
 	return 0;
 }
 
+/*
+ * A file that is larger than a fault-around window is placed so that its windows in memory are
+ * windows of the file: address and offset agree modulo FILE_COLOUR, so one fault fills a whole
+ * window of both.
+ */
+static int place_coloured(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
+			  uint64_t hint, uint64_t length, uint64_t *out_addr)
+{
+	bool low = args->map_flags & ONDOL_MAP_32BIT;
+	uint64_t slack = FILE_COLOUR - ONDOL_PAGE_SIZE;
+	uint64_t want = (args->pgoff << ONDOL_PAGE_SHIFT) & (FILE_COLOUR - 1);
+
+	if (args->file && length >= FILE_COLOUR && length <= mm->task_size - slack &&
+	    !vma_unmapped_area(mm, hint, length + slack, low, out_addr)) {
+		if (!hint || *out_addr != hint)
+			*out_addr += (want - *out_addr) & (FILE_COLOUR - 1);
+		return 0;
+	}
+	return vma_unmapped_area(mm, hint, length, low, out_addr);
+}
+
 /* Where the region goes. */
 static int place(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args, uint64_t length,
 		 uint64_t *out_addr)
@@ -34,8 +56,7 @@ static int place(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 		addr = align_down(addr, ONDOL_PAGE_SIZE);
 		if (addr && addr < min)
 			addr = page_align(min);
-		return vma_unmapped_area(mm, addr, length, args->map_flags & ONDOL_MAP_32BIT,
-					 out_addr);
+		return place_coloured(mm, args, addr, length, out_addr);
 	}
 	if (addr & ~ONDOL_PAGE_MASK)
 		return -ONDOL_EINVAL;

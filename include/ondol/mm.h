@@ -59,6 +59,12 @@ ONDOL_MUST_CHECK int ondol_file_create(struct ondol_machine *m, const struct ond
 				       struct ondol_file **out_file);
 void ondol_file_get(struct ondol_file *file);
 void ondol_file_put(struct ondol_file *file);
+/*
+ * Have pages [index, index + nr_pages) in the page cache, read in one piece as far as they are
+ * absent side by side from index on (at most 512; fewer where there is no large free block).
+ * A hint, as POSIX_FADV_WILLNEED: what cannot be read is met again by the fault that needs it.
+ */
+void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_pages);
 
 /* ------------------------------------------------------------------ regions */
 

@@ -33,7 +33,10 @@
 #define STACK_TOP 0x7ff000000000ul
 #define STACK_GAP_MIN (128ul << 20)
 #define STACK_GAP_MAX (16ul << 30)
-#define PIE_BASE 0x555555554000ul
+#define LOADER_AHEAD 64 /* pages; ld.so has about 50 */
+#define PROGRAM_AHEAD 16
+#define STACK_AHEAD 16
+#define PIE_BASE 0x555555550000ul /* a multiple of a fault-around window */
 
 struct host_image { /* what the host's exec left for the program */
 	struct user_regs_struct regs;
@@ -250,6 +253,7 @@ static int takeover(struct monitor *mon, struct task *task, struct guest_mm *g,
 struct loaded {
 	struct ondol_elf_info info;
 	struct ondol_elf_image image;
+	uint32_t read_ahead; /* in: pages of the file that are wanted at once */
 };
 
 struct file_reader {
@@ -289,6 +293,7 @@ static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char
 	if (r)
 		return r;
 	*out_why = "its segments cannot be mapped";
+	ondol_file_read_ahead(file, 0, out->read_ahead);
 	r = ondol_elf_load(g->mm, &out->info, file, base, &out->image);
 	ondol_file_put(file);
 	return r;
@@ -363,13 +368,41 @@ static uint32_t auxv_build(const struct host_image *image, const struct loaded *
 	return n;
 }
 
+/*
+ * What every program touches before its first own instruction is mapped before it starts, in one
+ * batch: the loader, whole; of the program where each segment begins and where it is entered;
+ * the top of the stack.  A fault there would cost a relay each.
+ */
+static void warm_up(struct monitor *mon, struct guest_mm *g, const struct loaded *program,
+		    const struct loaded *loader, uint64_t sp)
+{
+	if (mon->options->fault_around)
+		return; /* as many pages a fault as the user says */
+	for (uint32_t i = 0; i < program->info.nr_segments; i++)
+		fault_ahead(mon, g, program->info.segment[i].vaddr + program->image.load_bias,
+			    PROGRAM_AHEAD, program->info.segment[i].prot);
+	fault_ahead(mon, g, program->image.entry, PROGRAM_AHEAD, ONDOL_VM_READ);
+	for (uint32_t i = 0; i < loader->info.nr_segments; i++) {
+		const struct ondol_elf_segment *seg = &loader->info.segment[i];
+		uint64_t at = seg->vaddr + loader->image.load_bias, end = at + seg->filesz;
+
+		while (at < end && seg->filesz <= LOADER_AHEAD * PAGE_BYTES)
+			at = fault_ahead(mon, g, at, LOADER_AHEAD, seg->prot);
+	}
+	fault_ahead(mon, g, sp, 1, ONDOL_VM_READ | ONDOL_VM_WRITE);
+	fault_ahead(mon, g, (sp & ~(PAGE_BYTES - 1)) - 1, STACK_AHEAD,
+		    ONDOL_VM_READ | ONDOL_VM_WRITE);
+	worker_wait(mon, g);
+}
+
 /* Step 4.  `*out_why` says what went wrong. */
 static int image_build(struct monitor *mon, struct task *task, struct guest_mm *g,
 		       struct host_image *image, const char **out_why)
 {
 	char path[PATH_MAX + 64], name[PATH_MAX] = "", interp[PATH_MAX + 1] = "";
 	struct ondol_auxv auxv[AUXV_MAX];
-	struct loaded program = { 0 }, loader = { 0 };
+	struct loaded program = { .read_ahead = mon->options->fault_around ? 0 : PROGRAM_AHEAD };
+	struct loaded loader = { .read_ahead = mon->options->fault_around ? 0 : LOADER_AHEAD };
 	uint64_t stack_limit, entry, sp;
 
 	stack_limit = limits_refresh(task, g);
@@ -420,6 +453,7 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	r = ondol_setup_stack(g->mm, &stack, &sp);
 	if (r)
 		return r;
+	warm_up(mon, g, &program, &loader, sp);
 	image->regs.rip = entry;
 	image->regs.rsp = sp;
 	return 0;

@@ -296,28 +296,34 @@ static uint32_t window_of(const struct monitor *mon, const struct stream *s)
 		       AROUND_FIRST : s->around;
 }
 
-/* Fill the page table if need be, then the host's tables.  0, or the fault's error. */
+/* Fill the page table if need be; what the host's tables are to have.  0, or the fault's error. */
+static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
+		      uint32_t around, struct ondol_tlb_run *run)
+{
+	struct ondol_fault_args args = { .size = sizeof args, .access = access, .addr = addr,
+					 .nr_around = around };
+	struct ondol_fault_result result;
+
+	evict_if_many(mon, g);
+	if (!ondol_tlb_fill(g->mm, addr, access, around, run))
+		return 0;
+	int r = ondol_handle_mm_fault(g->mm, &args, &result);
+
+	if (r)
+		return r;
+	if (result.stack_grown && g->nr_holes)
+		holes_restore(mon, g, addr, addr + (1ul << 20));
+	return ondol_tlb_fill(g->mm, addr, access, around, run);
+}
+
 static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access)
 {
 	struct stream *stream = stream_of(g, addr);
-	uint32_t around = window_of(mon, stream);
 	struct ondol_tlb_run run;
+	int r = fault_find(mon, g, addr, access, window_of(mon, stream), &run);
 
-	evict_if_many(mon, g);
-	if (ondol_tlb_fill(g->mm, addr, access, around, &run)) {
-		struct ondol_fault_args args = { .size = sizeof args, .access = access,
-						 .addr = addr, .nr_around = around };
-		struct ondol_fault_result result;
-		int r = ondol_handle_mm_fault(g->mm, &args, &result);
-
-		if (r)
-			return r;
-		if (result.stack_grown && g->nr_holes)
-			holes_restore(mon, g, addr, addr + (1ul << 20));
-		r = ondol_tlb_fill(g->mm, addr, access, around, &run);
-		if (r)
-			return r;
-	}
+	if (r)
+		return r;
 	if (run.cached) {
 		/* Already mapped, or about to be: let that finish, then wake. */
 		mon->stats.wakes_only++;
@@ -370,6 +376,27 @@ int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 	int r = fault_fill(mon, g, addr, ONDOL_FAULT_READ);
 
 	return r ? r : worker_wait(mon, g);
+}
+
+/*
+ * Before it is asked for: the window around addr, if it is absent, as an access of `prot`
+ * (ONDOL_VM_*) would have it.  Where the mapping ends; not waited for.
+ */
+uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
+		     uint32_t around, ondol_vm_flags_t prot)
+{
+	uint32_t access = prot & ONDOL_VM_WRITE ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
+	uint64_t page = addr & ~(PAGE_BYTES - 1);
+	struct ondol_tlb_run run;
+
+	if (!(prot & (ONDOL_VM_READ | ONDOL_VM_WRITE)) ||
+	    fault_find(mon, g, page, access, around, &run))
+		return page + PAGE_BYTES; /* it is met again when the program gets there */
+	if (!run.cached) {
+		worker_map(mon, g, &run);
+		region_note(g, page);
+	}
+	return run.start + run.nr_pages * PAGE_BYTES;
 }
 
 /* To be looked at later: after a fork, or when the main loop comes round. */

@@ -281,6 +281,8 @@ void fault_serve_late(struct monitor *mon);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
+		     uint32_t around, ondol_vm_flags_t prot);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end);

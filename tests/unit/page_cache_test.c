@@ -345,6 +345,52 @@ static void holes_read_as_zero(void **state)
 	end();
 }
 
+static void read_ahead(void **state)
+{
+	struct test_file f;
+
+	(void)state;
+	begin();
+	open_file(&f, 20 * PAGE - 5);
+	ondol_file_read_ahead(f.file, 3, 0);
+	ondol_file_read_ahead(f.file, 20, 4); /* past the end */
+	ondol_file_read_ahead(f.file, UINT64_MAX, 4);
+	assert_int_equal(frames(ONDOL_PAGE_CACHE), 0);
+	ondol_file_read_ahead(f.file, 3, 5);
+	assert_int_equal(frames(ONDOL_PAGE_CACHE), 5);
+	ondol_file_read_ahead(f.file, 3, 5);
+	ondol_file_read_ahead(f.file, 8, 512); /* up to the end */
+	assert_int_equal(frames(ONDOL_PAGE_CACHE), 17);
+	assert_false(cache_has_page(f.file->mapping, 2));
+	assert_true(cache_has_page(f.file->mapping, 19));
+	close_file(&f);
+	end();
+}
+
+/* A window of memory is a window of the file, where mmap may choose. */
+static void windows_agree(void **state)
+{
+	struct ondol_mmap_args args = { .size = sizeof args, .vm_flags = R, .pgoff = 5 };
+	ondol_virt_addr_t at;
+	struct test_file f;
+
+	(void)state;
+	begin();
+	open_file(&f, 100 * PAGE);
+	args.file = f.file;
+	for (args.length = 16 * PAGE; args.length < 20 * PAGE; args.length += PAGE) {
+		assert_int_equal(ondol_mmap(fx.mm, &args, &at), 0);
+		assert_int_equal((at / PAGE - args.pgoff) % 16, 0);
+		args.pgoff += 7;
+	}
+	args.addr = AT(3); /* a hint is taken as it is */
+	assert_int_equal(ondol_mmap(fx.mm, &args, &at), 0);
+	assert_int_equal(at, AT(3));
+	assert_valid();
+	close_file(&f);
+	end();
+}
+
 static void bad_arguments(void **state)
 {
 	struct ondol_address_space_ops ops = { .size = sizeof ops };
@@ -371,6 +417,8 @@ int main(void)
 		cmocka_unit_test(shrinking),
 		cmocka_unit_test(pressure_shrinks),
 		cmocka_unit_test(holes_read_as_zero),
+		cmocka_unit_test(read_ahead),
+		cmocka_unit_test(windows_agree),
 		cmocka_unit_test(bad_arguments),
 	};
 
