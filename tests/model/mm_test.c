@@ -57,23 +57,6 @@ static void choose_contents(struct map_choice *c, const struct op *op)
 	c->args.pgoff = c->page.pgoff;
 }
 
-/*
- * Where the model would put it: a file's region of at least 16 pages where its page and its
- * place in the file agree modulo 16, if there is room for that, else as any other.
- */
-static unsigned model_place(const struct model *m, const struct map_choice *c, bool hinted,
-			    unsigned hint)
-{
-	if (c->args.file && c->n >= 16) {
-		unsigned at = model_room(m, hinted, hint, c->n + 15);
-
-		if (at + c->n + 15 <= NR)
-			return hinted && at == hint ? at :
-				at + (unsigned)((c->args.pgoff - at - w.hw.first) % 16);
-	}
-	return model_room(m, hinted, hint, c->n);
-}
-
 /* Where to: sets args.addr and map_flags; c->at is the page expected, NR: skip this one. */
 static void choose_place(struct map_choice *c, const struct model *m, const struct op *op)
 {
@@ -88,9 +71,9 @@ static void choose_place(struct map_choice *c, const struct model *m, const stru
 	else if (kind == 3)
 		c->args.map_flags |= ONDOL_MAP_FIXED_NOREPLACE;
 	if (!c->fixed)
-		c->at = model_place(m, c, kind < 6, hint);
-	if (c->at + c->n > NR)
-		c->at = NR;
+		c->at = model_file_room(m, kind < 6, hint, c->n, c->args.file != NULL,
+					(unsigned)(c->args.pgoff - w.hw.first) % 16);
+	c->at = c->at + c->n > NR ? NR : c->at;
 	if (kind < 6)
 		c->args.addr = hw_addr(&w.hw, hint);
 	if ((op->b >> 26) % 32 == 0 && kind < 6)

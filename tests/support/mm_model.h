@@ -196,6 +196,20 @@ static inline unsigned model_room(const struct model *m, bool hinted, unsigned h
 	return NR;
 }
 
+/*
+ * A file's region of at least 16 pages: where its page's number is `colour` modulo 16, if there
+ * is room for that.
+ */
+static inline unsigned model_file_room(const struct model *m, bool hinted, unsigned hint,
+				       unsigned n, bool is_file, unsigned colour)
+{
+	unsigned at = is_file && n >= 16 ? model_room(m, hinted, hint, n + 15) : NR;
+
+	if (at + n + 15 > NR)
+		return model_room(m, hinted, hint, n);
+	return hinted && at == hint ? at : at + (colour - at) % 16;
+}
+
 /* ------------------------------------------------------------------ faults */
 
 /* Grow the region that begins at `to` down to page i, as a fault there does. */
