@@ -169,6 +169,7 @@ static void out_vm_flags(struct out *out, ondol_vm_flags_t flags)
 		{ ONDOL_VM_MAYEXEC, "me" },    { ONDOL_VM_MAYSHARE, "ms" },
 		{ ONDOL_VM_GROWSDOWN, "gd" },  { ONDOL_VM_NATIVE, "pf" },
 		{ ONDOL_VM_LOCKED, "lo" },     { ONDOL_VM_DONTFORK, "dc" },
+		{ ONDOL_VM_SEQ_READ, "sr" },   { ONDOL_VM_RAND_READ, "rr" },
 		{ ONDOL_VM_NORESERVE, "nr" },  { ONDOL_VM_WIPEONFORK, "wf" },
 		{ ONDOL_VM_DONTDUMP, "dd" },   { ONDOL_VM_HUGEPAGE, "hg" },
 		{ ONDOL_VM_NOHUGEPAGE, "nh" }, { ONDOL_VM_MERGEABLE, "mg" },

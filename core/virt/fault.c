@@ -287,7 +287,12 @@ int mm_populate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint32
 
 		if (!vma || vma->start > addr)
 			return -ONDOL_EFAULT;
+		if (access && !(vma->flags & (access == ONDOL_FAULT_WRITE ? ONDOL_VM_WRITE :
+									    ONDOL_VM_READ)))
+			return -ONDOL_EACCES; /* by the region's flags: W alone reads, too */
 		if (vma_is_native(vma)) { /* the port's business */
+			if (vma->file && !(vma->flags & ONDOL_VM_ACCESS))
+				return -ONDOL_EACCES;
 			addr = min_u64(vma->end, end) - ONDOL_PAGE_SIZE;
 			continue;
 		}

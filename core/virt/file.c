@@ -20,12 +20,18 @@ int ondol_address_space_create(struct ondol_machine *m, const struct ondol_addre
 		.ops = ops,
 		.ctx = ctx,
 		.refcount = 1,
+		.shmem_pages = UINT64_MAX,
 	};
 	saved = virt_lock(m);
 	list_add_tail(&mapping->link, &m->virt->mappings);
 	virt_unlock(m, saved);
 	*out_mapping = mapping;
 	return 0;
+}
+
+void ondol_shmem_set_size(struct ondol_address_space *mapping, uint64_t nr_pages)
+{
+	mapping->shmem_pages = nr_pages;
 }
 
 void ondol_address_space_get(struct ondol_address_space *mapping)

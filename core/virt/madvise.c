@@ -43,6 +43,12 @@ static bool advice_known(int advice)
 static ondol_vm_flags_t advice_flags(ondol_vm_flags_t flags, int advice)
 {
 	switch (advice) {
+	case ADV_NORMAL:
+		return flags & ~(ONDOL_VM_SEQ_READ | ONDOL_VM_RAND_READ);
+	case ADV_SEQUENTIAL:
+		return (flags & ~ONDOL_VM_RAND_READ) | ONDOL_VM_SEQ_READ;
+	case ADV_RANDOM:
+		return (flags & ~ONDOL_VM_SEQ_READ) | ONDOL_VM_RAND_READ;
 	case ADV_DONTFORK:
 		return flags | ONDOL_VM_DONTFORK;
 	case ADV_DOFORK:
@@ -76,10 +82,13 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 		return 0; /* the port's to do */
 	if (vma->flags & ONDOL_VM_LOCKED)
 		return -ONDOL_EINVAL;
-	if (!vma->file || !vma->file->mapping || vma->file->mapping->ops)
-		return -ONDOL_EINVAL; /* only shared memory can lose its pages */
-	if ((vma->flags & (ONDOL_VM_SHARED | ONDOL_VM_WRITE)) != (ONDOL_VM_SHARED | ONDOL_VM_WRITE))
+	if (!vma->file || !vma->file->mapping)
+		return -ONDOL_EINVAL;
+	/* Linux before 6.7 wanted it writable now, not only by right. */
+	if (!(vma->flags & ONDOL_VM_SHARED) || !(vma->flags & ONDOL_VM_MAYWRITE))
 		return -ONDOL_EACCES;
+	if (vma->file->mapping->ops)
+		return -ONDOL_EINVAL; /* only shared memory can lose its pages */
 	mm_zap(mm, vma, start, end);
 	cache_punch_hole(vma->file->mapping, first, first + ((end - start) >> ONDOL_PAGE_SHIFT));
 	return 0;
@@ -89,8 +98,8 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 static int advise_willneed(const struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
 			   uint64_t end)
 {
-	if (!vma->file || !vma->file->mapping)
-		return 0; /* anonymous: whatever there is, is here already */
+	if (!vma->file || !vma->file->mapping || !vma->file->mapping->ops)
+		return 0; /* memory without a disk: whatever there is, is here already */
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
 		uint64_t index = vma_pgoff_at(vma, at), left = (end - at) >> ONDOL_PAGE_SHIFT;
 		struct cache_read read = { .lo = index, .hi = index + min_u64(left, 16),
@@ -113,10 +122,10 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	case ADV_FREE:
 	case ADV_PAGEOUT:
 	case ADV_COLD:
-		if (vma_is_native(vma) && advice != ADV_FREE)
-			return 0; /* the port's to do */
-		if (vma->flags & (ONDOL_VM_LOCKED | ONDOL_VM_NATIVE))
+		if (vma->flags & ONDOL_VM_LOCKED)
 			return -ONDOL_EINVAL;
+		if (vma_is_native(vma)) /* the port's to do */
+			return advice == ADV_FREE ? -ONDOL_EINVAL : 0;
 		if (advice == ADV_FREE && (!vma_is_anon(vma)))
 			return -ONDOL_EINVAL;
 		if (advice == ADV_DONTNEED)
@@ -139,7 +148,7 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 			return -ONDOL_EINVAL;
 		break;
 	case ADV_DODUMP:
-		if (vma_is_native(vma))
+		if (vma_is_native(vma) && !vma->file)
 			return -ONDOL_EINVAL;
 		break;
 	}

@@ -34,16 +34,15 @@ static int place_coloured(struct ondol_mm_struct *mm, const struct ondol_mmap_ar
 			  uint64_t hint, uint64_t length, uint64_t *out_addr)
 {
 	bool low = args->map_flags & ONDOL_MAP_32BIT;
-	uint64_t slack = FILE_COLOUR - ONDOL_PAGE_SIZE;
+	uint64_t slack = FILE_COLOUR - ONDOL_PAGE_SIZE, addr;
 	uint64_t want = (args->pgoff << ONDOL_PAGE_SHIFT) & (FILE_COLOUR - 1);
+	int r = vma_unmapped_area(mm, hint, length, low, out_addr);
 
-	if (args->file && length >= FILE_COLOUR && length <= mm->task_size - slack &&
-	    !vma_unmapped_area(mm, hint, length + slack, low, out_addr)) {
-		if (!hint || *out_addr != hint)
-			*out_addr += (want - *out_addr) & (FILE_COLOUR - 1);
-		return 0;
-	}
-	return vma_unmapped_area(mm, hint, length, low, out_addr);
+	if (!r && args->file && length >= FILE_COLOUR && length <= mm->task_size - slack &&
+	    (!hint || *out_addr != hint) &&
+	    !vma_unmapped_area(mm, 0, length + slack, low, &addr))
+		*out_addr = addr + ((want - addr) & (FILE_COLOUR - 1));
+	return r;
 }
 
 /* Where the region goes. */
@@ -111,7 +110,8 @@ static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *prop
 }
 
 /* Anonymous shared memory is a file that nobody can open; Linux calls it so, too. */
-static int shared_anon_file(struct ondol_machine *m, struct ondol_file **out_file)
+static int shared_anon_file(struct ondol_machine *m, uint64_t nr_pages,
+			    struct ondol_file **out_file)
 {
 	struct ondol_file_args args = {
 		.size = sizeof args,
@@ -123,6 +123,7 @@ static int shared_anon_file(struct ondol_machine *m, struct ondol_file **out_fil
 
 	if (r)
 		return r;
+	ondol_shmem_set_size(args.mapping, nr_pages);
 	saved = virt_lock(m);
 	args.ino = ++m->virt->next_ino;
 	virt_unlock(m, saved);
@@ -173,8 +174,8 @@ static int final_flags(const struct ondol_mm_struct *mm, const struct ondol_mmap
 		flags |= may;
 	if (flags & ONDOL_VM_SHARED)
 		flags |= ONDOL_VM_MAYSHARE;
-	if (flags & ONDOL_VM_NATIVE)
-		flags &= ~LOCK_FLAGS; /* no frame of ours to lock */
+	if ((flags & ONDOL_VM_NATIVE) && !args->file)
+		flags &= ~LOCK_FLAGS; /* the vdso and its like */
 	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
 		return -ONDOL_EACCES;
 	*out_flags = flags;
@@ -202,7 +203,8 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 			return -ONDOL_ENOMEM;
 	}
 	if ((props.flags & ONDOL_VM_SHARED) && !props.file && !(props.flags & ONDOL_VM_NATIVE))
-		r = shared_anon_file(mm->m, &props.file);
+		r = shared_anon_file(mm->m, args->pgoff + (length >> ONDOL_PAGE_SHIFT),
+				     &props.file);
 	if (!r)
 		r = map_region(mm, &props, addr, addr + length, args->pgoff);
 	/* The region has its own references now. */

@@ -136,6 +136,10 @@ static int protect_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t 
 	mm_account(mm, old, -(int64_t)pages);
 	mm_account(mm, flags, (int64_t)pages);
 	mm_change_protection(mm, vma, start, end);
+	/* What is locked does not fault: the copies are made now, as far as there is memory. */
+	if ((old & (ONDOL_VM_WRITE | ONDOL_VM_SHARED | LOCK_FLAGS)) == ONDOL_VM_LOCKED &&
+	    (flags & ONDOL_VM_WRITE))
+		(void)!mm_populate(mm, start, end, 0);
 	return 0;
 }
 

@@ -72,7 +72,7 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 		return -ONDOL_EFAULT;
 	if (!rm->old_len && !vma_is_shared(vma))
 		return -ONDOL_EINVAL; /* only a shared mapping can be had twice */
-	if ((rm->flags & ONDOL_MREMAP_DONTUNMAP) && vma_is_native(vma))
+	if ((rm->flags & ONDOL_MREMAP_DONTUNMAP) && vma_is_native(vma) && !vma->file)
 		return -ONDOL_EINVAL;
 	if (rm->old_len > vma->end - rm->old_addr)
 		return -ONDOL_EFAULT; /* more than one region */

@@ -432,7 +432,7 @@ static uint64_t nr_file_pages(const struct ondol_address_space *mapping)
 	uint64_t size;
 
 	if (!mapping->ops)
-		return UINT64_MAX;
+		return mapping->shmem_pages;
 	size = mapping->ops->size_bytes(mapping->ctx);
 	return (size >> ONDOL_PAGE_SHIFT) + !!(size & (ONDOL_PAGE_SIZE - 1));
 }

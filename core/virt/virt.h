@@ -78,6 +78,7 @@ struct ondol_address_space {
 	struct cache_node *root; /* (l) see page_cache.c */
 	uint32_t height;         /* (l) levels of nodes below root; 0: empty */
 	uint64_t nr_pages;       /* (l) */
+	uint64_t shmem_pages;    /* shmem's size: a fault beyond is -ONDOL_ENXIO */
 };
 
 /* One region.  Linux: vm_area_struct.  All (m). */

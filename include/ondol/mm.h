@@ -33,11 +33,16 @@ struct ondol_address_space_ops {
 	/* The last reference is gone. */
 	void (*release)(void *ctx);
 };
-/* ops NULL: anonymous shared memory (shmem) of any size, zero-filled, nothing to read. */
+/* ops NULL: anonymous shared memory (shmem), zero-filled, nothing to read, of any size. */
 ONDOL_MUST_CHECK int ondol_address_space_create(struct ondol_machine *m,
 						const struct ondol_address_space_ops *ops,
 						void *ctx,
 						struct ondol_address_space **out_mapping);
+/*
+ * Shared memory of so many pages, before it is first mapped: a fault in a page beyond them is
+ * -ONDOL_ENXIO, as where an mremap has made a MAP_SHARED | MAP_ANONYMOUS region longer.
+ */
+void ondol_shmem_set_size(struct ondol_address_space *mapping, uint64_t nr_pages);
 void ondol_address_space_get(struct ondol_address_space *mapping);
 void ondol_address_space_put(struct ondol_address_space *mapping);
 uint64_t ondol_address_space_nr_pages(const struct ondol_address_space *mapping);
@@ -94,6 +99,8 @@ void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_
 #define ONDOL_VM_NOHUGEPAGE 0x00080000u
 #define ONDOL_VM_MERGEABLE 0x00100000u
 #define ONDOL_VM_SEALED 0x00200000u /* neither mapped over, unmapped nor protected */
+#define ONDOL_VM_SEQ_READ 0x00400000u /* MADV_SEQUENTIAL */
+#define ONDOL_VM_RAND_READ 0x00800000u
 #define ONDOL_VM_ACCESS (ONDOL_VM_READ | ONDOL_VM_WRITE | ONDOL_VM_EXEC)
 
 /* Values are Linux's MAP_* where Linux has them. */

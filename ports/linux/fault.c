@@ -33,7 +33,7 @@ void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
 
 /* ------------------------------------------------------------------ holes */
 
-static void hole_remember(struct guest_mm *g, uint64_t addr)
+static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only)
 {
 	for (uint32_t i = 0; i < g->nr_holes; i++)
 		if (g->holes[i].addr == addr)
@@ -46,15 +46,27 @@ static void hole_remember(struct guest_mm *g, uint64_t addr)
 		g->holes = more;
 		g->cap_holes = cap;
 	}
-	g->holes[g->nr_holes++].addr = addr;
+	g->holes[g->nr_holes++] = (struct hole){ .addr = addr, .read_only = read_only };
+}
+
+static bool region_allows(struct guest_mm *g, uint64_t addr, ondol_vm_flags_t any_of)
+{
+	struct ondol_vma_info vma;
+
+	return !ondol_find_vma(g->mm, addr, &vma) && vma.start <= addr && (vma.vm_flags & any_of);
 }
 
 /* Make a bad access bad: unmapped (SEGV_MAPERR), no rights (SEGV_ACCERR), past the end (SIGBUS). */
 static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, int error)
 {
+	bool read_only = error == -ONDOL_EACCES && region_allows(g, addr, ONDOL_VM_ACCESS);
+
 	mon->stats.bad_accesses++;
 	if (error == -ONDOL_EFAULT)
 		worker_call(mon, g, SYS_munmap, addr, PAGE_BYTES, 0, 0, 0, 0);
+	else if (read_only)
+		/* Placeholder still, where a read is a fault that will be served. */
+		worker_call(mon, g, SYS_mprotect, addr, PAGE_BYTES, PROT_READ, 0, 0, 0);
 	else if (error == -ONDOL_EACCES)
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_NONE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
@@ -62,7 +74,7 @@ static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, i
 	else /* a memory file, mapped past its own end */
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
-	hole_remember(g, addr);
+	hole_remember(g, addr, read_only);
 	mon->stats.holes++;
 	uffd_wake(g, addr, PAGE_BYTES);
 }
@@ -97,13 +109,22 @@ void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
 			i++;
 }
 
-/* Whether there was a hole at this page; there is none any more. */
-bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr)
+/*
+ * The hole at this page has done its work and goes.  True: there was one, and the regions (or
+ * the file's size) have changed since, so that what it refused is good now.
+ */
+bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
-	uint32_t before = g->nr_holes;
+	for (uint32_t i = 0; i < g->nr_holes; i++) {
+		if (g->holes[i].addr != addr)
+			continue;
+		bool read_only = g->holes[i].read_only;
 
-	holes_restore(mon, g, addr, addr + PAGE_BYTES);
-	return g->nr_holes != before;
+		holes_restore(mon, g, addr, addr + PAGE_BYTES);
+		return read_only ? region_allows(g, addr, ONDOL_VM_WRITE) :
+				   !fault_in_read(mon, g, addr);
+	}
+	return false;
 }
 
 /* ------------------------------------------------------------------ eviction */
@@ -252,18 +273,12 @@ static void fault_refused(struct monitor *mon, struct guest_mm *g, uint64_t addr
 		}
 		return; /* never woken: the kill ends the wait */
 	}
-	if (error == -ONDOL_EACCES && (access & ONDOL_FAULT_WRITE)) {
+	if (error == -ONDOL_EACCES && (access & ONDOL_FAULT_WRITE) &&
+	    !ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run)) {
 		/* Readable, not writable: map it so, and the retried write is refused. */
-		struct ondol_fault_args args = { .size = sizeof args, .access = ONDOL_FAULT_READ,
-						 .addr = addr, .nr_around = 1 };
-		struct ondol_fault_result result;
-
-		if (!ondol_handle_mm_fault(g->mm, &args, &result) &&
-		    !ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run)) {
-			worker_map(mon, g, &run);
-			region_note(g, addr);
-			return;
-		}
+		worker_map(mon, g, &run);
+		region_note(g, addr);
+		return;
 	}
 	hole_punch(mon, g, addr, error);
 }
@@ -341,6 +356,8 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	stream->end = run.start + run.nr_pages * PAGE_BYTES;
 	worker_map(mon, g, &run);
 	region_note(g, addr);
+	if (g->nr_holes)
+		holes_forget(g, run.start, stream->end);
 	return 0;
 }
 

@@ -296,7 +296,7 @@ int file_sysv(struct monitor *mon, int shmid, struct ondol_file **out_file)
 }
 
 /* Memory shared between relatives: MAP_SHARED | MAP_ANONYMOUS. */
-int file_shmem(struct monitor *mon, struct ondol_file **out_file)
+int file_shmem(struct monitor *mon, uint64_t bytes, struct ondol_file **out_file)
 {
 	struct ondol_address_space *mapping;
 	struct stat st = { .st_dev = makedev(0, 1), .st_ino = ++mon->shmem_ino };
@@ -304,6 +304,7 @@ int file_shmem(struct monitor *mon, struct ondol_file **out_file)
 
 	if (r)
 		return r;
+	ondol_shmem_set_size(mapping, (bytes + PAGE_BYTES - 1) / PAGE_BYTES);
 	r = file_create(mon, "/dev/zero (deleted)", &st, mapping, out_file);
 	ondol_address_space_put(mapping);
 	return r;

@@ -182,6 +182,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	}
 	mon->stats.forks++;
 	g->forking = task->tid;
+	holes_restore(mon, g, 0, GUEST_MAX); /* the child would have them, and not know of them */
 	worker_wait(mon, g);
 	int r = descriptors_short(mon) ? -EAGAIN : ondol_dup_mm(g->mm, false, &child_mm);
 
@@ -202,6 +203,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	g->child->slice_at = g->slice_at; /* it has the parent's mappings and so its gaps */
 	g->child->slices_off = g->slices_off;
 	g->child->nr_host_maps = g->nr_host_maps;
+	g->child->nr_native_maps = g->nr_native_maps;
 	task->forking = true;
 	signals_block(task->tid, &task->saved_mask);
 	fork_flags_take(task, &regs);

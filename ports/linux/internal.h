@@ -85,8 +85,9 @@ struct fault_node {
 	struct uffd_msg msg;
 };
 
-struct hole {
+struct hole { /* a page where the host refuses an access, which it will tell by a signal */
 	uint64_t addr;
+	bool read_only; /* reads come as faults all the same */
 };
 
 #define STREAMS 4
@@ -284,7 +285,7 @@ int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 		     uint32_t around, ondol_vm_flags_t prot);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
-bool hole_close(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end);
 void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);
@@ -368,7 +369,7 @@ int file_for_mapping(struct monitor *mon, int fd, bool shared, struct ondol_file
 		     bool *out_native, bool *out_anonymous);
 int file_for_path(struct monitor *mon, int fd, const char *path, struct ondol_file **out_file);
 int file_sysv(struct monitor *mon, int shmid, struct ondol_file **out_file);
-int file_shmem(struct monitor *mon, struct ondol_file **out_file);
+int file_shmem(struct monitor *mon, uint64_t bytes, struct ondol_file **out_file);
 void files_destroy(struct monitor *mon);
 
 /* procfs.c: true if the call was answered */

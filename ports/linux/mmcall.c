@@ -143,7 +143,7 @@ static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call
 	bool anonymous = false;
 
 	if (c->flags & MAP_ANONYMOUS)
-		return c->shared ? file_shmem(mon, &args->file) : 0;
+		return c->shared ? file_shmem(mon, c->length, &args->file) : 0;
 	c->host_fd = task_getfd(task, c->fd);
 	if (c->host_fd < 0)
 		return -EBADF;
@@ -153,7 +153,7 @@ static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call
 		r = file_for_mapping(mon, c->host_fd, c->shared, &args->file, &c->native,
 				     &anonymous);
 	if (!r && anonymous && c->shared)
-		r = file_shmem(mon, &args->file);
+		r = file_shmem(mon, c->length, &args->file);
 	if (c->native)
 		args->vm_flags |= ONDOL_VM_NATIVE;
 	args->pgoff = anonymous ? 0 : c->offset / PAGE_BYTES;
@@ -236,7 +236,8 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 			if (r && ondol_munmap(g->mm, at, c.length))
 				monitor_warn("%s: a failed mapping could not be taken back",
 					     g->comm);
-		} else if (c.flags & MAP_LOCKED) {
+		}
+		if (!r && (c.flags & MAP_LOCKED)) {
 			r = ondol_mlock(g->mm, at, c.length, true);
 			r = 0; /* as Linux: MAP_LOCKED does not fail for lack of memory */
 		}
@@ -285,11 +286,18 @@ static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u6
 	int r = ondol_mprotect(g->mm, addr, arg[1], rights(arg[2]),
 			       (arg[2] & PROT_GROWSDOWN) != 0);
 
+	/* An error may come after a part has changed: the host follows what the core has now. */
 	natives_in(g, addr, end, &natives);
-	for (uint32_t i = 0; i < natives.nr && !r; i++)
-		r = (int)worker_call(mon, g, SYS_mprotect, natives.span[i].start,
-				     natives.span[i].end - natives.span[i].start,
-				     arg[2] & (PROT_READ | PROT_WRITE | PROT_EXEC), 0, 0, 0);
+	for (uint32_t i = 0; i < natives.nr; i++) {
+		uint64_t at = natives.span[i].start;
+		struct ondol_vma_info vma;
+
+		if (ondol_find_vma(g->mm, at, &vma))
+			break;
+		int64_t host = worker_call(mon, g, SYS_mprotect, at, natives.span[i].end - at,
+					   vma.vm_flags & ONDOL_VM_ACCESS, 0, 0, 0);
+		r = r ? r : (int)host;
+	}
 	if (g->nr_holes)
 		holes_restore(mon, g, addr, end);
 	return r;
@@ -323,8 +331,10 @@ static void native_remap(struct monitor *mon, struct guest_mm *g, const __u64 *a
 		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size, 0, 0, 0);
 	} else {
 		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size,
-				   MREMAP_MAYMOVE | MREMAP_FIXED, at, 0);
-		worker_placeholder(mon, g, from, old_end);
+				   MREMAP_MAYMOVE | MREMAP_FIXED | (arg[3] & MREMAP_DONTUNMAP), at,
+				   0);
+		if (!(arg[3] & MREMAP_DONTUNMAP))
+			worker_placeholder(mon, g, from, old_end);
 	}
 	if (host < 0)
 		monitor_warn("%s: the host could not resize a shared file mapping: %s", g->comm,
@@ -378,6 +388,57 @@ static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr,
 		r = worker_call(mon, g, (uint64_t)nr, natives.span[i].start,
 				natives.span[i].end - natives.span[i].start, arg[2], 0, 0, 0);
 	return r;
+}
+
+/* MADV_POPULATE_*: region by region up to the first error, ours or the host's. */
+static int64_t populate(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	uint64_t at = arg[0], end = arg[0] + page_up(arg[1]);
+	struct ondol_vma_info vma;
+	int64_t r = 0;
+
+	while (at < end && !r) {
+		if (ondol_find_vma(g->mm, at, &vma) || vma.start > at)
+			return -ENOMEM;
+		uint64_t to = vma.end < end ? vma.end : end;
+		bool native = (vma.vm_flags & ONDOL_VM_NATIVE) != 0;
+
+		r = ondol_madvise(g->mm, at, to - at, (int)arg[2]);
+		if (!r && native)
+			r = worker_call(mon, g, SYS_madvise, at, to - at, arg[2], 0, 0, 0);
+		at = to;
+	}
+	return r;
+}
+
+/* A hole is told at the end (ENOMEM) and what lies around it is advised all the same. */
+static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	bool populates = arg[2] == 22 || arg[2] == 23; /* MADV_POPULATE_READ, WRITE */
+
+	if (populates && g->nr_native_maps && !(arg[0] & (PAGE_BYTES - 1)) &&
+	    arg[0] + page_up(arg[1]) > arg[0])
+		return populate(mon, g, arg);
+	int r = ondol_madvise(g->mm, arg[0], arg[1], (int)arg[2]);
+
+	if (r && r != -ENOMEM)
+		return r;
+	int64_t host = natives_forward(mon, g, SYS_madvise, arg, 0);
+
+	return host ? host : r;
+}
+
+/* Have the host fetch what it backs of a range that is locked now. */
+static int64_t natives_populate(struct monitor *mon, struct guest_mm *g, const __u64 *arg,
+				int64_t r)
+{
+	uint64_t start = arg[0] & ~(PAGE_BYTES - 1);
+	const __u64 advice[] = { start, arg[0] + arg[1] - start, 22 /* MADV_POPULATE_READ */ };
+
+	if (r || !g->nr_native_maps)
+		return r;
+	r = natives_forward(mon, g, SYS_madvise, advice, 0);
+	return r == -EFAULT ? -ENOMEM : 0; /* past the file's end; write-only is no error */
 }
 
 static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
@@ -487,21 +548,21 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 	case SYS_mremap:
 		return call_mremap(mon, g, arg);
 	case SYS_madvise:
-		return natives_forward(mon, g, SYS_madvise, arg,
-				       ondol_madvise(g->mm, arg[0], arg[1], (int)arg[2]));
+		return call_madvise(mon, g, arg);
 	case SYS_msync:
 		return call_msync(mon, g, arg);
 	case SYS_mincore:
 		return call_mincore(g, arg);
 	case SYS_mlock:
 		limits_refresh(task, g);
-		return ondol_mlock(g->mm, arg[0], arg[1], true);
+		return natives_populate(mon, g, arg, ondol_mlock(g->mm, arg[0], arg[1], true));
 	case SYS_mlock2:
 		if (arg[2] & ~(uint64_t)MLOCK_ONFAULT)
 			return -EINVAL;
 		limits_refresh(task, g);
-		return arg[2] ? ondol_mlock_onfault(g->mm, arg[0], arg[1]) :
-				ondol_mlock(g->mm, arg[0], arg[1], true);
+		if (arg[2])
+			return ondol_mlock_onfault(g->mm, arg[0], arg[1]);
+		return natives_populate(mon, g, arg, ondol_mlock(g->mm, arg[0], arg[1], true));
 	case SYS_munlock:
 		return ondol_mlock(g->mm, arg[0], arg[1], false);
 	case SYS_mlockall:

@@ -344,11 +344,7 @@ void thread_end(struct monitor *mon, struct task *task, int status)
 	}
 }
 
-/*
- * A SIGSEGV or SIGBUS that a hole has raised.  The hole has done its work: it goes, and if
- * the regions (or the file's size) have changed since it was punched, so that the access is
- * good now, the signal goes, too.
- */
+/* A SIGSEGV or SIGBUS that a hole has raised; if the access is good by now, the signal goes. */
 static bool signal_is_stale(struct monitor *mon, struct task *task, int sig)
 {
 	siginfo_t info;
@@ -359,7 +355,7 @@ static bool signal_is_stale(struct monitor *mon, struct task *task, int sig)
 		return false;
 	uint64_t addr = (uint64_t)info.si_addr & ~(PAGE_BYTES - 1);
 
-	return hole_close(mon, task->mm, addr) && !fault_in_read(mon, task->mm, addr);
+	return hole_is_stale(mon, task->mm, addr);
 }
 
 /*

@@ -131,7 +131,7 @@ static void do_mmap(struct model *m, const struct op *op)
 		c.page.flags &= ~LOCKS;
 	expected = model_mmap(m, &c);
 	if (!expected && mp_shared(&c.page) && !c.page.object && !mp_native(&c.page))
-		c.page.object = new_object(OBJECT_PAGES);
+		c.page.object = new_object(c.page.pgoff + c.n);
 	r = ondol_mmap(m->mm, &c.args, &at);
 	expect("mmap", r, expected);
 	if (r)

@@ -203,11 +203,12 @@ static inline unsigned model_room(const struct model *m, bool hinted, unsigned h
 static inline unsigned model_file_room(const struct model *m, bool hinted, unsigned hint,
 				       unsigned n, bool is_file, unsigned colour)
 {
-	unsigned at = is_file && n >= 16 ? model_room(m, hinted, hint, n + 15) : NR;
+	unsigned plain = model_room(m, hinted, hint, n);
+	unsigned at = is_file && n >= 16 ? model_room(m, false, 0, n + 15) : NR;
 
-	if (at + n + 15 > NR)
-		return model_room(m, hinted, hint, n);
-	return hinted && at == hint ? at : at + (colour - at) % 16;
+	if (at + n + 15 > NR || (hinted && plain == hint))
+		return plain;
+	return at + (colour - at) % 16;
 }
 
 /* ------------------------------------------------------------------ faults */
@@ -289,6 +290,8 @@ static inline int model_populate(const struct model *m, unsigned lo, unsigned hi
 
 /* ------------------------------------------------------------------ the calls */
 
+#define LOCKS (ONDOL_VM_LOCKED | ONDOL_VM_LOCKONFAULT)
+
 static inline int model_mprotect(struct model *m, unsigned lo, unsigned hi, ondol_vm_flags_t prot,
 				 bool grows_down)
 {
@@ -315,13 +318,15 @@ static inline int model_mprotect(struct model *m, unsigned lo, unsigned hi, ondo
 		if (flags != old && (flags & ONDOL_VM_WRITE) &&
 		    !model_may_expand(m, flags, to - at) && model_may_expand(m, old, to - at))
 			return -ONDOL_ENOMEM;
-		for (; at < to; at++)
-			m->page[at].flags = flags;
+		for (unsigned i = at; i < to; i++)
+			m->page[i].flags = flags;
+		if ((flags & ONDOL_VM_WRITE) && !(old & (ONDOL_VM_WRITE | ONDOL_VM_SHARED)) &&
+		    (old & LOCKS) == ONDOL_VM_LOCKED)
+			model_populate(m, at, to, 0);
+		at = to;
 	}
 	return 0;
 }
-
-#define LOCKS (ONDOL_VM_LOCKED | ONDOL_VM_LOCKONFAULT)
 
 /* `lock`: 0, LOCKED, or all of LOCKS. */
 static inline int model_mlock(struct model *m, unsigned lo, unsigned hi, ondol_vm_flags_t lock)
@@ -385,6 +390,9 @@ static inline ondol_vm_flags_t model_advice_flags(ondol_vm_flags_t f, int advice
 		{ A_UNMERGEABLE, ONDOL_VM_MERGEABLE, 0 },
 		{ A_HUGEPAGE, ONDOL_VM_NOHUGEPAGE, ONDOL_VM_HUGEPAGE },
 		{ A_NOHUGEPAGE, ONDOL_VM_HUGEPAGE, ONDOL_VM_NOHUGEPAGE },
+		{ 0, ONDOL_VM_SEQ_READ | ONDOL_VM_RAND_READ, 0 },
+		{ 1, ONDOL_VM_SEQ_READ, ONDOL_VM_RAND_READ },
+		{ 2, ONDOL_VM_RAND_READ, ONDOL_VM_SEQ_READ },
 		{ A_DONTDUMP, 0, ONDOL_VM_DONTDUMP },
 		{ A_DODUMP, ONDOL_VM_DONTDUMP, 0 },
 		{ A_WIPEONFORK, 0, ONDOL_VM_WIPEONFORK },
@@ -411,9 +419,11 @@ static inline int mp_advice_error(const struct mpage *p, int advice)
 	case A_PAGEOUT:
 		return locked || mp_native(p) ? -ONDOL_EINVAL : 0;
 	case A_REMOVE:
-		if (locked || !p->object || p->object->mapping || mp_native(p))
+		if (locked || !p->object || mp_native(p))
 			return -ONDOL_EINVAL;
-		return mp_shared(p) && (p->flags & ONDOL_VM_WRITE) ? 0 : -ONDOL_EACCES;
+		if (!mp_shared(p) || !(p->flags & ONDOL_VM_MAYWRITE))
+			return -ONDOL_EACCES;
+		return p->object->mapping ? -ONDOL_EINVAL : 0;
 	case A_WIPEONFORK:
 		return p->object || mp_shared(p) || mp_native(p) ? -ONDOL_EINVAL : 0;
 	case A_DODUMP:

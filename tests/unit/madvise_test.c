@@ -117,6 +117,7 @@ static void only_where_it_makes_sense(void **state)
 	map(2, 2, RW | S);
 	map(4, 1, R | ONDOL_VM_NATIVE);
 	map(5, 1, RW);
+	map(6, 1, R | S | ONDOL_VM_MAYREAD);
 	protect(3, 1, R);
 	assert_int_equal(advise(0, 1, WIPEONFORK), -ONDOL_EINVAL);
 	assert_int_equal(advise(2, 1, WIPEONFORK), -ONDOL_EINVAL);
@@ -126,7 +127,8 @@ static void only_where_it_makes_sense(void **state)
 	assert_int_equal(advise(4, 1, FREE), -ONDOL_EINVAL);
 	assert_int_equal(advise(0, 1, REMOVE), -ONDOL_EINVAL); /* a file with a disk */
 	assert_int_equal(advise(5, 1, REMOVE), -ONDOL_EINVAL);
-	assert_int_equal(advise(3, 1, REMOVE), -ONDOL_EACCES);
+	assert_int_equal(advise(6, 1, REMOVE), -ONDOL_EACCES);
+	assert_int_equal(advise(3, 1, REMOVE), 0); /* it could be made writable */
 	assert_int_equal(advise(2, 1, REMOVE), 0);
 	assert_int_equal(ondol_mlock(fx.mm, AT(2), PAGE, true), 0);
 	assert_int_equal(advise(2, 1, REMOVE), -ONDOL_EINVAL);

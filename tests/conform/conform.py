@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Random memory calls, natively and under Ondol, compared step by step (steps.c).
+
+    conform.py [--steps N] [--seed S] [--each N] [--ondol "build/ondol run ..."]
+
+N steps in programs of EACH steps; the seeds are S, S+1, ...  A difference is shrunk to the
+steps that are needed for it, and printed with what each side saw and how to repeat it.
+"""
+import argparse
+import difflib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+
+def build(program):
+    subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-o", program,
+                    os.path.join(HERE, "steps.c")], check=True)
+
+
+class Pair:
+    """One program of steps, run twice."""
+
+    def __init__(self, program, runner, folder):
+        self.program, self.runner, self.folder = program, runner, folder
+
+    def run(self, under, seed, count, steps=None, verbose=False):
+        command = (self.runner if under else []) + [self.program, str(seed), "0", str(count)]
+        if verbose:
+            command.append("-v")
+        if steps is not None:
+            command += ["-s", ",".join(map(str, steps))]
+        try:
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=120)
+        except subprocess.TimeoutExpired as late:
+            return (late.stdout or b"").decode(errors="replace") + "no end within 120 s\n"
+        text = done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+        return text + f"exit status {done.returncode}\n"
+
+    def differ(self, seed, count, steps=None):
+        return self.run(False, seed, count, steps) != self.run(True, seed, count, steps)
+
+    def first_difference(self, seed, count):
+        """The number of the first step that differs, or None."""
+        ours, native = (self.run(under, seed, count).split("\n") for under in (True, False))
+        step = 0
+        for a, b in zip(native, ours):
+            words = a.split()
+            if words and words[0].isdigit() and int(words[0]) < 1000000:
+                step = int(words[0])
+            if a != b:
+                return min(step, count - 1)
+        return None if ours == native else count - 1
+
+    def shrink(self, seed, count):
+        """The steps without which there is no difference (ddmin)."""
+        last = self.first_difference(seed, count)
+        steps = list(range((last or 0) + 1))
+        if not self.differ(seed, count, steps):
+            steps = list(range(count))
+        size, until = max(1, len(steps) // 2), time.time() + 90
+        while time.time() < until:
+            at, before = 0, len(steps)
+            while at < len(steps) and time.time() < until:
+                fewer = steps[:at] + steps[at + size:]
+                if fewer and self.differ(seed, count, fewer):
+                    steps = fewer
+                else:
+                    at += size
+            if size == 1 and before == len(steps):
+                break
+            size = max(1, size // 2)
+        return steps
+
+    def tell(self, seed, count):
+        steps = self.shrink(seed, count)
+        native, ours = (self.run(under, seed, count, steps, True).split("\n")
+                        for under in (False, True))
+        listed = ",".join(map(str, steps))
+        print(f"# seed {seed}: these steps do it: {listed}")
+        for line in difflib.unified_diff(native, ours, "native", "ondol", lineterm="", n=4):
+            print("#   " + line)
+        print(f"# again: tests/conform/conform.py --seed {seed} --steps {count}")
+        print(f"#        {self.program} {seed} 0 {count} -v -s {listed}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--each", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
+    parser.add_argument("--ondol", default=f"{ROOT}/build/ondol run --fault-around 1 --",
+                        help="the runner's command line")
+    args = parser.parse_args()
+    program = os.path.join(ROOT, "build", "tests", "conform", "steps")
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    build(program)
+    failed = passed = done = 0
+    with tempfile.TemporaryDirectory(prefix="ondol-conform.") as folder:
+        pair = Pair(program, args.ondol.split(), folder)
+        seed = args.seed
+        while done < args.steps and failed < 3:
+            count = min(args.each, args.steps - done)
+            if pair.differ(seed, count):
+                failed += 1
+                print(f"not ok - seed {seed}, {count} steps")
+                pair.tell(seed, count)
+            else:
+                passed += 1
+                if sys.stderr.isatty():
+                    print(f"\r{done + count} steps equal", end="", file=sys.stderr, flush=True)
+            done += count
+            seed += 1
+    if not failed:
+        print(f"ok - {done} random memory calls as natively (seeds {args.seed} to {seed - 1})")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
