@@ -140,10 +140,12 @@ static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 			continue;
 		__atomic_store_n(&mb->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST) == tail &&
-		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT &&
-		    !worker_alive(g)) {
-			worker_lost(mon, g, "its memory worker died");
-			return -ECHILD;
+		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT) {
+			if (!worker_alive(g)) {
+				worker_lost(mon, g, "its memory worker died");
+				return -ECHILD;
+			}
+			remap_event_take(mon, g); /* one that nobody expected holds it up */
 		}
 		__atomic_store_n(&mb->monitor_sleeps, 0, __ATOMIC_SEQ_CST);
 	}

@@ -317,33 +317,49 @@ static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 }
 
 /*
- * The core has resized or moved a region that the host maps: now the host.  It cannot grow
- * over the placeholder, so that goes first; what the mapping leaves becomes placeholder.
+ * The core has moved [from, old_end), which the host maps, to [at, at + size): now the host.  It
+ * cannot grow over the placeholder, so that goes first; what the mapping leaves becomes
+ * placeholder.  Nothing else may be in the range: moving placeholder waits for its event.
  */
-static void native_remap(struct monitor *mon, struct guest_mm *g, const __u64 *arg, uint64_t at)
+static void native_remap(struct monitor *mon, struct guest_mm *g, const struct ondol_mremap_args *a,
+			 uint64_t old_size, uint64_t at)
 {
-	uint64_t from = arg[0], old_end = from + page_up(arg[1]), size = page_up(arg[2]);
+	uint64_t from = a->old_addr, old_end = from + old_size, size = page_up(a->new_length);
+	bool leaves = at != from && old_size && !(a->flags & MREMAP_DONTUNMAP);
 	int64_t host;
 
+	if (at == from && size == old_size)
+		return;
 	if (at == from) {
-		if (from + size > old_end)
-			worker_post(mon, g, SYS_munmap, old_end, from + size - old_end, 0, 0, 0, 0);
-		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size, 0, 0, 0);
+		worker_post(mon, g, SYS_munmap, old_end, from + size - old_end, 0, 0, 0, 0);
+		host = worker_call(mon, g, SYS_mremap, from, old_size, size, 0, 0, 0);
 	} else {
-		host = worker_call(mon, g, SYS_mremap, from, old_end - from, size,
-				   MREMAP_MAYMOVE | MREMAP_FIXED | (arg[3] & MREMAP_DONTUNMAP), at,
+		host = worker_call(mon, g, SYS_mremap, from, old_size, size,
+				   MREMAP_MAYMOVE | MREMAP_FIXED | (a->flags & MREMAP_DONTUNMAP), at,
 				   0);
-		if (!(arg[3] & MREMAP_DONTUNMAP))
-			worker_placeholder(mon, g, from, old_end);
 	}
-	if (host < 0)
-		monitor_warn("%s: the host could not resize a shared file mapping: %s", g->comm,
+	if (leaves)
+		worker_placeholder(mon, g, from, old_end);
+	if (host < 0) {
+		monitor_warn("%s: the host could not move a shared file mapping: %s", g->comm,
 			     strerror((int)-host));
-	if (at == from && from + size < old_end)
-		worker_placeholder(mon, g, from + size, old_end);
-	if (host < 0 && at == from && from + size > old_end)
-		worker_placeholder(mon, g, old_end, from + size);
+		if (at == from)
+			worker_placeholder(mon, g, old_end, from + size);
+	}
 	worker_wait(mon, g);
+}
+
+/* The size of what mremap moves, page-aligned, if the host maps it; *out_cut: what it cuts off. */
+static bool native_moves(struct guest_mm *g, const struct ondol_mremap_args *a,
+			 uint64_t *out_old_size, struct native_walk *out_cut)
+{
+	uint64_t old_size = page_up(a->old_length), new_size = page_up(a->new_length);
+	struct ondol_vma_info vma;
+
+	natives_in(g, a->old_addr + new_size, a->old_addr + old_size, out_cut);
+	*out_old_size = old_size < new_size ? old_size : new_size;
+	return g->nr_native_maps && !ondol_find_vma(g->mm, a->old_addr, &vma) &&
+	       vma.start <= a->old_addr && (vma.vm_flags & ONDOL_VM_NATIVE);
 }
 
 static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
@@ -354,12 +370,14 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 					  .old_length = arg[1],
 					  .new_length = arg[2],
 					  .new_addr = arg[4] };
-	struct native_walk moved, replaced = { 0 };
+	struct native_walk cut, replaced = { 0 };
 	ondol_virt_addr_t at;
+	uint64_t old_size;
 
 	if (arg[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return -EINVAL;
-	natives_in(g, arg[0], arg[0] + page_up(arg[1]), &moved);
+	bool moves = native_moves(g, &args, &old_size, &cut);
+
 	if (arg[3] & MREMAP_FIXED)
 		natives_in(g, arg[4], arg[4] + page_up(arg[2]), &replaced);
 	int r = ondol_mremap(g->mm, &args, &at);
@@ -367,9 +385,10 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 	if (r)
 		return r;
 	natives_unmap(mon, g, &replaced);
+	natives_unmap(mon, g, &cut);
 	worker_slices_yield(mon, g, at, at + page_up(arg[2]));
-	if (moved.nr)
-		native_remap(mon, g, arg, at);
+	if (moves)
+		native_remap(mon, g, &args, old_size, at);
 	if (g->nr_holes) {
 		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
 		holes_restore(mon, g, at, at + page_up(arg[2]));
