@@ -13,6 +13,7 @@
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
+#   make conform      random memory calls natively and under ondol, STEPS=100000, SEED=1
 #   make programs     unmodified programs natively and under ondol, T=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -203,15 +204,19 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/programs/nodes.sh \
 	$(call with_python,terminal) $(call with_python,reports)
+CONFORM_TEST := 'if command -v python3 >/dev/null; then tests/conform/conform.py; else \
+	echo "ok - conform \# SKIP no python3"; fi'
 programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
+conform: all
+	@T= tests/run.sh 'tests/conform/conform.py --steps $(or $(STEPS),100000)'
 malloc-test: all
 	@tests/run.sh tests/malloc/run.sh
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/malloc/run.sh tests/programs/run.sh $(PROGRAM_TESTS)
+		tests/malloc/run.sh $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -252,5 +257,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc malloc-test
+.PHONY: bench-malloc malloc-test conform
 .DELETE_ON_ERROR:

@@ -78,10 +78,10 @@ static int advise_remove(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 {
 	uint64_t first = vma_pgoff_at(vma, start);
 
-	if (vma_is_native(vma) && vma_is_shared(vma))
-		return 0; /* the port's to do */
 	if (vma->flags & ONDOL_VM_LOCKED)
 		return -ONDOL_EINVAL;
+	if (vma_is_native(vma) && vma_is_shared(vma))
+		return 0; /* the port's to do */
 	if (!vma->file || !vma->file->mapping)
 		return -ONDOL_EINVAL;
 	/* Linux before 6.7 wanted it writable now, not only by right. */

@@ -49,17 +49,21 @@ static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only)
 	g->holes[g->nr_holes++] = (struct hole){ .addr = addr, .read_only = read_only };
 }
 
-static bool region_allows(struct guest_mm *g, uint64_t addr, ondol_vm_flags_t any_of)
+/* The region's rights at addr (ONDOL_VM_ACCESS); 0: none. */
+static ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_vma_info vma;
 
-	return !ondol_find_vma(g->mm, addr, &vma) && vma.start <= addr && (vma.vm_flags & any_of);
+	if (ondol_find_vma(g->mm, addr, &vma) || vma.start > addr)
+		return 0;
+	return vma.vm_flags & ONDOL_VM_ACCESS;
 }
 
 /* Make a bad access bad: unmapped (SEGV_MAPERR), no rights (SEGV_ACCERR), past the end (SIGBUS). */
 static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, int error)
 {
-	bool read_only = error == -ONDOL_EACCES && region_allows(g, addr, ONDOL_VM_ACCESS);
+	ondol_vm_flags_t rights = rights_at(g, addr);
+	bool read_only = error == -ONDOL_EACCES && rights;
 
 	mon->stats.bad_accesses++;
 	if (error == -ONDOL_EFAULT)
@@ -72,7 +76,7 @@ static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, i
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
 			    0);
 	else /* a memory file, mapped past its own end */
-		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_READ | PROT_WRITE,
+		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, (uint64_t)host_prot(rights),
 			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
 	hole_remember(g, addr, read_only);
 	mon->stats.holes++;
@@ -121,7 +125,7 @@ bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 		bool read_only = g->holes[i].read_only;
 
 		holes_restore(mon, g, addr, addr + PAGE_BYTES);
-		return read_only ? region_allows(g, addr, ONDOL_VM_WRITE) :
+		return read_only ? (rights_at(g, addr) & ONDOL_VM_WRITE) != 0 :
 				   !fault_in_read(mon, g, addr);
 	}
 	return false;

@@ -228,8 +228,9 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	if (!r) {
 		natives_unmap(mon, g, &natives);
 		worker_slices_yield(mon, g, at, at + page_up(c.length));
-		if (g->nr_holes)
-			holes_restore(mon, g, at, at + page_up(c.length));
+		if (g->nr_holes) /* what grows down may make good what lies below it */
+			holes_restore(mon, g, args.vm_flags & ONDOL_VM_GROWSDOWN ? 0 : at,
+				      at + page_up(c.length));
 		if (c.native) {
 			r = native_map(mon, g, c.host_fd, at, page_up(c.length), c.prot, c.flags,
 				       c.offset);
@@ -321,8 +322,8 @@ static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
  * cannot grow over the placeholder, so that goes first; what the mapping leaves becomes
  * placeholder.  Nothing else may be in the range: moving placeholder waits for its event.
  */
-static void native_remap(struct monitor *mon, struct guest_mm *g, const struct ondol_mremap_args *a,
-			 uint64_t old_size, uint64_t at)
+static void native_remap(struct monitor *mon, struct guest_mm *g,
+			 const struct ondol_mremap_args *a, uint64_t old_size, uint64_t at)
 {
 	uint64_t from = a->old_addr, old_end = from + old_size, size = page_up(a->new_length);
 	bool leaves = at != from && old_size && !(a->flags & MREMAP_DONTUNMAP);
@@ -335,8 +336,8 @@ static void native_remap(struct monitor *mon, struct guest_mm *g, const struct o
 		host = worker_call(mon, g, SYS_mremap, from, old_size, size, 0, 0, 0);
 	} else {
 		host = worker_call(mon, g, SYS_mremap, from, old_size, size,
-				   MREMAP_MAYMOVE | MREMAP_FIXED | (a->flags & MREMAP_DONTUNMAP), at,
-				   0);
+				   MREMAP_MAYMOVE | MREMAP_FIXED | (a->flags & MREMAP_DONTUNMAP),
+				   at, 0);
 	}
 	if (leaves)
 		worker_placeholder(mon, g, from, old_end);
@@ -387,12 +388,12 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 	natives_unmap(mon, g, &replaced);
 	natives_unmap(mon, g, &cut);
 	worker_slices_yield(mon, g, at, at + page_up(arg[2]));
-	if (moves)
-		native_remap(mon, g, &args, old_size, at);
 	if (g->nr_holes) {
 		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
 		holes_restore(mon, g, at, at + page_up(arg[2]));
 	}
+	if (moves)
+		native_remap(mon, g, &args, old_size, at);
 	return (int64_t)at;
 }
 
@@ -409,16 +410,28 @@ static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr,
 	return r;
 }
 
-/* MADV_POPULATE_*: region by region up to the first error, ours or the host's. */
-static int64_t populate(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+/*
+ * Where the host backs regions, region by region: ours, then the host's part, up to the first
+ * error.  A hole is told at the end and what lies beyond it is advised all the same, but for
+ * MADV_POPULATE_*, which stop there.
+ */
+static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
-	uint64_t at = arg[0], end = arg[0] + page_up(arg[1]);
+	bool populates = arg[2] == 22 || arg[2] == 23, hole = false; /* MADV_POPULATE_READ, WRITE */
+	uint64_t at = arg[0], end = at + page_up(arg[1]);
 	struct ondol_vma_info vma;
-	int64_t r = 0;
+
+	if (!g->nr_native_maps || (at & (PAGE_BYTES - 1)) || end <= at || at >= GUEST_MAX)
+		return ondol_madvise(g->mm, at, arg[1], (int)arg[2]);
+	int64_t r = ondol_madvise(g->mm, at, 0, (int)arg[2]); /* is there such an advice? */
 
 	while (at < end && !r) {
-		if (ondol_find_vma(g->mm, at, &vma) || vma.start > at)
+		if (ondol_find_vma(g->mm, at, &vma) || vma.start >= end)
 			return -ENOMEM;
+		hole |= vma.start > at;
+		if (hole && populates)
+			break;
+		at = vma.start > at ? vma.start : at;
 		uint64_t to = vma.end < end ? vma.end : end;
 		bool native = (vma.vm_flags & ONDOL_VM_NATIVE) != 0;
 
@@ -427,24 +440,7 @@ static int64_t populate(struct monitor *mon, struct guest_mm *g, const __u64 *ar
 			r = worker_call(mon, g, SYS_madvise, at, to - at, arg[2], 0, 0, 0);
 		at = to;
 	}
-	return r;
-}
-
-/* A hole is told at the end (ENOMEM) and what lies around it is advised all the same. */
-static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
-{
-	bool populates = arg[2] == 22 || arg[2] == 23; /* MADV_POPULATE_READ, WRITE */
-
-	if (populates && g->nr_native_maps && !(arg[0] & (PAGE_BYTES - 1)) &&
-	    arg[0] + page_up(arg[1]) > arg[0])
-		return populate(mon, g, arg);
-	int r = ondol_madvise(g->mm, arg[0], arg[1], (int)arg[2]);
-
-	if (r && r != -ENOMEM)
-		return r;
-	int64_t host = natives_forward(mon, g, SYS_madvise, arg, 0);
-
-	return host ? host : r;
+	return r ? r : hole ? -ENOMEM : 0;
 }
 
 /* Have the host fetch what it backs of a range that is locked now. */
@@ -452,19 +448,28 @@ static int64_t natives_populate(struct monitor *mon, struct guest_mm *g, const _
 				int64_t r)
 {
 	uint64_t start = arg[0] & ~(PAGE_BYTES - 1);
-	const __u64 advice[] = { start, arg[0] + arg[1] - start, 22 /* MADV_POPULATE_READ */ };
+	__u64 advice[] = { start, arg[0] + arg[1] - start, 22 /* MADV_POPULATE_READ */ };
 
 	if (r || !g->nr_native_maps)
 		return r;
 	r = natives_forward(mon, g, SYS_madvise, advice, 0);
-	return r == -EFAULT ? -ENOMEM : 0; /* past the file's end; write-only is no error */
+	if (r == -EINVAL) { /* it may only be written */
+		advice[2] = 23;
+		r = natives_forward(mon, g, SYS_madvise, advice, 0);
+	}
+	return r == -EFAULT ? -ENOMEM : 0; /* past the file's end */
 }
 
 static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
 	int r = ondol_msync(g->mm, arg[0], arg[1], (uint32_t)arg[2]);
 
-	return natives_forward(mon, g, SYS_msync, arg, r);
+	if (r && r != -ENOMEM)
+		return r;
+	/* A hole is told at the end; what lies around it is written all the same. */
+	int64_t host = natives_forward(mon, g, SYS_msync, arg, 0);
+
+	return host ? host : r;
 }
 
 static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)

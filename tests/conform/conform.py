@@ -37,9 +37,9 @@ class Pair:
         if steps is not None:
             command += ["-s", ",".join(map(str, steps))]
         try:
-            done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=120)
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=40)
         except subprocess.TimeoutExpired as late:
-            return (late.stdout or b"").decode(errors="replace") + "no end within 120 s\n"
+            return (late.stdout or b"").decode(errors="replace") + "no end within 40 s\n"
         text = done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
         return text + f"exit status {done.returncode}\n"
 
@@ -101,9 +101,13 @@ def main():
     program = os.path.join(ROOT, "build", "tests", "conform", "steps")
     os.makedirs(os.path.dirname(program), exist_ok=True)
     build(program)
+    runner = args.ondol.split()
+    if subprocess.run(runner + ["true"], capture_output=True).returncode == 125:
+        print("ok - random memory calls # SKIP ondol run is not allowed here (ondol doctor)")
+        return 0
     failed = passed = done = 0
     with tempfile.TemporaryDirectory(prefix="ondol-conform.") as folder:
-        pair = Pair(program, args.ondol.split(), folder)
+        pair = Pair(program, runner, folder)
         seed = args.seed
         while done < args.steps and failed < 3:
             count = min(args.each, args.steps - done)
