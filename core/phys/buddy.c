@@ -654,26 +654,37 @@ void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order)
 	give_one(zone, index, order);
 }
 
+/* Frames that came back one by one; their records are plain ones. */
+static void give_to_shelves(struct ondol_zone *zone, const uint32_t *index, uint32_t nr)
+{
+	for (uint32_t done = 0; done < nr; done++) {
+		done += shelf_put(zone, index + done, nr - done);
+		if (ondol_likely(done == nr))
+			return;
+		add_relaxed(&zone->nr_merges, 1);
+		buddy_insert(zone, index[done] & ~(SHELF_FRAMES - 1), SHELF_ORDER);
+	}
+}
+
 void buddy_give_many(struct ondol_zone *zone, const uint32_t *index, uint32_t nr, unsigned order)
 {
-	struct ondol_page *pages = zone->m->pages;
 	bool shelve = !order && shelf_is_on(zone) && is_plenty(zone);
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct ondol_page *page = &pages[index[i]];
+		struct ondol_page *page = &zone->m->pages[index[i]];
 		uint32_t flags = page->flags;
 
 		ONDOL_VERIFY(zone->m, flags & ONDOL_PG_PCP, "PCP-1", index[i], order);
 		if (ondol_unlikely(flags & ONDOL_PG_ZEROED))
 			buddy_forget_taken(zone, index[i], order);
 		store_relaxed(&page->flags, zone->flags);
-		if (!shelve) {
+		if (!shelve)
 			give_one(zone, index[i], order);
-		} else if (ondol_unlikely(shelf_put(zone, index[i]))) {
-			add_relaxed(&zone->nr_merges, 1);
-			buddy_insert(zone, index[i] & ~(SHELF_FRAMES - 1), SHELF_ORDER);
-		}
+		else
+			shelf_prefetch(zone, index[i]);
 	}
+	if (shelve)
+		give_to_shelves(zone, index, nr);
 	store_relaxed(&zone->nr_free, zone->nr_free + (nr << order));
 }
 
