@@ -528,6 +528,18 @@ static void connect(struct ondol_machine *m, const struct ondol_machine_desc *de
 	phys_set_limits(m);
 }
 
+static void choose_way(struct ondol_machine *m)
+{
+	m->cpus = m->phys->cpus;
+	m->this_cpu = m->port->this_cpu;
+	m->port_ctx = m->port->ctx;
+	m->pcp_way = PCP_HOOKED;
+	if (!m->port->irq_save && !m->phys->smp)
+		m->pcp_way = PCP_ALONE;
+	else if (!m->port->irq_save && m->port->sync_cpus)
+		m->pcp_way = PCP_CPUS;
+}
+
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage)
 {
@@ -545,7 +557,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->min_free_kib = DESC_VALUE(desc, min_free_kbytes);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
-	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
+	choose_way(m);
 	r = take_movable(m, desc);
 	if (r)
 		return r;

@@ -133,10 +133,10 @@ struct ondol_node {
 struct phys_cpu {
 	struct cpu_lock lock; /* of its lists in all zones */
 	uint16_t node; /* (c) */
-	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
 	/* (c) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
-	struct pcp_list *lists[32];
+	struct pcp_list *lists[32] __attribute__((aligned(PHYS_CACHE_LINE)));
+	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 /* Zone ids: the node and zone bits of page.flags, moved down. */
@@ -155,7 +155,6 @@ struct ondol_phys_state {
 	uint8_t max_order, pageblock_order; /* (c) */
 	uint8_t section_order;          /* (c) */
 	bool smp, pcp_on;               /* (c) */
-	bool hooked;                    /* (c) the port has this_cpu or irq_save */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
 	uint32_t min_free_kib;                /* (c) as described; 0: computed */
 	uint32_t present, managed;      /* (c) of all zones */
