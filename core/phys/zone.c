@@ -54,6 +54,7 @@
 #include "phys/zone.h"
 
 #include "base/bitmap.h"
+#include "base/format.h"
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/memblock.h"
@@ -326,8 +327,13 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
 	if (r)
 		r = memblock_alloc(mb, nr_pages, 0, UINT64_MAX, ONDOL_NODE_ANY, &pfn);
-	if (r)
+	if (r) {
+		log_printf(m->port, ONDOL_LOG_ERR, "the records of %llu frames, %u nodes and %u "
+			   "CPUs need %llu KiB of the machine's memory in one piece",
+			   (unsigned long long)m->nr_pages, m->nr_nodes, m->nr_cpus,
+			   (unsigned long long)nr_pages << (ONDOL_PAGE_SHIFT - 10));
 		return r;
+	}
 	room.base = (uintptr_t)machine_pfn_host(m, pfn);
 	room.used = 0;
 	lay_out_metadata(m, &room);
