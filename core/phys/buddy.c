@@ -23,7 +23,8 @@
  *
  *   Flipping the pair's bit answers whether to merge, so the record of a buddy that is in use
  *   is not read: it is most often in another CPU's cache.  A profile without the map asks the
- *   buddy's record instead, as Linux has done since 2.6.11.
+ *   buddy's record instead, as Linux has done since 2.6.11; x86_64 does so for order 0, where the
+ *   two records are one cache line anyway and the bits would be half of the map (map_from).
  *
  *   Lists are kept per migrate type.  A pageblock is the unit in which memory changes its
  *   type; an allocation that finds nothing of its own type takes the largest block of
@@ -81,6 +82,13 @@ static unsigned max_order(const struct ondol_zone *zone)
 	return zone->m->phys->max_order;
 }
 
+static bool has_map(const struct ondol_zone *zone, unsigned order)
+{
+	const struct ondol_profile *profile = zone->m->profile;
+
+	return profile->map_bitmap && order >= profile->map_from && order < max_order(zone);
+}
+
 /* Words of one order's map: pairs are counted from the pair that holds the zone's start. */
 static uint64_t map_words(const struct ondol_zone *zone, unsigned order)
 {
@@ -89,14 +97,12 @@ static uint64_t map_words(const struct ondol_zone *zone, unsigned order)
 	return bitmap_bytes(pairs) / sizeof(uint32_t);
 }
 
-uint64_t buddy_map_bytes(const struct ondol_profile *profile, const struct ondol_zone *zone)
+uint64_t buddy_map_bytes(const struct ondol_zone *zone)
 {
 	uint64_t words = 0;
 
-	if (!profile->map_bitmap || zone->start == zone->end)
-		return 0;
-	for (unsigned order = 0; order + 1 < profile->nr_orders; order++)
-		words += map_words(zone, order);
+	for (unsigned order = 0; zone->start != zone->end && order < max_order(zone); order++)
+		words += has_map(zone, order) ? map_words(zone, order) : 0;
 	return words * sizeof(uint32_t);
 }
 
@@ -109,7 +115,7 @@ void buddy_init(struct ondol_zone *zone, uint32_t *map_room)
 			area->head[type] = area->local[type] = NIL;
 		area->nr_free = area->nr_local = area->nr_out = 0;
 		area->map = NULL;
-		if (!zone->m->profile->map_bitmap || order >= max_order(zone))
+		if (!has_map(zone, order))
 			continue;
 		area->map = map_room;
 		if (!zone->m->phys->memory_is_zeroed)

@@ -292,7 +292,7 @@ static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
 		zone->pcp_frames = carve_take(room,
 					      m->nr_cpus * pcp_entries(zone) * sizeof(uint32_t),
 					      PHYS_CACHE_LINE);
-		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(m->profile, zone),
+		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(zone),
 					    PHYS_CACHE_LINE);
 		void *shelves = carve_take(room, (size_t)shelf_room_bytes(zone), PHYS_CACHE_LINE);
 		uint8_t *types = carve_take(room, (size_t)pageblock_bytes(m, zone), 1);
