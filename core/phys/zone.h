@@ -16,6 +16,7 @@
 #include "base/spinlock.h"
 #include "phys/machine.h"
 #include "phys/memblock.h"
+#include "phys/zone_id.h"
 
 #define PHYS_CACHE_LINE 64
 #define PAGEBLOCK_ORDER_MAX 9 /* a 2 MiB page of x86-64 */
@@ -139,12 +140,10 @@ struct phys_cpu {
 	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
-/* Zone ids: the node and zone bits of page.flags, moved down. */
-#define ZONE_ID_BITS 9
-static inline unsigned zone_id(unsigned node, unsigned type)
-{
-	return node << 3 | type;
-}
+/* Zone ids (zone_id.h) are the node and zone bits of page.flags, moved down. */
+ONDOL_STATIC_ASSERT(ONDOL_PG_NODE_SHIFT == ONDOL_PG_ZONE_SHIFT + 3 &&
+			    ONDOL_NODES_MAX <= ONDOL_PG_NODE_MASK + 1 &&
+			    ONDOL_NR_ZONES <= ONDOL_PG_ZONE_MASK + 1, "zone ids in a record");
 
 struct ondol_phys_state {
 	struct ondol_zone *zones;       /* (c) by zone id */
