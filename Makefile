@@ -112,6 +112,9 @@ $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
 		$(B)/libondol.a -pthread
+$(B)/bench/pair: bench/pair.c bench/phys_ondol.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -no-pie -o $@ $< $(B)/libondol.a
 WRAPS := alloc_pages alloc_pages_node free_pages put_page split_page
 $(B)/bench/ondol-trace: bench/trace.c bench/trace.h $(PORT_OBJ) $(B)/libondol.a
 	@mkdir -p $(@D)
@@ -125,7 +128,7 @@ $(B)/bench/malloc: bench/malloc.c Makefile
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -fno-builtin-malloc -o $@ $< -pthread
 bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
 	@B=$(B) bench/malloc.sh
-bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
+bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy $(B)/bench/pair
 	@B=$(B) bench/phys.sh
 bench-affinity: all
 	@B=$(B) bench/affinity.sh

@@ -26,6 +26,8 @@ if [ "$(nproc)" -gt 1 ]; then
 	both xfer 0 2
 fi
 echo
+bench/lines.sh || exit 1
+echo
 echo "## Whole 2 MiB blocks"
 for workload in frag frag2; do
 	for percent in 50 75 90; do

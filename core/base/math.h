@@ -64,13 +64,30 @@ static inline uint32_t mod_u64(uint64_t n, uint32_t d)
 }
 
 /* The largest r with r * r <= n. */
+/*@ assigns \nothing;
+    ensures \result * \result <= n < (\result + 1) * (\result + 1); */
 static inline uint32_t sqrt_u64(uint64_t n)
 {
-	uint64_t root = 0;
+	uint64_t root = 0, width = UINT64_C(1) << 32; /* it lies in [root, root + width) */
 
-	for (uint64_t bit = UINT64_C(1) << 31; bit; bit >>= 1)
-		if ((root | bit) * (root | bit) <= n)
-			root |= bit;
+	/*@ loop invariant width: \exists integer k; 0 <= k <= 32 && width == pow2(k);
+	    loop invariant room: root + width <= 0x100000000;
+	    loop invariant below: root * root <= n;
+	    loop invariant above: n < (root + width) * (root + width);
+	    loop assigns root, width;
+	    loop variant width; */
+	while (width > 1) {
+		uint64_t half = width / 2;
+
+		/*@ assert even: half + half == width; */
+		/*@ assert whole: n < (root + half + half) * (root + half + half); */
+		if ((root + half) * (root + half) <= n)
+			root += half;
+		/*@ assert halved: n < (root + half) * (root + half); */
+		width = half;
+	}
+	/*@ assert one: width == 1; */
+	/*@ assert done: n < (root + 1) * (root + 1) && root <= 0xffffffff; */
 	return (uint32_t)root;
 }
 

@@ -114,6 +114,22 @@ static inline void cpu_lock(const struct ondol_port *port, struct cpu_lock *lock
 		cpu_lock_wait(port, lock);
 }
 
+/* The same where the port is known to have sync_cpus; false: it is claimed, and not held. */
+static inline bool cpu_try_lock(struct cpu_lock *lock)
+{
+	__atomic_store_n(&lock->busy, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (ondol_likely(!__atomic_load_n(&lock->claimed.locked, __ATOMIC_ACQUIRE)))
+		return true;
+	__atomic_store_n(&lock->busy, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+static inline void cpu_try_unlock(struct cpu_lock *lock)
+{
+	__atomic_store_n(&lock->busy, 0, __ATOMIC_RELEASE);
+}
+
 static inline void cpu_unlock(const struct ondol_port *port, struct cpu_lock *lock)
 {
 	if (port->sync_cpus)

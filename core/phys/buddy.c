@@ -23,7 +23,8 @@
  *
  *   Flipping the pair's bit answers whether to merge, so the record of a buddy that is in use
  *   is not read: it is most often in another CPU's cache.  A profile without the map asks the
- *   buddy's record instead, as Linux has done since 2.6.11.
+ *   buddy's record instead, as Linux has done since 2.6.11; x86_64 does so for order 0, where the
+ *   two records are one cache line anyway and the bits would be half of the map (map_from).
  *
  *   Lists are kept per migrate type.  A pageblock is the unit in which memory changes its
  *   type; an allocation that finds nothing of its own type takes the largest block of
@@ -81,6 +82,13 @@ static unsigned max_order(const struct ondol_zone *zone)
 	return zone->m->phys->max_order;
 }
 
+static bool has_map(const struct ondol_zone *zone, unsigned order)
+{
+	const struct ondol_profile *profile = zone->m->profile;
+
+	return profile->map_bitmap && order >= profile->map_from && order < max_order(zone);
+}
+
 /* Words of one order's map: pairs are counted from the pair that holds the zone's start. */
 static uint64_t map_words(const struct ondol_zone *zone, unsigned order)
 {
@@ -89,14 +97,12 @@ static uint64_t map_words(const struct ondol_zone *zone, unsigned order)
 	return bitmap_bytes(pairs) / sizeof(uint32_t);
 }
 
-uint64_t buddy_map_bytes(const struct ondol_profile *profile, const struct ondol_zone *zone)
+uint64_t buddy_map_bytes(const struct ondol_zone *zone)
 {
 	uint64_t words = 0;
 
-	if (!profile->map_bitmap || zone->start == zone->end)
-		return 0;
-	for (unsigned order = 0; order + 1 < profile->nr_orders; order++)
-		words += map_words(zone, order);
+	for (unsigned order = 0; zone->start != zone->end && order < max_order(zone); order++)
+		words += has_map(zone, order) ? map_words(zone, order) : 0;
 	return words * sizeof(uint32_t);
 }
 
@@ -109,7 +115,7 @@ void buddy_init(struct ondol_zone *zone, uint32_t *map_room)
 			area->head[type] = area->local[type] = NIL;
 		area->nr_free = area->nr_local = area->nr_out = 0;
 		area->map = NULL;
-		if (!zone->m->profile->map_bitmap || order >= max_order(zone))
+		if (!has_map(zone, order))
 			continue;
 		area->map = map_room;
 		if (!zone->m->phys->memory_is_zeroed)
@@ -654,26 +660,37 @@ void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order)
 	give_one(zone, index, order);
 }
 
+/* Frames that came back one by one; their records are plain ones. */
+static void give_to_shelves(struct ondol_zone *zone, const uint32_t *index, uint32_t nr)
+{
+	for (uint32_t done = 0; done < nr; done++) {
+		done += shelf_put(zone, index + done, nr - done);
+		if (ondol_likely(done == nr))
+			return;
+		add_relaxed(&zone->nr_merges, 1);
+		buddy_insert(zone, index[done] & ~(SHELF_FRAMES - 1), SHELF_ORDER);
+	}
+}
+
 void buddy_give_many(struct ondol_zone *zone, const uint32_t *index, uint32_t nr, unsigned order)
 {
-	struct ondol_page *pages = zone->m->pages;
 	bool shelve = !order && shelf_is_on(zone) && is_plenty(zone);
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct ondol_page *page = &pages[index[i]];
+		struct ondol_page *page = &zone->m->pages[index[i]];
 		uint32_t flags = page->flags;
 
 		ONDOL_VERIFY(zone->m, flags & ONDOL_PG_PCP, "PCP-1", index[i], order);
 		if (ondol_unlikely(flags & ONDOL_PG_ZEROED))
 			buddy_forget_taken(zone, index[i], order);
 		store_relaxed(&page->flags, zone->flags);
-		if (!shelve) {
+		if (!shelve)
 			give_one(zone, index[i], order);
-		} else if (ondol_unlikely(shelf_put(zone, index[i]))) {
-			add_relaxed(&zone->nr_merges, 1);
-			buddy_insert(zone, index[i] & ~(SHELF_FRAMES - 1), SHELF_ORDER);
-		}
+		else
+			shelf_prefetch(zone, index[i]);
 	}
+	if (shelve)
+		give_to_shelves(zone, index, nr);
 	store_relaxed(&zone->nr_free, zone->nr_free + (nr << order));
 }
 

@@ -6,7 +6,7 @@
 #include "phys/zone.h"
 
 /* Sizes of the zone's bitmaps, and giving them room, before the first block is freed. */
-uint64_t buddy_map_bytes(const struct ondol_profile *profile, const struct ondol_zone *zone);
+uint64_t buddy_map_bytes(const struct ondol_zone *zone);
 void buddy_init(struct ondol_zone *zone, uint32_t *map_room);
 
 /*

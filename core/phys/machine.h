@@ -12,25 +12,38 @@
 #include "base/hooks.h"
 #include "phys/page.h"
 
+struct phys_cpu;         /* a CPU's page lists: phys/zone.h */
 struct ondol_phys_state; /* nodes, zones, per-CPU lists: phys/zone.h */
 struct ondol_slab_state; /* caches: slab/slab.h */
 struct ondol_virt_state; /* mms, files, caches of regions: virt/mm.h */
 
+/* How a CPU gets at its page lists. */
+enum pcp_way {
+	PCP_ALONE, /* one CPU without interrupts: straight on */
+	PCP_CPUS,  /* the port has this_cpu and sync_cpus, and no interrupts */
+	PCP_HOOKED /* all else */
+};
+
 struct ondol_machine {
-	/* Constant after init. */
+	/* Constant after init; the first line is all that the fast paths of phys read of it. */
 	const struct ondol_port *port;
+	struct ondol_page *pages; /* the page array: record of first_pfn + i at pages[i] */
+	uint64_t nr_pages;        /* spanned by the array, holes included */
+	struct phys_cpu *cpus;    /* phys->cpus */
+	struct ondol_fail_plan *fail_plan; /* or NULL; not constant */
+	uint32_t (*this_cpu)(void *ctx);   /* port->this_cpu */
+	void *port_ctx;                    /* port->ctx */
+	enum pcp_way pcp_way;
+	uint64_t first_pfn;
 	const struct ondol_profile *profile;
 	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
 	void *mmu_ctx;
 	bool overcommit_guess, reclaim_mapped;
-	struct ondol_page *pages; /* the page array: record of first_pfn + i at pages[i] */
-	uint64_t first_pfn, nr_pages; /* spanned by the array, holes included */
 	uint32_t nr_cpus, nr_nodes;
 	struct ondol_phys_state *phys;
 	struct ondol_slab_state *slab;
 	struct ondol_virt_state *virt;
 	struct ondol_hooks hooks; /* upward calls: base/hooks.h */
-	struct ondol_fail_plan *fail_plan; /* or NULL */
 	/* What the machine itself has out after init: anything beyond is somebody's leak. */
 	uint64_t own_frames, own_objects; /* frames that are not slabs; objects of all caches */
 };

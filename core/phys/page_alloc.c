@@ -12,7 +12,7 @@
  *
  * [NOFAIL-1] A NOFAIL request can be met: of an order that exists, and while there is one CPU, now.
  *
- * The fast way is inlined where the port has one CPU and no interrupts (`hooked` is false): it
+ * The fast way is inlined where the port has one CPU and no interrupts (PCP_ALONE): it
  * calls nothing, so it saves no registers, and all else lies behind one tail call.  The way back
  * is page_free.c.
  * Terms and invariants are explained in buddy.c, zone.c and pcp.c.
@@ -344,6 +344,26 @@ alloc_hooked(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
 	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
 }
 
+/*
+ * Several CPUs, of which each is asked only who it is: one call, and no register is saved but
+ * those that live across it.
+ */
+static __attribute__((noinline)) struct ondol_page *
+alloc_by_cpu(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
+{
+	struct phys_cpu *cpu = &m->cpus[m->this_cpu(m->port_ctx)];
+	struct pcp_list *list = local_list(cpu, node, gfp, slot);
+	struct ondol_page *page = NULL;
+
+	if (ondol_unlikely(!list || !cpu_try_lock(&cpu->lock)))
+		return alloc_hooked(m, node, gfp, slot);
+	page = pcp_pop(m, list);
+	if (ondol_likely(page))
+		hand_out(page, list->out_flags);
+	cpu_try_unlock(&cpu->lock);
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
+}
+
 static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, ondol_gfp_t gfp,
 					   unsigned order)
 {
@@ -353,9 +373,12 @@ static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, on
 
 	if (ondol_unlikely(slot == PCP_SLOTS || m->fail_plan))
 		return alloc_request(m, node, gfp, order);
-	if (m->phys->hooked || gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
+	if (gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
 		return alloc_hooked(m, node, gfp, slot);
-	list = local_list(&m->phys->cpus[0], node, gfp, slot);
+	if (m->pcp_way)
+		return m->pcp_way == PCP_CPUS ? alloc_by_cpu(m, node, gfp, slot) :
+						alloc_hooked(m, node, gfp, slot);
+	list = local_list(m->cpus, node, gfp, slot);
 	if (ondol_likely(list))
 		page = pcp_pop(m, list);
 	return ondol_likely(page) ? hand_out(page, list->out_flags) :

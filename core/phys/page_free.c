@@ -160,6 +160,24 @@ static __attribute__((noinline)) void free_hooked(struct ondol_machine *m,
 		free_any(m, page, order, caller);
 }
 
+/* As alloc_by_cpu. */
+static __attribute__((noinline)) void free_by_cpu(struct ondol_machine *m,
+						  struct ondol_page *page, unsigned order,
+						  const void *caller)
+{
+	struct phys_cpu *cpu = &m->cpus[m->this_cpu(m->port_ctx)];
+	bool done;
+
+	if (ondol_unlikely(!cpu_try_lock(&cpu->lock))) {
+		free_hooked(m, page, order, caller);
+		return;
+	}
+	done = free_hot(cpu, page, page_index(m, page), pcp_slot(order), caller);
+	cpu_try_unlock(&cpu->lock);
+	if (ondol_unlikely(!done))
+		free_any(m, page, order, caller);
+}
+
 static PCP_INLINE void free_pages(struct ondol_machine *m, struct ondol_page *page,
 				  unsigned order, const void *caller)
 {
@@ -168,9 +186,11 @@ static PCP_INLINE void free_pages(struct ondol_machine *m, struct ondol_page *pa
 
 	if (ondol_unlikely(slot == PCP_SLOTS || index >= m->nr_pages || offset % sizeof *page))
 		free_any(m, page, order, caller);
-	else if (m->phys->hooked)
+	else if (m->pcp_way == PCP_CPUS)
+		free_by_cpu(m, page, order, caller);
+	else if (ondol_unlikely(m->pcp_way))
 		free_hooked(m, page, order, caller);
-	else if (ondol_unlikely(!free_hot(m->phys->cpus, page, (uint32_t)index, slot, caller)))
+	else if (ondol_unlikely(!free_hot(m->cpus, page, (uint32_t)index, slot, caller)))
 		free_any(m, page, order, caller);
 }
 

@@ -69,6 +69,7 @@ const struct ondol_profile ondol_profile_x86_64 = {
 	.name = "x86_64",
 	.nr_orders = 11,
 	.map_bitmap = true,
+	.map_from = 1, /* single frames merge on shelves */
 	.migrate_types = true,
 	.pcp = true,
 	.lazy = ONDOL_LAZY_PCP,

@@ -133,21 +133,39 @@ static inline void recount(struct ondol_zone *zone, uint32_t at, uint32_t nr)
 		all->shelf[at].fed = 0, all->shelf[at].blocks = 0;
 }
 
-bool shelf_put(struct ondol_zone *zone, uint32_t index)
+/* Does a count open a new bucket on the way up? */
+static inline bool opens_bucket(uint32_t nr)
 {
-	uint32_t at = shelf_of(zone, index), bit = index & (SHELF_FRAMES - 1);
-	uint64_t *word = &zone->shelves.bits[at][bit >> 6], mask = UINT64_C(1) << (bit & 63);
-	uint32_t nr = zone->shelves.shelf[at].nr + 1u;
+	return nr % (SHELF_FRAMES / SHELF_BUCKETS) == 1;
+}
 
-	ONDOL_VERIFY(zone->m, !(*word & mask), "SHELF-1", index, nr);
-	*word |= mask;
-	zone->shelves.shelf[at].fed = 1;
-	if (ondol_unlikely(nr == SHELF_FRAMES)) {
-		shelf_clear(zone, at);
-		return true;
+uint32_t shelf_put(struct ondol_zone *zone, const uint32_t *index, uint32_t nr)
+{
+	struct shelves *all = &zone->shelves;
+	uint32_t i;
+
+	for (i = 0; i < nr; i++) {
+		uint32_t at = shelf_of(zone, index[i]), bit = index[i] & (SHELF_FRAMES - 1), count;
+		uint64_t *word = &all->bits[at][bit >> 6], mask = UINT64_C(1) << (bit & 63);
+		struct shelf *shelf = &all->shelf[at];
+
+		ONDOL_VERIFY(zone->m, !(*word & mask), "SHELF-1", index[i], shelf->nr);
+		*word |= mask;
+		count = ++shelf->nr;
+		shelf->fed = true;
+		if (ondol_likely(!opens_bucket(count))) {
+			if (ondol_likely(count < SHELF_FRAMES))
+				continue;
+			break;
+		}
+		if (count > 1)
+			take_off_list(all, at, count - 1);
+		put_on_list(all, at, block_type(zone, at));
 	}
-	recount(zone, at, nr);
-	return false;
+	store_relaxed(&all->frames, all->frames + i + (i < nr));
+	if (i < nr)
+		shelf_clear(zone, shelf_of(zone, index[i]));
+	return i;
 }
 
 uint32_t shelf_put_block(struct ondol_zone *zone, uint32_t index, unsigned order)

@@ -9,8 +9,11 @@
 uint64_t shelf_room_bytes(const struct ondol_zone *zone);
 void shelf_init(struct ondol_zone *zone, void *room);
 
-/* A free frame is put down.  True: its pageblock is whole and was taken off; index aligned. */
-bool shelf_put(struct ondol_zone *zone, uint32_t index);
+/*
+ * Free frames are put down, as far as one that makes its pageblock whole: that was taken off.
+ * Returns where in `index` that one stands; nr: there was none.
+ */
+uint32_t shelf_put(struct ondol_zone *zone, const uint32_t *index, uint32_t nr);
 /* A free block of at most SHELF_ORDER is put down in one go.  Returns its shelf. */
 uint32_t shelf_put_block(struct ondol_zone *zone, uint32_t index, unsigned order);
 
@@ -56,6 +59,15 @@ static inline bool shelf_has(const struct ondol_zone *zone, uint32_t index)
 
 	return zone->shelves.shelf &&
 	       zone->shelves.bits[shelf_of(zone, index)][bit >> 6] >> (bit & 63) & 1;
+}
+
+/* What putting the frame down will touch. */
+static inline void shelf_prefetch(const struct ondol_zone *zone, uint32_t index)
+{
+	uint32_t at = shelf_of(zone, index);
+
+	__builtin_prefetch(&zone->shelves.bits[at][(index & (SHELF_FRAMES - 1)) >> 6], 1);
+	__builtin_prefetch(&zone->shelves.shelf[at], 1);
 }
 
 #endif /* ONDOL_PHYS_SHELF_H */

@@ -54,6 +54,7 @@
 #include "phys/zone.h"
 
 #include "base/bitmap.h"
+#include "base/format.h"
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/memblock.h"
@@ -291,7 +292,7 @@ static void lay_out_metadata(struct ondol_machine *m, struct carve *room)
 		zone->pcp_frames = carve_take(room,
 					      m->nr_cpus * pcp_entries(zone) * sizeof(uint32_t),
 					      PHYS_CACHE_LINE);
-		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(m->profile, zone),
+		uint32_t *maps = carve_take(room, (size_t)buddy_map_bytes(zone),
 					    PHYS_CACHE_LINE);
 		void *shelves = carve_take(room, (size_t)shelf_room_bytes(zone), PHYS_CACHE_LINE);
 		uint8_t *types = carve_take(room, (size_t)pageblock_bytes(m, zone), 1);
@@ -326,8 +327,13 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
 	if (r)
 		r = memblock_alloc(mb, nr_pages, 0, UINT64_MAX, ONDOL_NODE_ANY, &pfn);
-	if (r)
+	if (r) {
+		log_printf(m->port, ONDOL_LOG_ERR, "the records of %llu frames, %u nodes and %u "
+			   "CPUs need %llu KiB of the machine's memory in one piece",
+			   (unsigned long long)m->nr_pages, m->nr_nodes, m->nr_cpus,
+			   (unsigned long long)nr_pages << (ONDOL_PAGE_SHIFT - 10));
 		return r;
+	}
 	room.base = (uintptr_t)machine_pfn_host(m, pfn);
 	room.used = 0;
 	lay_out_metadata(m, &room);
@@ -528,6 +534,18 @@ static void connect(struct ondol_machine *m, const struct ondol_machine_desc *de
 	phys_set_limits(m);
 }
 
+static void choose_way(struct ondol_machine *m)
+{
+	m->cpus = m->phys->cpus;
+	m->this_cpu = m->port->this_cpu;
+	m->port_ctx = m->port->ctx;
+	m->pcp_way = PCP_HOOKED;
+	if (!m->port->irq_save && !m->phys->smp)
+		m->pcp_way = PCP_ALONE;
+	else if (!m->port->irq_save && m->port->sync_cpus)
+		m->pcp_way = PCP_CPUS;
+}
+
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage)
 {
@@ -545,7 +563,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->min_free_kib = DESC_VALUE(desc, min_free_kbytes);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
-	m->phys->hooked = m->port->this_cpu || m->port->irq_save;
+	choose_way(m);
 	r = take_movable(m, desc);
 	if (r)
 		return r;

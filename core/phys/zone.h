@@ -16,6 +16,7 @@
 #include "base/spinlock.h"
 #include "phys/machine.h"
 #include "phys/memblock.h"
+#include "phys/zone_id.h"
 
 #define PHYS_CACHE_LINE 64
 #define PAGEBLOCK_ORDER_MAX 9 /* a 2 MiB page of x86-64 */
@@ -133,18 +134,16 @@ struct ondol_node {
 struct phys_cpu {
 	struct cpu_lock lock; /* of its lists in all zones */
 	uint16_t node; /* (c) */
-	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
 	/* (c) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
-	struct pcp_list *lists[32];
+	struct pcp_list *lists[32] __attribute__((aligned(PHYS_CACHE_LINE)));
+	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
-/* Zone ids: the node and zone bits of page.flags, moved down. */
-#define ZONE_ID_BITS 9
-static inline unsigned zone_id(unsigned node, unsigned type)
-{
-	return node << 3 | type;
-}
+/* Zone ids (zone_id.h) are the node and zone bits of page.flags, moved down. */
+ONDOL_STATIC_ASSERT(ONDOL_PG_NODE_SHIFT == ONDOL_PG_ZONE_SHIFT + 3 &&
+			    ONDOL_NODES_MAX <= ONDOL_PG_NODE_MASK + 1 &&
+			    ONDOL_NR_ZONES <= ONDOL_PG_ZONE_MASK + 1, "zone ids in a record");
 
 struct ondol_phys_state {
 	struct ondol_zone *zones;       /* (c) by zone id */
@@ -155,7 +154,6 @@ struct ondol_phys_state {
 	uint8_t max_order, pageblock_order; /* (c) */
 	uint8_t section_order;          /* (c) */
 	bool smp, pcp_on;               /* (c) */
-	bool hooked;                    /* (c) the port has this_cpu or irq_save */
 	bool deferred_init, memory_is_zeroed; /* (c) as described */
 	uint32_t min_free_kib;                /* (c) as described; 0: computed */
 	uint32_t present, managed;      /* (c) of all zones */

@@ -44,6 +44,7 @@ const char *ondol_lazy_name(enum ondol_lazy_policy policy); /* "eager", "delay2"
 struct ondol_profile {
 	const char *name;
 	uint8_t nr_orders;    /* free lists: orders 0 .. nr_orders - 1 */
+	uint8_t map_from;     /* the lowest order with a map, if there is one */
 	bool map_bitmap;      /* free_area[].map, one bit per pair of buddies (D5) */
 	bool split_hands_out_upper; /* 2.4 gave the upper half of a split, 2.6 the lower */
 	bool migrate_types;   /* free lists per migrate type */

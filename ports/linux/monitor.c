@@ -349,7 +349,8 @@ static const char *start_hint(int error)
 {
 	switch (error) {
 	case -ENOMEM:
-		return " (is --mem large enough, and the limit of address space, ulimit -v?)";
+		return " (more --mem, or fewer --cpus and --nodes, each of which takes some; or "
+		       "is the limit of address space, ulimit -v, too low?)";
 	case -EMFILE:
 		return " (the hard limit of open files, ulimit -Hn, is too low)";
 	case -EFBIG:

@@ -68,6 +68,14 @@ static void parses(void **state)
 	assert_int_equal(scenario.ops[5].machines, 1);
 	assert_int_equal(scenario.view_end, 16);
 	assert_string_equal(text_in(scenario.title, LAB_KO), "제");
+	assert_true(parse(TOY "range 8-11 as R refused\noffline 4-7\nballoon 3 node 1\n"
+			  "expect managed 9 node 2\nexpect free 1"));
+	assert_true(scenario.ops[0].number == 8 && scenario.ops[0].last == 11);
+	assert_true(scenario.ops[0].refused && !scenario.ops[1].refused);
+	assert_string_equal(scenario.ops[0].name, "R");
+	assert_int_equal(scenario.ops[2].node, 1);
+	assert_int_equal(scenario.ops[3].node, 2);
+	assert_int_equal(scenario.ops[4].node, ONDOL_NODE_ANY);
 	/* Without frames to show, zones are. */
 	assert_true(parse("machine m\nmemory 1M\nstep a\n"));
 	assert_true(scenario.show_zones);
@@ -95,6 +103,12 @@ static void refuses(void **state)
 	COMPLAINS(TOY "expect order 1 3", "t:4:16: expected a colon, found '3'");
 	COMPLAINS(TOY "expect A", "t:4:9: expected at and a frame, or in and a zone, but the line "
 		  "ends");
+	COMPLAINS(TOY "offline", "t:4:8: expected frames such as 8-15, but the line ends");
+	COMPLAINS(TOY "offline 3-1", "t:4:9: the range is empty: it ends where it begins, or "
+		  "before");
+	COMPLAINS(TOY "online 0-3 as A", "t:4:12: expected the end of the line, found 'as'");
+	COMPLAINS(TOY "balloon all", "t:4:9: expected how many frames (a number from 0 to "
+		  "4294967295), found 'all'");
 	COMPLAINS(TOY "machine n", "t:4:9: machines come before the first step");
 	COMPLAINS("machine m\nmemory 1M\nmachine m\nmemory 1M\nstep a", "t:3:9: a second machine "
 		  "'m'");
@@ -120,6 +134,18 @@ static void runs(void **state)
 		{ "run on cpu 7", "t:4:12: there is no CPU 7 (machine m)" },
 		{ "alloc 0 node 3", "t:4:1: there is no node 3 (machine m)" },
 		{ "expect order 17: none", "t:4:18: this machine has orders 0 to 4 (machine m)" },
+		{ "range 0-99999",
+		  "t:4:7: refused: these frames are not of one zone (machine m)" },
+		{ "range 8-9 refused", "t:4:1: expected a refusal, it was done (machine m)" },
+		{ "range 8-9\noffline 8-11", "t:5:9: refused: frame 8 is in use (machine m)" },
+		{ "online 8-9",
+		  "t:4:8: refused: not all of these frames are offline (machine m)" },
+		{ "balloon 99999", "t:4:9: the balloon of node 0 has " },
+		{ "balloon 1 refused",
+		  "t:4:9: the balloon of node 0 has 1 frames (machine m)" },
+		{ "balloon 1 node 3", "t:4:1: there is no node 3 (machine m)" },
+		{ "expect managed 3 node 0",
+		  "t:4:16: expected 3 managed frames, the machine has " },
 		{ "expect free 3", "t:4:13: expected 3 free frames, the machine has " },
 	};
 	struct lab_run run;

@@ -41,6 +41,11 @@ expect() {
 run="$ONDOL run"
 
 expect 'no such command' 127 'command not found' $run -- no-such-command-here
+# Each CPU has page lists of its own: the cause is named, not only the size.
+expect 'more CPUs than memory' 125 'frames, 8 nodes and 256 CPUs need [0-9]+ KiB' \
+	$run --mem 8M --cpus 256 --nodes 8 -- true
+expect 'more CPUs than memory: what to do' 125 'fewer --cpus and --nodes' \
+	$run --mem 4M --cpus 256 -- true
 expect 'no such file' 127 'No such file' $run -- ./no-such-file
 expect 'a folder' 126 'directory' $run -- /
 : >plain

@@ -27,6 +27,7 @@ struct world {
 	bool barrier; /* the port has sync_cpus: page lists without atomics */
 	bool late, reclaim, slab, interrupts;
 	bool drains; /* CPU 0 does little else */
+	bool calm;   /* the port has no interrupts: the way of PCP_CPUS */
 };
 
 static const struct world worlds[] = {
@@ -34,6 +35,11 @@ static const struct world worlds[] = {
 	  .steps = 6000, .orders = 2, .barrier = true },
 	{ .name = "drains", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4, .rounds = 1500,
 	  .steps = 6500, .orders = 1, .barrier = true, .drains = true },
+	{ .name = "lists, calm", .profile = &ondol_profile_x86_64, .cpus = 3, .mib = 4,
+	  .rounds = 500, .steps = 6000, .orders = 2, .barrier = true, .calm = true },
+	{ .name = "drains, calm", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4,
+	  .rounds = 1500, .steps = 6500, .orders = 1, .barrier = true, .drains = true,
+	  .calm = true },
 	{ .name = "lists, locked", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4,
 	  .rounds = 300, .steps = 5000, .orders = 2 },
 	{ .name = "interrupts", .profile = &ondol_profile_x86_64, .cpus = 2, .mib = 4,
@@ -330,6 +336,10 @@ static void begin(void *ctx, uint64_t seed, struct ondol_port *port)
 	w.port.direct_map = w.ram;
 	if (!world->barrier)
 		w.port.sync_cpus = NULL;
+	if (world->calm) {
+		w.port.irq_save = NULL;
+		w.port.irq_restore = NULL;
+	}
 	if (ondol_machine_storage(&desc, &size, &align) ||
 	    posix_memalign(&w.storage, align, size) ||
 	    ondol_machine_init(w.storage, size, &desc, &w.port, &w.m))

@@ -353,6 +353,7 @@ static bool read_reserved(struct lab_machine *machine, struct lab_source *src)
 
 static bool read_map(struct lab_machine *machine, struct lab_source *src)
 {
+	machine->profile.map_from = 0;
 	return read_switch(src, &machine->profile.map_bitmap);
 }
 

@@ -249,6 +249,51 @@ static bool do_cpu(struct runner *r, const struct lab_op *op)
 	return true;
 }
 
+/* Just these frames, or with LAB_OFFLINE and LAB_ONLINE a bank that goes or comes. */
+static bool do_range(struct runner *r, const struct lab_op *op)
+{
+	struct lab_event *event = add_event(r, op);
+	ondol_pfn_t first = ondol_pfn(op->number), busy = ondol_pfn(UINT64_MAX);
+	uint32_t nr = (uint32_t)(op->last - op->number + 1);
+	int error;
+
+	event->pfn = op->number;
+	if (op->kind == LAB_OFFLINE)
+		error = ondol_offline_pages(r->world.m, first, nr, &busy);
+	else if (op->kind == LAB_ONLINE)
+		error = ondol_online_pages(r->world.m, first, nr);
+	else
+		error = ondol_alloc_contig_range(r->world.m, first, nr, &busy);
+	if (!error) {
+		event->nr = nr;
+		for (uint64_t pfn = op->number; op->kind == LAB_RANGE && pfn <= op->last; pfn++)
+			add_block(r, op->name, ondol_pfn_to_page(r->world.m, ondol_pfn(pfn)), 0);
+		return !op->refused || complain(r, op->place, "expected a refusal, it was done");
+	}
+	if (busy.value != UINT64_MAX)
+		snprintf(event->detail, sizeof event->detail, "frame %llu is in use",
+			 (unsigned long long)busy.value);
+	else
+		snprintf(event->detail, sizeof event->detail, "%s",
+			 op->kind == LAB_ONLINE ? "not all of these frames are offline" :
+						  "these frames are not of one zone");
+	return op->refused || complain(r, op->detail, "refused: %s", event->detail);
+}
+
+/* From now on Ondol itself holds so many frames of the node. */
+static bool do_balloon(struct runner *r, const struct lab_op *op)
+{
+	struct lab_event *event = add_event(r, op);
+
+	if (!node_exists(r, op))
+		return false;
+	event->nr = ondol_balloon_set(r->world.m, (uint32_t)op->node, op->number);
+	if (op->refused == (event->nr < op->number))
+		return true;
+	return complain(r, op->detail, "the balloon of node %d has %llu frames", op->node,
+			(unsigned long long)event->nr);
+}
+
 static bool do_operation(struct runner *r, const struct lab_op *op)
 {
 	struct ondol_broken_invariant broken;
@@ -267,6 +312,14 @@ static bool do_operation(struct runner *r, const struct lab_op *op)
 		break;
 	case LAB_CPU:
 		done = do_cpu(r, op);
+		break;
+	case LAB_RANGE:
+	case LAB_OFFLINE:
+	case LAB_ONLINE:
+		done = do_range(r, op);
+		break;
+	case LAB_BALLOON:
+		done = do_balloon(r, op);
 		break;
 	default:
 		add_event(r, op);
@@ -404,8 +457,14 @@ static bool expect_place(struct runner *r, const struct lab_op *op)
 static bool check_expectation(struct runner *r, const struct lab_op *op,
 			      const struct lab_state *now)
 {
-	uint64_t free = 0;
+	uint64_t free = 0, managed = 0;
 
+	for (uint32_t i = 0; i < now->nr_zones; i++) {
+		if (op->node != ONDOL_NODE_ANY && now->zones[i].node != (uint32_t)op->node)
+			continue;
+		free += now->zones[i].pages_free + now->zones[i].pcp_pages;
+		managed += now->zones[i].pages_managed;
+	}
 	switch (op->kind) {
 	case LAB_EXPECT_FRAMES:
 		return expect_frames(r, op);
@@ -419,9 +478,9 @@ static bool check_expectation(struct runner *r, const struct lab_op *op,
 			return complain(r, op->place, "say first which frames: `show 0-15`");
 		return expect_map(r, op, now);
 	case LAB_EXPECT_FREE:
-		for (uint32_t i = 0; i < now->nr_zones; i++)
-			free += now->zones[i].pages_free + now->zones[i].pcp_pages;
 		return compare_numbers(r, op, "free frames", free);
+	case LAB_EXPECT_MANAGED:
+		return compare_numbers(r, op, "managed frames", managed);
 	case LAB_EXPECT_MERGES:
 		return compare_numbers(r, op, "merges", now->merges);
 	case LAB_EXPECT_SPLITS:

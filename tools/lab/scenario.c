@@ -154,6 +154,36 @@ static bool read_frames(struct parser *p, struct lab_op *op)
 	       source_number(p->src, 0, UINT32_MAX, "the first frame", &op->number);
 }
 
+/* range FIRST-LAST [as NAME] [refused] | offline FIRST-LAST [refused] | online ... */
+static bool read_range(struct parser *p, struct lab_op *op)
+{
+	op->detail = p->src->token.place;
+	if (!source_range(p->src, "frames such as 8-15", false, &op->number, &op->last))
+		return false;
+	if (op->last > UINT32_MAX)
+		return source_complain(p->src, op->detail, "frames end at %u", UINT32_MAX);
+	if (op->kind == LAB_RANGE && source_take(p->src, "as") && !read_name(p, op))
+		return false;
+	op->refused = source_take(p->src, "refused");
+	return true;
+}
+
+/* balloon FRAMES [node N] [refused] */
+static bool read_balloon(struct parser *p, struct lab_op *op)
+{
+	uint64_t node = 0;
+
+	op->detail = p->src->token.place;
+	if (!source_number(p->src, 0, UINT32_MAX, "how many frames", &op->number))
+		return false;
+	if (source_take(p->src, "node") &&
+	    !source_number(p->src, 0, LAB_NODES_MAX - 1, "a node", &node))
+		return false;
+	op->node = (int)node;
+	op->refused = source_take(p->src, "refused");
+	return true;
+}
+
 static bool read_drain(struct parser *p, struct lab_op *op)
 {
 	(void)p;
@@ -260,13 +290,27 @@ static bool read_expect_number(struct parser *p, struct lab_op *op)
 	return source_number(p->src, 0, UINT64_MAX, "how many", &op->number);
 }
 
+/* free N [node N] | managed N [node N] */
+static bool read_expect_amount(struct parser *p, struct lab_op *op)
+{
+	uint64_t node;
+
+	if (!read_expect_number(p, op) || !source_take(p->src, "node"))
+		return !p->src->failed;
+	if (!source_number(p->src, 0, LAB_NODES_MAX - 1, "a node", &node))
+		return false;
+	op->node = (int)node;
+	return true;
+}
+
 /* NAME at PFN | NAME in ZONE [node N] */
 static bool read_expect_place(struct parser *p, struct lab_op *op)
 {
 	char word[16];
 	uint64_t node;
 
-	if (!source_word(p->src, "frames, order, map, free, per-cpu, merges, splits or a name",
+	if (!source_word(p->src, "frames, order, map, free, managed, per-cpu, "
+			 "merges, splits or a name",
 			 op->name, sizeof op->name))
 		return false;
 	op->detail = p->src->token.place;
@@ -305,13 +349,16 @@ static const struct word_reader operations[] = {
 	{ "alloc", LAB_ALLOC, read_alloc }, { "free", LAB_FREE, read_free },
 	{ "frames", LAB_FRAMES, read_frames }, { "drain", LAB_DRAIN, read_drain },
 	{ "fill", LAB_FILL, read_fill }, { "run", LAB_CPU, NULL },
+	{ "range", LAB_RANGE, read_range }, { "offline", LAB_OFFLINE, read_range },
+	{ "online", LAB_ONLINE, read_range }, { "balloon", LAB_BALLOON, read_balloon },
 };
 
 static const struct word_reader expectations[] = {
 	{ "frames", LAB_EXPECT_FRAMES, read_expect_frames },
 	{ "order", LAB_EXPECT_ORDER, read_expect_order },
 	{ "map", LAB_EXPECT_MAP, read_expect_map },
-	{ "free", LAB_EXPECT_FREE, read_expect_number },
+	{ "free", LAB_EXPECT_FREE, read_expect_amount },
+	{ "managed", LAB_EXPECT_MANAGED, read_expect_amount },
 	{ "per-cpu", LAB_EXPECT_PER_CPU, read_expect_per_cpu },
 	{ "merges", LAB_EXPECT_MERGES, read_expect_number },
 	{ "splits", LAB_EXPECT_SPLITS, read_expect_number },
@@ -340,8 +387,9 @@ static bool read_op(struct parser *p, struct lab_op *op)
 	}
 	if (is_expect)
 		return read_expect_place(p, op);
-	return source_expected(p->src, p->step ? "alloc, free, frames, drain, fill, run, expect, "
-			       "say, on or step" : "title, machine, show or step");
+	return source_expected(p->src, p->step ? "alloc, free, frames, drain, fill, run, range, "
+			       "offline, online, balloon, expect, say, on or step" :
+			       "title, machine, show or step");
 }
 
 /* ------------------------------------------------------------------ statements */

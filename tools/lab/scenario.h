@@ -15,8 +15,10 @@
 
 enum lab_op_kind {
 	LAB_ALLOC, LAB_FREE, LAB_FRAMES, LAB_DRAIN, LAB_CPU, LAB_FILL,
+	LAB_RANGE, LAB_OFFLINE, LAB_ONLINE, LAB_BALLOON,
 	LAB_EXPECT_FRAMES, LAB_EXPECT_ORDER, LAB_EXPECT_MAP, LAB_EXPECT_AT, LAB_EXPECT_ZONE,
 	LAB_EXPECT_FREE, LAB_EXPECT_PER_CPU, LAB_EXPECT_MERGES, LAB_EXPECT_SPLITS,
+	LAB_EXPECT_MANAGED,
 };
 
 struct lab_op {
@@ -28,6 +30,7 @@ struct lab_op {
 	uint64_t number;         /* times, PFN, CPU, frames */
 	int node;                /* ONDOL_NODE_ANY */
 	ondol_gfp_t gfp;
+	uint64_t last;           /* of frames [number, last]: a range, a bank */
 	bool refused;            /* alloc ... refused */
 	bool has_pfn, has_order; /* free PFN order N; frames ... at PFN */
 	unsigned zone;

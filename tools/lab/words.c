@@ -68,6 +68,8 @@ static const char *reason_in(const char *reason, enum lab_lang lang)
 		{ "no zone of the kind asked for has memory", "그런 존에는 메모리가 없음" },
 		{ "memory is too fragmented for the order", "메모리가 조각나 그 order의 블록이 없음" },
 		{ "free memory would fall below the watermark", "빈 메모리가 워터마크 아래로 내려감" },
+		{ "not all of these frames are offline", "오프라인이 아닌 프레임이 있음" },
+		{ "these frames are not of one zone", "프레임이 한 존에 있지 않음" },
 	};
 
 	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
@@ -120,6 +122,29 @@ static void free_text(const struct lab_event *event, enum lab_lang lang, FILE *o
 			event->detail);
 }
 
+static void range_text(const struct lab_event *event, enum lab_lang lang, FILE *out)
+{
+	static const char *const what[][LAB_LANGS] = {
+		[LAB_RANGE - LAB_RANGE] = { "just frames %llu-%llu", "바로 이 프레임: %llu-%llu" },
+		[LAB_OFFLINE - LAB_RANGE] = { "bank offline: frames %llu-%llu",
+					      "뱅크 오프라인: 프레임 %llu-%llu" },
+		[LAB_ONLINE - LAB_RANGE] = { "bank online: frames %llu-%llu",
+					     "뱅크 온라인: 프레임 %llu-%llu" },
+	};
+	const struct lab_op *op = event->op;
+	unsigned long long busy;
+
+	fprintf(out, what[op->kind - LAB_RANGE][lang], (unsigned long long)op->number,
+		(unsigned long long)op->last);
+	if (op->name[0])
+		fprintf(out, lang == LAB_KO ? ": %s" : " as %s", op->name);
+	if (lang == LAB_KO && sscanf(event->detail, "frame %llu", &busy) == 1)
+		fprintf(out, " → 거부: 프레임 %llu 사용 중", busy);
+	else if (event->detail[0])
+		fprintf(out, lang == LAB_KO ? " → 거부: %s" : " → refused: %s",
+			reason_in(event->detail, lang));
+}
+
 const char *event_text(const struct lab_event *event, enum lab_lang lang, char *buffer,
 		       size_t room)
 {
@@ -139,6 +164,16 @@ const char *event_text(const struct lab_event *event, enum lab_lang lang, char *
 	case LAB_FRAMES:
 		fputs(lang == LAB_KO ? "그림처럼 프레임을 놓음" : "frames laid out as in the picture",
 		      out);
+		break;
+	case LAB_RANGE:
+	case LAB_OFFLINE:
+	case LAB_ONLINE:
+		range_text(event, lang, out);
+		break;
+	case LAB_BALLOON:
+		fprintf(out, lang == LAB_KO ? "노드 %d의 풍선: 프레임 %llu개" :
+			"balloon of node %d: %llu frames", event->op->node,
+			(unsigned long long)event->nr);
 		break;
 	case LAB_CPU:
 		fprintf(out, lang == LAB_KO ? "이제 CPU %llu에서" : "from now on CPU %llu",

@@ -93,6 +93,8 @@ void world_end(struct lab_world *world)
 
 const char *world_error(int error)
 {
-	return error == -ONDOL_ENOMEM ? "it is too small, or too scattered, to hold its own page "
-					"records" : ondol_strerror(error);
+	if (error == -ONDOL_ENOMEM)
+		return "it is too small, or too scattered, to hold its own records, of its frames, "
+		       "nodes and CPUs";
+	return ondol_strerror(error);
 }

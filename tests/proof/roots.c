@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/* Square roots. */
+#include "bits.h"
+
+#include "base/math.h"
