@@ -272,6 +272,57 @@ int ondol_for_each_cache(struct ondol_machine *m,
 	}
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static void describe_slab(const struct ondol_kmem_cache *cache, struct ondol_page *head,
+			  enum slab_list list, struct ondol_slab_shape *shape)
+{
+	const uint16_t *states = slab_states(cache, head);
+
+	shape->pfn = ondol_pfn(machine_page_pfn(cache->m, head));
+	shape->nr_pages = 1u << cache->order;
+	shape->nr_objects = cache->nr_objects;
+	shape->kind = (enum ondol_slab_kind)list;
+	shape->used = 0;
+	for (uint32_t i = 0; i < cache->nr_objects && i < 64; i++)
+		if (states[i] >= SLAB_IN_USE && states[i] != SLAB_IN_MAGAZINE)
+			shape->used |= UINT64_C(1) << i;
+}
+
+int ondol_for_each_slab(struct ondol_machine *m, const char *name,
+			int (*visit)(void *ctx, const struct ondol_slab_shape *), void *ctx)
+{
+	struct ondol_kmem_cache *cache = NULL;
+	struct ondol_slab_shape shape;
+	int r;
+
+	list_for_each(pos, &m->slab->caches) {
+		cache = container_of(pos, struct ondol_kmem_cache, link);
+		if (same_text(cache->name, name))
+			break;
+		cache = NULL;
+	}
+	if (!cache)
+		return -ONDOL_ENOENT;
+	for (uint32_t node = 0; node < m->nr_nodes; node++)
+		for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
+			for (uint32_t at = cache->node[node].head[list]; at != NIL;
+			     at = m->pages[at].slab.next) {
+				describe_slab(cache, &m->pages[at], (enum slab_list)list, &shape);
+				r = visit(ctx, &shape);
+				if (r)
+					return r;
+			}
+	return 0;
+}
+
 uint64_t slab_active_total(struct ondol_machine *m)
 {
 	uintptr_t irq = slab_lock_caches(m);

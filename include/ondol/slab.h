@@ -82,5 +82,20 @@ struct ondol_slab_info {
 int ondol_for_each_cache(struct ondol_machine *m,
 			 int (*visit)(void *ctx, const struct ondol_slab_info *), void *ctx);
 
+enum ondol_slab_kind { ONDOL_SLAB_FULL, ONDOL_SLAB_PARTIAL, ONDOL_SLAB_FREE };
+struct ondol_slab_shape {
+	ondol_pfn_t pfn; /* of its first frame */
+	uint32_t nr_pages, nr_objects;
+	enum ondol_slab_kind kind; /* the list that it is on (E4) */
+	uint64_t used; /* a bit for each of the first 64 objects: with a user */
+};
+/*
+ * The slabs of the oldest cache of that name: nodes in order, in each the full, the partial, the
+ * free ones, as the lists have them.  While nothing else uses the machine.  A nonzero return stops
+ * the walk and is returned; -ONDOL_ENOENT: there is no such cache.
+ */
+int ondol_for_each_slab(struct ondol_machine *m, const char *name,
+			int (*visit)(void *ctx, const struct ondol_slab_shape *), void *ctx);
+
 ONDOL_END_DECLS
 #endif /* ONDOL_SLAB_H */
