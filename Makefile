@@ -10,6 +10,7 @@
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
+#   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
@@ -107,6 +108,9 @@ $(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
 		-Wl,--wrap=memset -ldl
+$(B)/bench/slab: bench/slab.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a -pthread -ldl
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
@@ -126,6 +130,9 @@ bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
 	@B=$(B) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
+bench-slab: $(B)/bench/core $(B)/bench/slab
+	@taskset -c 0 $(B)/bench/core 9 objects
+	@$(B)/bench/slab
 bench-affinity: all
 	@B=$(B) bench/affinity.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
@@ -252,5 +259,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc malloc-test
+.PHONY: bench-malloc bench-slab malloc-test
 .DELETE_ON_ERROR:

@@ -113,7 +113,10 @@ static bool exchange_empty(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 	full = cache->full;
 	if (full) {
 		cache->full = full->next;
-		cache->nr_full--;
+		store_relaxed(&cache->nr_full, cache->nr_full - 1);
+		if (cache->nr_full < cache->nr_full_min)
+			cache->nr_full_min = cache->nr_full;
+		cache->nr_moves++;
 		store_relaxed(&cache->depot_objects, cache->depot_objects - full->nr);
 		mine->next = cache->empty;
 		store_relaxed(&cache->empty, mine);
@@ -168,6 +171,7 @@ static bool exchange_full(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 		cache->full = mine;
 		store_relaxed(&cache->nr_full, cache->nr_full + 1);
 		store_relaxed(&cache->depot_objects, cache->depot_objects + mine->nr);
+		cache->nr_moves++;
 	}
 	unlock_depot(cache);
 	if (!empty) {
@@ -198,6 +202,33 @@ void slab_put_aliens(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 
 /* ------------------------------------------------------------------ draining */
 
+static struct slab_magazine *take_unwanted(struct ondol_kmem_cache *cache)
+{
+	uintptr_t irq = slab_lock(cache);
+	struct slab_magazine *full = cache->nr_full_min && cache->nr_full ? cache->full : NULL;
+
+	if (full) {
+		cache->full = full->next;
+		cache->nr_full_min--;
+		store_relaxed(&cache->nr_full, cache->nr_full - 1);
+		store_relaxed(&cache->depot_objects, cache->depot_objects - full->nr);
+	} else {
+		cache->nr_full_min = cache->nr_full;
+	}
+	slab_unlock(cache, irq);
+	return full;
+}
+
+void slab_trim_depot(struct ondol_kmem_cache *cache)
+{
+	struct slab_magazine *full;
+
+	while ((full = take_unwanted(cache))) {
+		slab_put_many(cache, full->entry, full->nr);
+		slab_magazine_delete(cache->m, full);
+	}
+}
+
 static void drain_depot(struct ondol_kmem_cache *cache)
 {
 	struct slab_magazine *full, *empty, *next;
@@ -209,6 +240,7 @@ static void drain_depot(struct ondol_kmem_cache *cache)
 	store_relaxed(&cache->empty, NULL);
 	store_relaxed(&cache->nr_full, 0);
 	store_relaxed(&cache->depot_objects, 0);
+	cache->nr_full_min = 0;
 	slab_unlock(cache, irq);
 	for (; full; full = next) {
 		next = full->next;

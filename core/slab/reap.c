@@ -8,6 +8,10 @@
  *	         hold only if that was not enough, for it is warm.  Caches whose objects a
  *	         shrinker of their own lets go (RECLAIM_ACCOUNT) come first in both rounds.
  *
+ *	tick     now and then: of a cache that was idle since the last tick, all that a shrink
+ *	         gives; of others, the magazines that lay in the depot all the while, which is
+ *	         what the working set did not need (Bonwick and Adams 2001, 3.4)
+ *
  * An empty slab is taken off its list under the cache's lock and released without it.  Reap holds
  * the list of caches meanwhile, so no cache goes away under it; it allocates nothing, so it is
  * called with whatever GFP flags the request has.
@@ -53,6 +57,46 @@ uint64_t ondol_kmem_cache_shrink(struct ondol_kmem_cache *cache)
 {
 	slab_drain_magazines(cache, false);
 	return release_up_to(cache, UINT64_MAX);
+}
+
+/* Did nothing but magazines in the CPUs' hands move since the last tick? */
+static bool was_idle(struct ondol_kmem_cache *cache)
+{
+	uintptr_t irq = slab_lock(cache);
+	bool idle = cache->nr_moves == cache->ticked_moves;
+
+	cache->ticked_moves = cache->nr_moves;
+	slab_unlock(cache, irq);
+	return idle;
+}
+
+static uint64_t tick(struct ondol_kmem_cache *cache)
+{
+	uint64_t freed;
+	uintptr_t irq;
+
+	if (!load_relaxed(&cache->nr_slabs))
+		return 0;
+	if (!was_idle(cache)) {
+		slab_trim_depot(cache);
+		return 0;
+	}
+	freed = ondol_kmem_cache_shrink(cache);
+	irq = slab_lock(cache); /* our own work does not count */
+	cache->ticked_moves = cache->nr_moves;
+	slab_unlock(cache, irq);
+	return freed;
+}
+
+uint64_t ondol_kmem_cache_tick(struct ondol_machine *m)
+{
+	uintptr_t irq = slab_lock_caches(m);
+	uint64_t freed = 0;
+
+	list_for_each(pos, &m->slab->caches)
+		freed += tick(container_of(pos, struct ondol_kmem_cache, link));
+	slab_unlock_caches(m, irq);
+	return freed;
 }
 
 static uint64_t reap_round(struct ondol_machine *m, uint64_t want, bool reclaimable, bool drain)

@@ -129,6 +129,7 @@ static uint32_t take_from_slab(struct ondol_kmem_cache *cache, struct ondol_page
 	head->slab.free_head = (uint16_t)at;
 	head->slab.nr_inuse = (uint16_t)(before + got);
 	store_relaxed(&cache->nr_inuse, cache->nr_inuse + got);
+	cache->nr_moves++;
 	relist_slab(cache, head, before);
 	return got;
 }
@@ -266,6 +267,7 @@ uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entrie
 		doomed = page_index(m, head);
 	}
 	store_relaxed(&cache->nr_inuse, cache->nr_inuse - nr);
+	cache->nr_moves++;
 	slab_unlock(cache, irq);
 	while (doomed != NIL) {
 		head = &m->pages[doomed];

@@ -103,6 +103,8 @@ struct ondol_kmem_cache {
 	struct slab_magazine *full, *empty; /* (k) the depot; full: with at least an entry */
 	uint32_t nr_full, depot_max; /* (k); (c) full magazines that may wait */
 	uint32_t depot_objects;  /* (k, ra) in them */
+	uint32_t nr_full_min;    /* (k) the least nr_full since the last tick */
+	unsigned long nr_moves, ticked_moves; /* (k) objects or magazines out or in; at that tick */
 	struct slab_magazine *resting; /* (k) the quarantine's ring: at rest_next the oldest */
 	uint32_t nr_resting;     /* (k, ra) */
 	uint32_t colour_base;    /* (c) bytes before object 0 whatever the colour */
@@ -211,7 +213,9 @@ void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack);
 struct slab_cpu *slab_lock_cpu(struct ondol_kmem_cache *cache, uintptr_t *out_irq);
 void slab_unlock_cpu(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, uintptr_t irq);
 
-/* depot.c; the first three are called with the CPU's part locked */
+/* depot.c; all but the first and the last four are called with the CPU's part locked */
+/* Those of the depot that nobody wanted since the last tick go to their slabs. */
+void slab_trim_depot(struct ondol_kmem_cache *cache);
 /* Something into `loaded`: the spare, a full magazine, or objects of slabs that there are. */
 void slab_load(struct ondol_kmem_cache *cache, struct slab_cpu *cpu);
 /* Room in `loaded`. */

@@ -44,6 +44,11 @@ void *ondol_kmem_cache_alloc_node(struct ondol_kmem_cache *cache, ondol_gfp_t gf
 void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object);
 uint64_t ondol_kmem_cache_shrink(struct ondol_kmem_cache *cache); /* frames freed */
 /*
+ * For who has a clock: called about once a second, it gives back what no cache needed since the
+ * call before, and a second later what idle ones hold.  Frames freed.  Any thread.
+ */
+uint64_t ondol_kmem_cache_tick(struct ondol_machine *m);
+/*
  * Many at once, past the magazines: the slabs are locked once for 64 objects.  Up to `nr` objects
  * into out[]; what is missing was refused.  ONDOL_GFP_ZERO clears them.
  */

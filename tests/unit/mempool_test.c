@@ -309,6 +309,45 @@ static void reap_takes_the_cold_first(void **state)
 	end();
 }
 
+/* A busy cache keeps its working set, an idle one nothing. */
+static void ticks_give_back(void **state)
+{
+	static void *objects[1000];
+	uint64_t waiting;
+
+	(void)state;
+	begin(0);
+	for (unsigned second = 0; second < 5; second++) {
+		for (unsigned i = 0; i < 1000; i++)
+			objects[i] = ondol_kmem_cache_alloc(cache, GFP);
+		for (unsigned i = 0; i < 1000; i++)
+			ondol_kmem_cache_free(cache, objects[i]);
+		waiting = cache->depot_objects;
+		(void)ondol_kmem_cache_tick(t.m);
+		ASSERT_VALID(t.m);
+		assert_true(waiting > 0);
+		if (second > 0) /* all of the depot was wanted since the tick before */
+			assert_int_equal(cache->depot_objects, waiting);
+	}
+	ondol_kmem_cache_free(cache, ondol_kmem_cache_alloc(cache, GFP));
+	assert_true(ondol_kmem_cache_tick(t.m) > 0); /* only its CPU's magazine was used */
+	assert_int_equal(kit_info(t.m, "mine").nr_slabs, 0);
+	/* Some wanted, some not: these go. */
+	for (unsigned i = 0; i < 1000; i++)
+		objects[i] = ondol_kmem_cache_alloc(cache, GFP);
+	for (unsigned i = 0; i < 1000; i++)
+		ondol_kmem_cache_free(cache, objects[i]);
+	(void)ondol_kmem_cache_tick(t.m);
+	waiting = cache->depot_objects;
+	for (unsigned i = 0; i < 40; i++)
+		objects[i] = ondol_kmem_cache_alloc(cache, GFP);
+	for (unsigned i = 0; i < 40; i++)
+		ondol_kmem_cache_free(cache, objects[i]);
+	(void)ondol_kmem_cache_tick(t.m);
+	assert_true(cache->depot_objects < waiting);
+	end();
+}
+
 static uint64_t shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
 {
 	(void)m;
@@ -353,6 +392,7 @@ int main(void)
 		cmocka_unit_test(percpu_on_nodes),
 		cmocka_unit_test(magazines_go_round),
 		cmocka_unit_test(reap_takes_the_cold_first),
+		cmocka_unit_test(ticks_give_back),
 		cmocka_unit_test(shrinkers_come_and_go),
 	};
 
