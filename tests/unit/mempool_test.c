@@ -282,6 +282,40 @@ static void magazines_go_round(void **state)
 	end();
 }
 
+static void let_go(void *ctx) /* the other CPU, which holds the lock until somebody waits */
+{
+	(void)ctx;
+	spin_unlock(&cache->lock);
+}
+
+/* Where the depot's lock is found taken, magazines grow, to their most and no further. */
+static void magazines_grow(void **state)
+{
+	void *objects[64];
+	uint32_t began;
+
+	(void)state;
+	begin(0);
+	t.port.cpu_relax = let_go;
+	began = cache->mag_cap;
+	assert_true(began * 2 < cache->mag_max);
+	for (unsigned round = 0; round < 100; round++) {
+		for (unsigned i = 0; i < 128; i++) {
+			kit_cpu = i / 64;
+			cache->lock.locked = 1;
+			if (i < 64)
+				objects[i] = ondol_kmem_cache_alloc(cache, GFP);
+			else
+				ondol_kmem_cache_free(cache, objects[i - 64]);
+		}
+		cache->lock.locked = 0;
+		assert_in_range(cache->mag_cap, began, cache->mag_max);
+	}
+	assert_int_equal(cache->mag_cap, cache->mag_max);
+	assert_int_equal(cache->cpu[1].cap, cache->mag_max); /* and the CPUs followed */
+	end();
+}
+
 /* Empty slabs go before what magazines hold, and only as many as are wanted. */
 static void reap_takes_the_cold_first(void **state)
 {
@@ -391,6 +425,7 @@ int main(void)
 		cmocka_unit_test(percpu_mistakes),
 		cmocka_unit_test(percpu_on_nodes),
 		cmocka_unit_test(magazines_go_round),
+		cmocka_unit_test(magazines_grow),
 		cmocka_unit_test(reap_takes_the_cold_first),
 		cmocka_unit_test(ticks_give_back),
 		cmocka_unit_test(shrinkers_come_and_go),
