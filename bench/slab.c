@@ -6,8 +6,9 @@
  *
  * A CPU's part is locked as the port lets it: "barrier", with port.sync_cpus (membarrier(2)), as
  * the hosted ports do it; "atomic", with spin locks.  The same loops run over mallocs of the host
- * where they are installed.  Wall time, medians.  Other columns are quoted: SLUB's from Linux 7.3
- * as UML on another machine.
+ * where they are installed.  "bound" is a stack of pointers that checks nothing: what the loops
+ * and touching the objects cost.  CPU time of the thread, of "cross" wall time; medians.  SLUB's
+ * figures are quoted: Linux 7.3 as UML, on another machine.
  *
  *   pair      allocate, free                      batch     1000 of each
  *   random    100,000 live, one at random freed and allocated
@@ -46,12 +47,17 @@ static void must(int r, const char *what)
 	exit(1);
 }
 
-static double now(void)
+static double read_clock(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static double now(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static uint32_t rnd(void)
@@ -132,6 +138,20 @@ static void core_give(void *object)
 	ondol_kmem_cache_free(cache, object);
 }
 
+static void *stack[LIVE + 1000];
+static uint32_t nr_stacked;
+
+static __attribute__((noinline)) void *bound_take(size_t size)
+{
+	(void)size;
+	return stack[--nr_stacked];
+}
+
+static __attribute__((noinline)) void bound_give(void *object)
+{
+	stack[nr_stacked++] = object;
+}
+
 /* ------------------------------------------------------------------ loops */
 
 enum { PAIR, BATCH, RANDOM, CROSS, NR_ROWS };
@@ -166,7 +186,7 @@ static void *consumer(void *unused)
 static double cross(const struct allocator *by, size_t size)
 {
 	pthread_t thread;
-	double start = now();
+	double start = read_clock(CLOCK_MONOTONIC);
 
 	ring = (struct ring){ .size = size, .nr = size >= 4096 ? 200000 : 1000000, .by = *by };
 	must(-pthread_create(&thread, NULL, consumer, NULL), "thread");
@@ -180,7 +200,7 @@ static double cross(const struct allocator *by, size_t size)
 		__atomic_store_n(&ring.head, i + 1, __ATOMIC_RELEASE);
 	}
 	pthread_join(thread, NULL);
-	return (now() - start) / ring.nr;
+	return (read_clock(CLOCK_MONOTONIC) - start) / ring.nr;
 }
 
 static void one_round(const struct allocator *by, size_t size, double *ns)
@@ -220,7 +240,8 @@ static void one_round(const struct allocator *by, size_t size, double *ns)
 	ns[RANDOM] = (now() - start) / 2 / LIVE;
 	for (uint32_t i = 0; i < live; i++)
 		by->give(slots[i]);
-	ns[CROSS] = cross(by, size);
+	if (by->take != bound_take)
+		ns[CROSS] = cross(by, size);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -271,6 +292,19 @@ static bool load_peer(const struct peer *peer, struct allocator *by)
 	return by->take && by->give;
 }
 
+/* The same objects, from a stack. */
+static void measure_bound(size_t size, double *medians)
+{
+	static const struct allocator by = { bound_take, bound_give };
+	uint32_t nr = size >= 4096 ? LIVE / 10 + 1000 : LIVE + 1000;
+
+	for (nr_stacked = 0; nr_stacked < nr; nr_stacked++)
+		stack[nr_stacked] = core_take(size);
+	measure(&by, size, medians);
+	while (nr_stacked)
+		core_give(stack[--nr_stacked]);
+}
+
 static void object_table(void)
 {
 	/* Quoted: PERFORMANCE.md's quiet readings; and the targets for the core. */
@@ -281,10 +315,10 @@ static void object_table(void)
 	};
 	static const char *const rows[] = { "pair", "batch, both", "random", "cross" };
 	static const struct allocator core = { core_take, core_give };
-	double ns[2 + NR_PEERS][NR_ROWS];
+	double ns[2 + NR_PEERS][NR_ROWS], bound[NR_ROWS];
 	struct allocator by;
 
-	printf("two CPUs, ns              barrier   atomic   target     SLUB");
+	printf("\ntwo CPUs, ns                bound  barrier   atomic   target     SLUB");
 	for (unsigned p = 0; p < NR_PEERS; p++)
 		printf(" %8s", peers[p].name);
 	printf("\n");
@@ -293,6 +327,8 @@ static void object_table(void)
 			begin(2, barrier);
 			new_cache(kinds[k].size);
 			measure(&core, kinds[k].size, ns[barrier]);
+			if (barrier)
+				measure_bound(kinds[k].size, bound);
 			must(ondol_kmem_cache_destroy(cache), "objects left");
 		}
 		for (unsigned p = 0; p < NR_PEERS; p++) {
@@ -301,8 +337,12 @@ static void object_table(void)
 				measure(&by, kinds[k].size, ns[2 + p]);
 		}
 		for (unsigned row = 0; row < NR_ROWS; row++) {
-			printf("%5zu  %-16s %9.1f %8.1f %8g %8g", kinds[k].size, rows[row],
-			       ns[1][row], ns[0][row], kinds[k].target[row],
+			printf("%5zu  %-16s ", kinds[k].size, rows[row]);
+			if (row == CROSS)
+				printf("%8s", "-");
+			else
+				printf("%8.1f", bound[row]);
+			printf(" %8.1f %8.1f %8g %8g", ns[1][row], ns[0][row], kinds[k].target[row],
 			       kinds[k].slub[row]);
 			for (unsigned p = 0; p < NR_PEERS; p++)
 				if (ns[2 + p][row] > 0)

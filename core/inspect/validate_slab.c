@@ -124,8 +124,8 @@ static bool check_depot(struct ondol_kmem_cache *cache, uint64_t *held,
 	*held += objects;
 	return inspect_equal(out, "SLAB-11", (uintptr_t)cache, nr, cache->nr_full) &&
 	       inspect_equal(out, "SLAB-11", (uintptr_t)cache, objects, cache->depot_objects) &&
-	       (nr <= cache->depot_max ||
-		inspect_broken(out, "SLAB-11", (uintptr_t)cache, cache->depot_max, nr));
+	       (objects <= cache->depot_max ||
+		inspect_broken(out, "SLAB-11", (uintptr_t)cache, cache->depot_max, objects));
 }
 
 static bool check_magazines(struct ondol_kmem_cache *cache, uint64_t in_magazines,

@@ -108,17 +108,19 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 /* The most that wait in a depot: bytes, and frames of the machine for one frame of theirs. */
 #define DEPOT_BYTES_MAX (128u << 10)
 #define DEPOT_SHARE 2048
+#define MAG_LEAST 8 /* objects of a magazine, unless it could never have as many */
 
-/* Where CPUs may meet at the depot, magazines begin small; depot.c makes them grow. */
+/* The more CPUs hold objects, the smaller their magazines begin; depot.c makes them grow. */
 static void set_up_magazines(struct ondol_kmem_cache *cache, uint32_t mag_max)
 {
 	uint64_t bytes = (uint64_t)cache->m->phys->managed * ONDOL_PAGE_SIZE / DEPOT_SHARE;
-	uint32_t each = mag_max * cache->stride;
+	uint32_t cap = mag_max;
 
+	for (uint32_t cpus = cache->m->nr_cpus; cpus > 1 && cap > MAG_LEAST; cpus /= 2)
+		cap /= 2;
 	cache->mag_max = (uint16_t)mag_max;
-	cache->mag_cap = (uint16_t)(cache->smp && mag_max > 8 ? mag_max / 4 + 1 : mag_max);
-	if (each)
-		cache->depot_max = (uint32_t)min_u64(bytes, DEPOT_BYTES_MAX) / each;
+	cache->mag_cap = (uint16_t)cap;
+	cache->depot_max = (uint32_t)min_u64(bytes, DEPOT_BYTES_MAX) / cache->stride;
 }
 
 int slab_create(struct ondol_machine *m, const char *name,

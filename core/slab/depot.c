@@ -154,14 +154,16 @@ void slab_load(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 static bool exchange_full(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 {
 	struct slab_magazine *mine = magazine_of(cpu->spare), *empty, *fresh = NULL;
+	bool room;
 
-	if (load_relaxed(&cache->nr_full) >= cache->depot_max)
+	if (load_relaxed(&cache->depot_objects) + cpu->spare_nr > cache->depot_max)
 		return false;
 	if (!load_relaxed(&cache->empty))
 		fresh = slab_magazine_new(cache->m);
 	lock_depot(cache);
-	empty = cache->nr_full < cache->depot_max ? fresh : NULL;
-	if (cache->nr_full < cache->depot_max && !empty && cache->empty) {
+	room = cache->depot_objects + cpu->spare_nr <= cache->depot_max;
+	empty = room ? fresh : NULL;
+	if (room && !empty && cache->empty) {
 		empty = cache->empty;
 		store_relaxed(&cache->empty, empty->next);
 	}

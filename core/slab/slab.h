@@ -101,8 +101,9 @@ struct ondol_kmem_cache {
 	unsigned long nr_inuse;  /* (k, ra) objects out of the slabs, those in magazines too */
 	unsigned long nr_slabs;  /* (k, ra) */
 	struct slab_magazine *full, *empty; /* (k) the depot; full: with at least an entry */
-	uint32_t nr_full, depot_max; /* (k); (c) full magazines that may wait */
-	uint32_t depot_objects;  /* (k, ra) in them */
+	uint32_t nr_full;        /* (k, ra) */
+	uint32_t depot_objects;  /* (k, ra) in the full ones */
+	uint32_t depot_max;      /* (c) what depot_objects may be */
 	uint32_t nr_full_min;    /* (k) the least nr_full since the last tick */
 	unsigned long nr_moves, ticked_moves; /* (k) objects or magazines out or in; at that tick */
 	struct slab_magazine *resting; /* (k) the quarantine's ring: at rest_next the oldest */

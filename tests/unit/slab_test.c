@@ -533,7 +533,7 @@ static void magazines(void **state)
 	}
 	assert_true(cache->cpu[1].cap > 0);
 	assert_true(cache->cpu[1].nr + cache->cpu[1].spare_nr <= 2u * cache->mag_cap);
-	assert_true(cache->depot_objects > 0 && cache->nr_full <= cache->depot_max);
+	assert_true(cache->depot_objects > 0 && cache->depot_objects <= cache->depot_max);
 	ASSERT_VALID(t.m);
 	/* What is freed last is hot and comes first. */
 	assert_ptr_equal(take(cache), objects[299]);
