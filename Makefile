@@ -130,9 +130,11 @@ bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
 	@B=$(B) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy
 	@B=$(B) bench/phys.sh
+# jemalloc's thread-local memory, which it wants where it is when loaded late.
+STATIC_TLS := GLIBC_TUNABLES=glibc.rtld.optional_static_tls=65536
 bench-slab: $(B)/bench/core $(B)/bench/slab
-	@taskset -c 0 $(B)/bench/core 9 objects
-	@$(B)/bench/slab
+	@$(STATIC_TLS) taskset -c 0 $(B)/bench/core 9 objects
+	@$(STATIC_TLS) $(B)/bench/slab
 bench-affinity: all
 	@B=$(B) bench/affinity.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core

@@ -13,6 +13,7 @@
  * 3 How it works.
  *
  *	kmem_cache --- cpu[] --> loaded, spare magazines     no shared lock
+ *	    +-- depot  --> full magazines, empty ones        one lock for many objects
  *	    |
  *	    +-- node[] --> partial: [slab]-[slab]            1st choice
  *	                   free:    [slab]                   2nd
@@ -40,16 +41,19 @@
  *   [SLAB-7] Nobody wrote behind the bytes asked for (red zone; if wished).
  *   [SLAB-8] Nobody wrote to a free object (poison; if wished).
  *   [SLAB-9] Magazines hold objects marked so, no more than fit.
- *   [SLAB-13] The page that guards an object lies right behind it, in its slab (if wished).
  *   [SLAB-10] cache_cache is the first cache, and each descriptor is an object of it in use.
+ *   [SLAB-13] The page that guards an object lies right behind it, in its slab (if wished).
+ *   More labels: [SLAB-11] depot.c, [SLAB-12] kmalloc.c, [SLAB-14] owner.c.
  *
  * 5 Concurrency.  A CPU's magazines are its own; the lists are under the cache's lock.  Neither
- *   is held while frames are asked for, since that may call the shrinkers, and this is one.
+ *   is held while frames are asked for that may call the shrinkers, for this is one; a depot's
+ *   new magazine, fetched with a CPU's part locked, is asked for without reclaim.
  *
  * 6 What can fail.  Growing, when the buddy refuses: NULL, and nothing has changed.  Magazines
  *   are a luxury: without room for one, objects come from the slabs.
  *
- * 7 How to see it.  ondol_proc_slabinfo, ondol_for_each_cache, debug = "FZPU,name".
+ * 7 How to see it.  ondol_proc_slabinfo, ondol_for_each_slab, ondol_slab_usage, debug =
+ *   "FZPU,name"; ondol lab slab.
  *
  * 8 Sources.  Bonwick, "The slab allocator", USENIX 1994; Bonwick and Adams, "Magazines and
  *   Vmem", USENIX 2001; Linux 2.6 mm/slab.c and 6.1 mm/slub.c, Documentation/mm/slub.rst.
