@@ -19,7 +19,8 @@
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
-       OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE };
+       OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
+       OPT_SLAB_DEBUG };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -34,6 +35,10 @@ static const struct argp_option run_options[] = {
 	{ "lazy", OPT_LAZY, "POLICY", 0,
 	  "When freed frames merge: pcp (default), a pageblock at a time, from per-CPU lists; "
 	  "delay2, while there is slack not at all; eager, at once", 1 },
+	{ "slab-debug", OPT_SLAB_DEBUG, "LETTERS[,CACHE...]", 0,
+	  "Checks of Ondol's own objects, as Linux's slub_debug: F lists, Z writes beyond the end, "
+	  "P writes after free, U who allocated, Q freed ones rest, W a page that traps behind "
+	  "each; of these caches (kmalloc-*), or of all", 1 },
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
@@ -127,6 +132,9 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	case OPT_LAZY:
 		if (!parse_lazy(arg, &o->lazy))
 			return bad(state, "lazy", arg, "want eager, delay2 or pcp");
+		break;
+	case OPT_SLAB_DEBUG:
+		o->slab_debug = arg;
 		break;
 	case OPT_PIN:
 		if (!strcmp(arg, "auto"))

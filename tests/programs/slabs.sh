@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The unmodified slabtop reads /proc/slabinfo (2.1) of a run: what it prints is what the file says
 # (requirements E1 and E6).  procps computes each column of a line anew, so a column that we
-# misplace or a count that does not fit the others shows here.
+# misplace or a count that does not fit the others shows here.  And --slab-debug.
 cd "$(dirname "$0")/../.." || exit 2
 ONDOL=${ONDOL:-$PWD/build/ondol}
 if ! command -v slabtop >/dev/null; then
@@ -15,7 +15,7 @@ if why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
 fi
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-failed=0
+failed=0 sizes=
 
 # Every line of what slabtop prints against the file.
 check() { # name, options of ondol run
@@ -79,4 +79,29 @@ check() { # name, options of ondol run
 check 'slabtop -o reads the caches of a run'
 check 'and of a machine of 128 MiB' --mem 128M
 check 'and of two nodes' --nodes 2 --mem 256M
+
+# --slab-debug: the same program, the same answers, and larger objects where it says so.
+for letters in FZPUQ FPUW; do
+	if ! out=$(timeout -k 5 60 "$ONDOL" run --validate --slab-debug $letters -- sh -c \
+		'for i in 1 2 3; do echo $i | cat; done; awk "\$1 == \"vm_area_struct\" { print \$4 }" \
+		/proc/slabinfo' 2>"$work/err"); then
+		echo "not ok - --slab-debug $letters: status $?"
+		sed 's/^/# /' "$work/err" | head
+		failed=1
+	elif [ "$(echo "$out" | head -n 3 | tr -d '\n')" = 123 ] && [ ! -s "$work/err" ]; then
+		echo "ok - --slab-debug $letters"
+	else
+		echo "not ok - --slab-debug $letters: $out"
+		sed 's/^/# /' "$work/err" | head
+		failed=1
+	fi
+	sizes="$sizes $(echo "$out" | tail -n 1)"
+done
+# 96 B; 8 of red zone and 56 of owners more; with a page that traps the object alone.
+if [ "$sizes" = ' 160 96' ]; then
+	echo "ok - a debugged cache has larger objects"
+else
+	echo "not ok - vm_area_struct of$sizes bytes"
+	failed=1
+fi
 exit $failed
