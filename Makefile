@@ -158,7 +158,7 @@ $(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
 
 # Under simulated CPUs: the core built anew, with a point at each of its atomic operations.
 SIM_FLAGS := -O1 -g -Iports -include ports/sim/points.h
-SIM_TESTS := build/sim/tests/unit/phys_sim
+SIM_TESTS := build/sim/tests/unit/phys_sim build/sim/tests/unit/slab_sim
 build/sim/tests/unit/%_sim: tests/unit/%_sim.c $(wildcard ports/sim/*) $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -o $@ $< ports/sim/sim.c $(B)/libondol.a -lcmocka

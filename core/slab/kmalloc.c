@@ -190,6 +190,17 @@ void ondol_kfree_sized(struct ondol_machine *m, const void *object, size_t size)
 	slab_free(m, (void *)(uintptr_t)object, ondol_caller());
 }
 
+/* Bytes that were red zone are the caller's now, or the other way round. */
+static void resize_red_zone(struct ondol_kmem_cache *cache, void *object, uint32_t size,
+			    ondol_gfp_t gfp)
+{
+	uint32_t before = slab_debug_asked(cache, object);
+
+	slab_debug_resize(cache, object, size);
+	if (gfp & ONDOL_GFP_ZERO && size > before)
+		__builtin_memset((char *)object + before, 0, size - before);
+}
+
 /* It stays where it is: only the account of what was asked for changes. */
 static void resize_in_place(struct ondol_kmem_cache *cache, uint16_t *state, void *object,
 			    uint32_t size, ondol_gfp_t gfp)
@@ -197,7 +208,7 @@ static void resize_in_place(struct ondol_kmem_cache *cache, uint16_t *state, voi
 	uint32_t old = *state & ~SLAB_IN_USE, slack = cache->object_size - size;
 
 	if (cache->flags & ONDOL_SLAB_RED_ZONE)
-		slab_debug_resize(cache, object, size);
+		resize_red_zone(cache, object, size, gfp);
 	else if (gfp & ONDOL_GFP_ZERO && slack >> cache->slack_shift > old)
 		__builtin_memset((char *)object + size, 0, slack);
 	slack >>= cache->slack_shift;

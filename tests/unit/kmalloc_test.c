@@ -421,7 +421,10 @@ static void sized_free(void **state)
 	p[104] ^= 1;
 	p = ondol_krealloc(t.m, p, 102, GFP); /* the red zone moves along */
 	p[101] = 1;
-	ondol_kfree_sized(t.m, p, 102);
+	p = ondol_krealloc(t.m, p, 104, GFP | ONDOL_GFP_ZERO);
+	assert_int_equal(p[101], 1);
+	assert_int_equal(p[102] | p[103], 0); /* were red zone */
+	ondol_kfree_sized(t.m, p, 104);
 	end();
 }
 
