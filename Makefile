@@ -10,6 +10,7 @@
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
+#   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
@@ -108,6 +109,9 @@ $(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
 		-Wl,--wrap=memset -ldl
+$(B)/bench/slab: bench/slab.c $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a -pthread -ldl
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
@@ -130,6 +134,11 @@ bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
 	@B=$(B) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy $(B)/bench/pair
 	@B=$(B) bench/phys.sh
+# jemalloc's thread-local memory, which it wants where it is when loaded late.
+STATIC_TLS := GLIBC_TUNABLES=glibc.rtld.optional_static_tls=65536
+bench-slab: $(B)/bench/core $(B)/bench/slab
+	@$(STATIC_TLS) taskset -c 0 $(B)/bench/core 9 objects
+	@$(STATIC_TLS) $(B)/bench/slab
 bench-affinity: all
 	@B=$(B) bench/affinity.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
@@ -153,7 +162,7 @@ $(B)/tests/fuzz/elf_smoke: tests/fuzz/elf_fuzz.c $(B)/libondol.a Makefile
 
 # Under simulated CPUs: the core built anew, with a point at each of its atomic operations.
 SIM_FLAGS := -O1 -g -Iports -include ports/sim/points.h
-SIM_TESTS := build/sim/tests/unit/phys_sim
+SIM_TESTS := build/sim/tests/unit/phys_sim build/sim/tests/unit/slab_sim
 build/sim/tests/unit/%_sim: tests/unit/%_sim.c $(wildcard ports/sim/*) $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -o $@ $< ports/sim/sim.c $(B)/libondol.a -lcmocka
@@ -205,7 +214,7 @@ tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
 with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else \
 	echo "ok - $1 \# SKIP no python3"; fi'
-PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/programs/nodes.sh \
+PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 CONFORM_TEST := 'if command -v python3 >/dev/null; then tests/conform/conform.py; else \
 	echo "ok - conform \# SKIP no python3"; fi'
@@ -260,5 +269,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc malloc-test conform
+.PHONY: bench-malloc bench-slab malloc-test conform
 .DELETE_ON_ERROR:

@@ -9,7 +9,8 @@
  *	    virt: the lists of mms and of mappings
  *	        an address_space's lock (page cache)
  *	            slab: the list of caches
- *	                slab: a CPU's magazines of a cache
+ *	                slab: per-CPU data; a pool's reserve
+ *	                slab: a CPU's magazines of a cache; in it, of the cache of magazines
  *	                    slab: a cache
  *	                        phys: a CPU's page lists; sections coming up; the latest refusal
  *	                            phys: a zone
@@ -49,6 +50,12 @@ static inline void spin_lock(const struct ondol_port *port, struct spinlock *loc
 	while (__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE))
 		while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED))
 			port_cpu_relax(port);
+}
+
+/* False: somebody has it. */
+static inline bool spin_trylock(struct spinlock *lock)
+{
+	return !__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE);
 }
 
 static inline void spin_unlock(struct spinlock *lock)

@@ -35,9 +35,15 @@ static bool check_debug(struct ondol_kmem_cache *cache, struct ondol_page *head,
 	const uint16_t *states = slab_states(cache, head);
 
 	for (uint32_t i = 0; i < cache->nr_objects; i++) {
-		const char *broken = states[i] < SLAB_IN_USE ?
-			slab_debug_check_free(cache, slab_object(cache, head, i)) :
-			slab_debug_check_used(cache, slab_object(cache, head, i));
+		/* Debugged caches have no magazines: what is marked so rests. */
+		bool used = states[i] >= SLAB_IN_USE && states[i] != SLAB_IN_MAGAZINE;
+		const void *object = slab_object(cache, head, i);
+		const char *broken = used ? slab_debug_check_used(cache, object) :
+					    slab_debug_check_free(cache, object);
+
+		if (!broken && cache->flags & ONDOL_SLAB_STORE_USER &&
+		    !slab_owner_is(cache, object, used))
+			broken = "SLAB-14";
 
 		if (broken)
 			return inspect_broken(out, broken, machine_page_pfn(cache->m, head), i,
@@ -59,6 +65,11 @@ static bool check_slab(struct ondol_kmem_cache *cache, struct ondol_page *head,
 		if (!(head[i].flags & ONDOL_PG_TAIL) || page_use(&head[i]) != ONDOL_PAGE_SLAB ||
 		    head[i].slab.head != page_index(cache->m, head))
 			return inspect_broken(out, "SLAB-3", pfn + i, pfn, head[i].flags);
+	if (cache->guard_offset &&
+	    (head->slab.colour + cache->stride != cache->guard_offset ||
+	     cache->guard_offset + ONDOL_PAGE_SIZE > ONDOL_PAGE_SIZE << cache->order))
+		return inspect_broken(out, "SLAB-13", pfn, cache->guard_offset,
+				      head->slab.colour + cache->stride);
 	if (head->slab.nr_inuse > cache->nr_objects ||
 	    slab_list_of(cache, head->slab.nr_inuse) != list)
 		return inspect_broken(out, "SLAB-1", pfn, list, head->slab.nr_inuse);
@@ -98,39 +109,94 @@ static bool check_entries(struct ondol_kmem_cache *cache, const struct slab_entr
 	return true;
 }
 
+static bool check_depot(struct ondol_kmem_cache *cache, uint64_t *held,
+			struct ondol_broken_invariant *out)
+{
+	uint64_t objects = 0, nr = 0;
+
+	for (const struct slab_magazine *full = cache->full; full; full = full->next, nr++) {
+		if (nr >= cache->nr_full || !full->nr || full->nr > cache->mag_max)
+			return inspect_broken(out, "SLAB-11", (uintptr_t)full, cache->nr_full, nr);
+		if (!check_entries(cache, full->entry, full->nr, out))
+			return false;
+		objects += full->nr;
+	}
+	*held += objects;
+	return inspect_equal(out, "SLAB-11", (uintptr_t)cache, nr, cache->nr_full) &&
+	       inspect_equal(out, "SLAB-11", (uintptr_t)cache, objects, cache->depot_objects) &&
+	       (objects <= cache->depot_max ||
+		inspect_broken(out, "SLAB-11", (uintptr_t)cache, cache->depot_max, objects));
+}
+
 static bool check_magazines(struct ondol_kmem_cache *cache, uint64_t in_magazines,
 			    struct ondol_broken_invariant *out)
 {
 	uint64_t held = 0;
 
+	if (!check_depot(cache, &held, out))
+		return false;
+	if (cache->resting) {
+		if (!inspect_equal(out, "SLAB-9", 0, cache->resting->nr, cache->nr_resting) ||
+		    !check_entries(cache, cache->resting->entry, cache->resting->nr, out))
+			return false;
+		held += cache->resting->nr;
+	}
 	for (uint32_t i = 0; i < cache->m->nr_cpus; i++) {
 		const struct slab_cpu *cpu = &cache->cpu[i];
 
-		if (cpu->nr > cpu->cap || cpu->spare_nr > cpu->cap)
+		if (cpu->nr > SLAB_MAGAZINE_MAX || cpu->spare_nr > SLAB_MAGAZINE_MAX ||
+		    cpu->alien_nr > SLAB_MAGAZINE_MAX ||
+		    (!cpu->cap && cpu->nr + cpu->spare_nr + cpu->alien_nr))
 			return inspect_broken(out, "SLAB-9", i, cpu->cap, cpu->nr);
 		if (!check_entries(cache, cpu->loaded, cpu->nr, out) ||
-		    !check_entries(cache, cpu->spare, cpu->spare_nr, out))
+		    !check_entries(cache, cpu->spare, cpu->spare_nr, out) ||
+		    !check_entries(cache, cpu->alien, cpu->alien_nr, out))
 			return false;
-		held += cpu->nr + cpu->spare_nr;
+		held += cpu->nr + cpu->spare_nr + cpu->alien_nr;
 	}
 	return inspect_equal(out, "SLAB-9", 0, held, in_magazines);
 }
 
-/* Is the descriptor an object of cache_cache that is in use? */
-static bool check_descriptor(struct ondol_kmem_cache *cache, struct ondol_broken_invariant *out)
+/* Is it an object of the cache that is in use? */
+static bool is_in_use(struct ondol_kmem_cache *cache, const void *object)
 {
-	struct ondol_kmem_cache *cache_cache = cache->m->slab->cache_cache;
-	struct ondol_page *head = slab_of(cache->m, cache);
+	struct ondol_page *head = slab_of(cache->m, object);
 	uint32_t offset, index;
+	uint16_t state;
 
-	if (!head || head->slab.cache != cache_cache)
-		return inspect_broken(out, "SLAB-10", (uintptr_t)cache, (uintptr_t)cache_cache, 0);
-	offset = (uint32_t)((char *)cache - (char *)slab_object(cache_cache, head, 0));
-	index = slab_index(cache_cache, offset);
-	if (index >= cache_cache->nr_objects || index * cache_cache->stride != offset ||
-	    slab_states(cache_cache, head)[index] != SLAB_IN_USE)
-		return inspect_broken(out, "SLAB-10", (uintptr_t)cache, SLAB_IN_USE, index);
+	if (!head || head->slab.cache != cache)
+		return false;
+	offset = (uint32_t)((const char *)object - (char *)slab_object(cache, head, 0));
+	index = slab_index(cache, offset);
+	if (index >= cache->nr_objects || index * cache->stride != offset)
+		return false;
+	state = slab_states(cache, head)[index];
+	return state >= SLAB_IN_USE && state != SLAB_IN_MAGAZINE;
+}
+
+static bool check_pool(const struct ondol_mempool *pool, struct ondol_broken_invariant *out)
+{
+	if (pool->nr > pool->min_nr)
+		return inspect_broken(out, "MEMPOOL-1", (uintptr_t)pool, pool->min_nr, pool->nr);
+	for (uint32_t i = 0; i < pool->nr; i++)
+		if (!is_in_use(pool->cache, pool->elements[i]))
+			return inspect_broken(out, "MEMPOOL-1", (uintptr_t)pool,
+					      (uintptr_t)pool->elements[i], i);
 	return true;
+}
+
+static bool check_chunk(const struct percpu_chunk *chunk, struct ondol_broken_invariant *out)
+{
+	uint32_t ends = 0;
+
+	for (uint32_t i = 0; i < PERCPU_UNITS / 32; i++) {
+		if (chunk->last[i] & ~chunk->used[i])
+			return inspect_broken(out, "PERCPU-1", (uintptr_t)chunk, chunk->used[i],
+					      chunk->last[i]);
+		for (uint32_t bits = chunk->last[i]; bits; bits &= bits - 1)
+			ends++;
+	}
+	return inspect_equal(out, "PERCPU-1", (uintptr_t)chunk, chunk->nr_allocs + 1, ends);
 }
 
 static bool check_cache(struct ondol_kmem_cache *cache, uint64_t *frames,
@@ -145,7 +211,9 @@ static bool check_cache(struct ondol_kmem_cache *cache, uint64_t *frames,
 	*frames += tally.slabs << cache->order;
 	return inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.slabs, cache->nr_slabs) &&
 	       inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.inuse, cache->nr_inuse) &&
-	       check_magazines(cache, tally.in_magazines, out) && check_descriptor(cache, out);
+	       check_magazines(cache, tally.in_magazines, out) &&
+	       (is_in_use(cache->m->slab->cache_cache, cache) ||
+		inspect_broken(out, "SLAB-10", (uintptr_t)cache, SLAB_IN_USE, 0));
 }
 
 bool validate_slab(struct ondol_machine *m, struct ondol_broken_invariant *out)
@@ -156,6 +224,12 @@ bool validate_slab(struct ondol_machine *m, struct ondol_broken_invariant *out)
 		return inspect_broken(out, "SLAB-10", 0, (uintptr_t)m->slab->cache_cache, 0);
 	list_for_each(pos, &m->slab->caches)
 		if (!check_cache(container_of(pos, struct ondol_kmem_cache, link), &frames, out))
+			return false;
+	list_for_each(pos, &m->slab->pools)
+		if (!check_pool(container_of(pos, struct ondol_mempool, link), out))
+			return false;
+	list_for_each(pos, &m->slab->chunks)
+		if (!check_chunk(container_of(pos, struct percpu_chunk, link), out))
 			return false;
 	return inspect_equal(out, "SLAB-3", 0, (uint64_t)phys_use_count(m, ONDOL_PAGE_SLAB),
 			     frames);

@@ -208,7 +208,9 @@ static struct ondol_page *shrink_and_retry(struct ondol_machine *m, const struct
 		uint64_t freed = 0;
 
 		for (uint32_t i = 0; i < m->hooks.nr_shrinkers; i++)
-			freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx, want);
+			if (m->hooks.shrinker[i].shrink)
+				freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx,
+								     want);
 		if (!freed)
 			break;
 		phys_settle(m);
@@ -398,14 +400,28 @@ struct ondol_page *ondol_alloc_pages(struct ondol_machine *m, ondol_gfp_t gfp, u
 
 int ondol_register_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink, void *ctx)
 {
-	uint32_t at = m->hooks.nr_shrinkers;
+	uint32_t at = 0;
 
 	if (!shrink)
 		return -ONDOL_EINVAL;
+	while (at < m->hooks.nr_shrinkers && m->hooks.shrinker[at].shrink)
+		at++; /* the place of one that has gone, if there is */
 	if (at == ONDOL_SHRINKERS_MAX)
 		return -ONDOL_ENOMEM;
-	m->hooks.shrinker[at].shrink = shrink;
 	m->hooks.shrinker[at].ctx = ctx;
-	__atomic_store_n(&m->hooks.nr_shrinkers, at + 1, __ATOMIC_RELEASE);
+	m->hooks.shrinker[at].shrink = shrink;
+	if (at == m->hooks.nr_shrinkers)
+		__atomic_store_n(&m->hooks.nr_shrinkers, at + 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int ondol_unregister_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink, void *ctx)
+{
+	for (uint32_t i = 0; i < m->hooks.nr_shrinkers; i++) {
+		if (m->hooks.shrinker[i].shrink != shrink || m->hooks.shrinker[i].ctx != ctx)
+			continue;
+		m->hooks.shrinker[i].shrink = NULL;
+		return 0;
+	}
+	return -ONDOL_ENOENT;
 }

@@ -13,14 +13,14 @@
 #define BATCH 48
 
 static void hand_out(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
-		     const struct slab_entry *entries, uint32_t nr, void **out)
+		     const struct slab_entry *entries, uint32_t nr, void **out, const void *caller)
 {
 	for (uint32_t i = 0; i < nr; i++) {
 		void *object = entries[i].object;
 
 		*entries[i].state = SLAB_IN_USE;
 		if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
-			slab_debug_alloc(cache, slab_of(cache->m, object), object);
+			slab_debug_alloc(cache, object, 0, caller);
 		if (gfp & ONDOL_GFP_ZERO)
 			__builtin_memset(object, 0, cache->object_size);
 		out[i] = object;
@@ -42,10 +42,10 @@ uint32_t ondol_kmem_cache_alloc_bulk(struct ondol_kmem_cache *cache, ondol_gfp_t
 		uint32_t got = slab_take_many(cache, node, entries, want);
 
 		if (!got)
-			got = slab_grow_and_take(cache, gfp, entries, want);
+			got = slab_grow_and_take(cache, node, gfp, entries, want);
 		if (!got)
 			break;
-		hand_out(cache, gfp, entries, got, out + done);
+		hand_out(cache, gfp, entries, got, out + done, ondol_caller());
 		done += got;
 	}
 	return done;
@@ -53,7 +53,7 @@ uint32_t ondol_kmem_cache_alloc_bulk(struct ondol_kmem_cache *cache, ondol_gfp_t
 
 /* The objects' states, of objects in use; what they had beyond the bytes asked for is summed. */
 static uint32_t collect(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr,
-			void *const *objects)
+			void *const *objects, const void *caller)
 {
 	struct ondol_machine *m = cache->m;
 	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
@@ -79,7 +79,7 @@ static uint32_t collect(struct ondol_kmem_cache *cache, struct slab_entry *entri
 		ONDOL_VERIFY(m, states[index] >= SLAB_IN_USE && states[index] != SLAB_IN_MAGAZINE,
 			     "SLAB-5", object, states[index]);
 		if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
-			slab_debug_free(cache, head, objects[i]);
+			slab_debug_free(cache, head, objects[i], caller);
 		slack += states[index] & ~SLAB_IN_USE;
 		states[index] = SLAB_IN_MAGAZINE;
 		entries[i].object = objects[i];
@@ -99,10 +99,14 @@ uint64_t ondol_kmem_cache_free_bulk(struct ondol_kmem_cache *cache, uint32_t nr,
 		uint32_t slack;
 
 		now = nr - done < BATCH ? nr - done : BATCH;
-		slack = collect(cache, entries, now, objects + done);
+		slack = collect(cache, entries, now, objects + done, ondol_caller());
 		if (slack)
 			slab_give_slack(cache, slack);
-		frames += slab_put_many(cache, entries, now);
+		if (ondol_likely(!(cache->flags & ONDOL_SLAB_QUARANTINE)))
+			frames += slab_put_many(cache, entries, now);
+		else
+			for (uint32_t i = 0; i < now; i++)
+				slab_quarantine(cache, &entries[i]);
 	}
 	return frames;
 }

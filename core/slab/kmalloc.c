@@ -96,11 +96,12 @@ static uint32_t find_class(const struct ondol_slab_state *slab, size_t size)
 	return low;
 }
 
-void *ondol_kmalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
+static void *alloc_general(struct ondol_machine *m, size_t size, ondol_gfp_t gfp, int node,
+			   const void *caller)
 {
 	struct ondol_slab_state *slab = m->slab;
 	struct ondol_kmem_cache *cache;
-	uint32_t at;
+	uint32_t at, slack;
 
 	if (!size)
 		size = 1;
@@ -115,18 +116,131 @@ void *ondol_kmalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
 	cache = slab->kmalloc[at];
 	if (ondol_unlikely(gfp & ONDOL_GFP_DMA && slab->kmalloc_dma[at]))
 		cache = slab->kmalloc_dma[at];
-	return slab_cache_alloc(cache, gfp, cache->object_size - (uint32_t)size);
+	slack = cache->object_size - (uint32_t)size;
+	return node == ONDOL_NODE_ANY ? slab_cache_alloc(cache, gfp, slack, caller) :
+					slab_cache_alloc_node(cache, node, gfp, slack, caller);
+}
+
+void *ondol_kmalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
+{
+	return alloc_general(m, size, gfp, ONDOL_NODE_ANY, ondol_caller());
+}
+
+void *ondol_kmalloc_node(struct ondol_machine *m, size_t size, ondol_gfp_t gfp, int node)
+{
+	return alloc_general(m, size, gfp, node, ondol_caller());
 }
 
 void *ondol_kzalloc(struct ondol_machine *m, size_t size, ondol_gfp_t gfp)
 {
-	return ondol_kmalloc(m, size, gfp | ONDOL_GFP_ZERO);
+	return alloc_general(m, size, gfp | ONDOL_GFP_ZERO, ONDOL_NODE_ANY, ondol_caller());
+}
+
+void *ondol_kcalloc(struct ondol_machine *m, size_t nr, size_t size, ondol_gfp_t gfp)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(nr, size, &bytes))
+		return NULL;
+	return alloc_general(m, bytes, gfp | ONDOL_GFP_ZERO, ONDOL_NODE_ANY, ondol_caller());
 }
 
 void ondol_kfree(struct ondol_machine *m, const void *object)
 {
 	if (object)
-		slab_free(m, (void *)(uintptr_t)object);
+		slab_free(m, (void *)(uintptr_t)object, ondol_caller());
+}
+
+/* The state of an object in use [SLAB-5, SLAB-6]. */
+static uint16_t *state_of(struct ondol_machine *m, const void *object,
+			  struct ondol_kmem_cache **out_cache)
+{
+	uint32_t offset, index;
+	struct ondol_page *head = slab_locate(m, object, &offset);
+	struct ondol_kmem_cache *cache;
+	uint16_t *state;
+
+	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
+	*out_cache = cache = head->slab.cache;
+	offset -= head->slab.colour;
+	index = slab_index(cache, offset);
+	ONDOL_VERIFY(m, index < cache->nr_objects && index * cache->stride == offset, "SLAB-6",
+		     (uintptr_t)object, offset);
+	state = &slab_states(cache, head)[index];
+	ONDOL_VERIFY(m, *state >= SLAB_IN_USE && *state != SLAB_IN_MAGAZINE, "SLAB-5",
+		     (uintptr_t)object, *state);
+	return state;
+}
+
+/* [SLAB-12] What is freed with a size was asked for with that size. */
+void ondol_kfree_sized(struct ondol_machine *m, const void *object, size_t size)
+{
+	struct ondol_kmem_cache *cache;
+	uint32_t slack;
+
+	if (!object)
+		return;
+	slack = *state_of(m, object, &cache) & ~SLAB_IN_USE;
+	size = size ? size : 1;
+	if (cache->flags & ONDOL_SLAB_RED_ZONE) /* was it overrun?  Then say so. */
+		slab_debug_check_red_zone(cache, object);
+	ONDOL_VERIFY(m, size <= cache->object_size &&
+		     (cache->object_size - size) >> cache->slack_shift == slack, "SLAB-12",
+		     (uintptr_t)object, size);
+	slab_free(m, (void *)(uintptr_t)object, ondol_caller());
+}
+
+/* Bytes that were red zone are the caller's now, or the other way round. */
+static void resize_red_zone(struct ondol_kmem_cache *cache, void *object, uint32_t size,
+			    ondol_gfp_t gfp)
+{
+	uint32_t before = slab_debug_asked(cache, object);
+
+	slab_debug_resize(cache, object, size);
+	if (gfp & ONDOL_GFP_ZERO && size > before)
+		__builtin_memset((char *)object + before, 0, size - before);
+}
+
+/* It stays where it is: only the account of what was asked for changes. */
+static void resize_in_place(struct ondol_kmem_cache *cache, uint16_t *state, void *object,
+			    uint32_t size, ondol_gfp_t gfp)
+{
+	uint32_t old = *state & ~SLAB_IN_USE, slack = cache->object_size - size;
+
+	if (cache->flags & ONDOL_SLAB_RED_ZONE)
+		resize_red_zone(cache, object, size, gfp);
+	else if (gfp & ONDOL_GFP_ZERO && slack >> cache->slack_shift > old)
+		__builtin_memset((char *)object + size, 0, slack);
+	slack >>= cache->slack_shift;
+	*state = (uint16_t)(SLAB_IN_USE | slack);
+	slab_give_slack(cache, old - slack);
+}
+
+void *ondol_krealloc(struct ondol_machine *m, const void *object, size_t size, ondol_gfp_t gfp)
+{
+	void *old = (void *)(uintptr_t)object, *new;
+	struct ondol_kmem_cache *cache;
+	uint16_t *state;
+	size_t kept;
+
+	if (!old)
+		return alloc_general(m, size, gfp, ONDOL_NODE_ANY, ondol_caller());
+	if (!size) {
+		slab_free(m, old, ondol_caller());
+		return NULL;
+	}
+	state = state_of(m, old, &cache);
+	if (size <= cache->object_size) {
+		resize_in_place(cache, state, old, (uint32_t)size, gfp);
+		return old;
+	}
+	kept = cache->object_size - ((*state & ~SLAB_IN_USE) << cache->slack_shift);
+	new = alloc_general(m, size, gfp, ONDOL_NODE_ANY, ondol_caller());
+	if (!new)
+		return NULL;
+	__builtin_memcpy(new, old, kept);
+	slab_free(m, old, ondol_caller());
+	return new;
 }
 
 size_t ondol_ksize(struct ondol_machine *m, const void *object)
@@ -137,5 +251,7 @@ size_t ondol_ksize(struct ondol_machine *m, const void *object)
 		return 0;
 	head = slab_of(m, object);
 	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
+	if (head->slab.cache->flags & ONDOL_SLAB_RED_ZONE) /* what is beyond must not be touched */
+		return slab_debug_asked(head->slab.cache, object);
 	return head->slab.cache->object_size;
 }

@@ -75,16 +75,63 @@ static int choose_order(const struct ondol_machine *m, uint32_t stride)
 	return -1;
 }
 
+/*
+ * Each object in a slab of its own, at the end of its pages: W.
+ *
+ *	| owner |   rest   | object || guard || as much as makes a block |
+ *
+ * What alignment leaves behind the object, less than its unit, is not guarded.
+ */
+static int lay_out_guarded(struct ondol_kmem_cache *cache, uint32_t stride)
+{
+	uint32_t room = cache->flags & ONDOL_SLAB_STORE_USER ? sizeof(struct slab_owner) : 0;
+	uint64_t end = align_up((uint64_t)stride + room, ONDOL_PAGE_SIZE);
+	unsigned order = 1;
+
+	while (ONDOL_PAGE_SIZE << order < end + ONDOL_PAGE_SIZE)
+		order++;
+	if (order > cache->m->phys->max_order)
+		return -ONDOL_EINVAL;
+	cache->order = (uint8_t)order;
+	cache->nr_objects = 1;
+	cache->states_in_tail = true;
+	cache->guard_offset = (uint32_t)end;
+	cache->colour_base = (uint32_t)end - stride;
+	cache->owner_offset = -(int32_t)cache->colour_base;
+	cache->nr_colours = 1;
+	cache->free_slabs_max = 1;
+	return 0;
+}
+
+/* What follows from stride and object size. */
+static void set_arithmetic(struct ondol_kmem_cache *cache, uint32_t stride)
+{
+	cache->stride = stride;
+	cache->reciprocal = (uint32_t)div_u64((UINT64_C(1) << 32) + stride - 1, stride);
+	cache->slack_shift = 0;
+	while (cache->object_size >> cache->slack_shift > SLAB_SLACK_MAX)
+		cache->slack_shift++;
+}
+
 int slab_layout(struct ondol_kmem_cache *cache)
 {
-	uint64_t stride = align_up(align_up(cache->object_size, sizeof(void *)) +
-				   slab_debug_room(cache), cache->align);
+	bool guarded = cache->flags & ONDOL_SLAB_FIREWALL;
+	uint32_t room = guarded ? 0 : slab_debug_room(cache);
+	uint32_t unit = room ? sizeof(uint64_t) : sizeof(void *);
+	uint64_t stride = align_up(align_up(cache->object_size, unit) + room,
+				   cache->align > unit ? cache->align : unit);
 	struct fit fit;
 	uint32_t kept;
 	int order;
 
+	cache->guard_offset = cache->colour_base = 0;
 	if (stride > ONDOL_KMALLOC_MAX)
 		return -ONDOL_EINVAL;
+	set_arithmetic(cache, (uint32_t)stride);
+	if (guarded)
+		return lay_out_guarded(cache, (uint32_t)stride);
+	cache->owner_offset = (int32_t)(align_up(cache->object_size, unit) + room) -
+			      (int32_t)sizeof(struct slab_owner);
 	order = choose_order(cache->m, (uint32_t)stride);
 	if (order < 0)
 		return -ONDOL_EINVAL;
@@ -92,9 +139,6 @@ int slab_layout(struct ondol_kmem_cache *cache)
 	kept = cache->m->phys->managed / 8192;
 	kept = (kept < KEPT_FRAMES_MAX ? kept : KEPT_FRAMES_MAX) >> order;
 	cache->free_slabs_max = kept ? kept : 1;
-	cache->stride = (uint32_t)stride;
-	cache->reciprocal =
-		(uint32_t)div_u64((UINT64_C(1) << 32) + stride - 1, (uint32_t)stride);
 	cache->order = (uint8_t)order;
 	cache->nr_objects = (uint16_t)fit.nr_objects;
 	cache->states_in_tail = fit.states_in_tail;
@@ -102,8 +146,5 @@ int slab_layout(struct ondol_kmem_cache *cache)
 			       fit.nr_objects * (uint32_t)sizeof(uint16_t);
 	cache->colour_step = cache->align > COLOUR_STEP ? cache->align : COLOUR_STEP;
 	cache->nr_colours = fit.rest / cache->colour_step + 1;
-	cache->slack_shift = 0;
-	while (cache->object_size >> cache->slack_shift > SLAB_SLACK_MAX)
-		cache->slack_shift++;
 	return 0;
 }

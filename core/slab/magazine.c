@@ -4,19 +4,23 @@
  *
  *	alloc <-- loaded --.                     .--> loaded <-- free
  *	           empty?  swap with spare       full? swap with spare
- *	                   both empty: from the slabs   both full: the spare to the slabs
+ *	                   both empty: the depot       both full: the depot
  *
- * As pcp.c does with frames.  The first use of a cache on a CPU fetches two magazines; while
- * there is no room for them, objects come straight from the slabs.
+ * As pcp.c does with frames.  The first use of a cache on a CPU fetches its magazines; while
+ * there is no room for them, objects come straight from the slabs.  depot.c is what is behind.
  *
  * A pop or a push is all that most calls need, so everything else is out of line: the way that
- * matters then saves no registers and fills a cache line or two of code.  A CPU's lock is taken
- * for the sake of those who drain it, where several CPUs work at once; an uncontended lock is
- * three quarters of what a call costs there.
+ * matters then saves no registers and fills a cache line or two of code.  A CPU's part is locked
+ * for the sake of those who drain it, where several CPUs work at once: see cpu_lock in
+ * base/spinlock.h for what that costs the owner.
+ *
+ * With several nodes an object that is freed on another node than its own goes to a third
+ * magazine, from there, many under one lock, to its slab: memory stays where it is near.
  */
 #include "slab/slab.h"
 
-static inline struct slab_cpu *lock_cpu(struct ondol_kmem_cache *cache, uintptr_t *out_irq)
+static inline __attribute__((always_inline)) struct slab_cpu *
+lock_cpu(struct ondol_kmem_cache *cache, uintptr_t *out_irq)
 {
 	struct ondol_machine *m = cache->m;
 	struct slab_cpu *cpu = cache->cpu;
@@ -24,73 +28,27 @@ static inline struct slab_cpu *lock_cpu(struct ondol_kmem_cache *cache, uintptr_
 	*out_irq = port_irq_save(m->port);
 	if (cache->smp) {
 		cpu += machine_this_cpu(m);
-		spin_lock(m->port, &cpu->lock);
+		cpu_lock(m->port, &cpu->lock);
 	}
 	return cpu;
 }
 
-static inline void unlock_cpu(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, uintptr_t irq)
+static inline __attribute__((always_inline)) void
+unlock_cpu(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, uintptr_t irq)
 {
 	if (cache->smp)
-		spin_unlock(&cpu->lock);
+		cpu_unlock(cache->m->port, &cpu->lock);
 	port_irq_restore(cache->m->port, irq);
 }
 
-/* One CPU and nothing to mask: nobody can come in between, even without a lock. */
-static inline bool is_alone(const struct ondol_kmem_cache *cache)
+struct slab_cpu *slab_lock_cpu(struct ondol_kmem_cache *cache, uintptr_t *out_irq)
 {
-	return ondol_likely(!cache->smp && !cache->m->port->irq_save);
+	return lock_cpu(cache, out_irq);
 }
 
-static struct slab_entry *magazine_new(struct ondol_machine *m)
+void slab_unlock_cpu(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, uintptr_t irq)
 {
-	void *object;
-	uint16_t *state = slab_alloc_object(m->slab->magazine_cache,
-					    ONDOL_GFP_NOWAIT | ONDOL_GFP_NOWARN, &object);
-
-	if (!state)
-		return NULL;
-	*state = SLAB_IN_USE;
-	return object;
-}
-
-static void magazine_delete(struct ondol_machine *m, struct slab_entry *magazine)
-{
-	if (magazine)
-		ondol_kmem_cache_free(m->slab->magazine_cache, magazine);
-}
-
-/* Fit out the calling CPU; no lock is held.  It may find itself on another CPU afterwards. */
-static void fetch_magazines(struct ondol_kmem_cache *cache)
-{
-	struct slab_entry *first = magazine_new(cache->m);
-	struct slab_entry *second = first ? magazine_new(cache->m) : NULL;
-	struct slab_cpu *cpu;
-	uintptr_t irq;
-
-	if (second) {
-		cpu = lock_cpu(cache, &irq);
-		if (!cpu->cap) {
-			cpu->loaded = first;
-			cpu->spare = second;
-			store_relaxed(&cpu->cap, cache->mag_cap);
-			first = second = NULL;
-		}
-		unlock_cpu(cache, cpu, irq);
-	}
-	magazine_delete(cache->m, first);
-	magazine_delete(cache->m, second);
-}
-
-static void swap_magazines(struct slab_cpu *cpu)
-{
-	struct slab_entry *magazine = cpu->loaded;
-	uint32_t nr = cpu->nr;
-
-	cpu->loaded = cpu->spare;
-	cpu->spare = magazine;
-	store_relaxed(&cpu->nr, cpu->spare_nr);
-	store_relaxed(&cpu->spare_nr, nr);
+	unlock_cpu(cache, cpu, irq);
 }
 
 /* ------------------------------------------------------------------ allocating */
@@ -110,33 +68,29 @@ static inline void *pop_object(const struct ondol_kmem_cache *cache, struct slab
 	return entry->object;
 }
 
-/* The magazines of this CPU: swapped, or filled from the slabs that there are; or NULL. */
+/* The magazines of this CPU, loaded anew if need be; or NULL. */
 static void *alloc_from_magazines(struct ondol_kmem_cache *cache, uint32_t slack)
 {
-	struct ondol_machine *m = cache->m;
 	struct slab_cpu *cpu;
 	void *object = NULL;
 	uintptr_t irq;
 
 	cpu = lock_cpu(cache, &irq);
-	if (ondol_unlikely(!cpu->nr && cpu->spare_nr))
-		swap_magazines(cpu);
-	if (ondol_unlikely(!cpu->nr && cpu->cap))
-		store_relaxed(&cpu->nr,
-			      slab_take_many(cache, m->phys->cpus[machine_this_cpu(m)].node,
-					     cpu->loaded, cpu->cap));
+	if (!cpu->nr && cpu->cap)
+		slab_load(cache, cpu);
 	if (cpu->nr)
 		object = pop_object(cache, cpu, slack);
 	unlock_cpu(cache, cpu, irq);
 	return object;
 }
 
-static void *alloc_from_slab(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack)
+static void *alloc_from_slab(struct ondol_kmem_cache *cache, unsigned node, ondol_gfp_t gfp,
+			     uint32_t slack)
 {
 	struct slab_cpu *cpu;
 	void *object;
 	uintptr_t irq;
-	uint16_t *state = slab_alloc_object(cache, gfp, &object);
+	uint16_t *state = slab_alloc_object(cache, node, gfp, &object);
 
 	if (!state)
 		return NULL;
@@ -150,51 +104,108 @@ static void *alloc_from_slab(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, ui
 	return object;
 }
 
-/* Whatever is not a plain pop.  Objects that are debugged always come this way. */
+/* `slack` beyond what was asked for is a red zone's. */
+static __attribute__((noinline)) void *finish_debugged(struct ondol_kmem_cache *cache,
+						       void *object, ondol_gfp_t gfp,
+						       uint32_t slack, const void *caller)
+{
+	slab_debug_alloc(cache, object, slack, caller);
+	return gfp & ONDOL_GFP_ZERO ?
+		__builtin_memset(object, 0, cache->object_size - slack) : object;
+}
+
+static inline void *finish(struct ondol_kmem_cache *cache, void *object, ondol_gfp_t gfp)
+{
+	return gfp & ONDOL_GFP_ZERO ? __builtin_memset(object, 0, cache->object_size) : object;
+}
+
+/* Objects that are debugged always come this way. */
 static __attribute__((noinline)) void *alloc_slow(struct ondol_kmem_cache *cache, ondol_gfp_t gfp,
-						  uint32_t slack)
+						  uint32_t slack, const void *caller)
 {
 	struct ondol_machine *m = cache->m;
-	void *object;
+	void *object = NULL;
 
 	if (machine_should_fail(m, ONDOL_FAIL_SLAB))
 		return NULL;
-	if (ondol_unlikely(cache->mag_cap &&
-			   !load_relaxed(&cache->cpu[machine_this_cpu(m)].cap)))
-		fetch_magazines(cache);
-	object = alloc_from_magazines(cache, slack);
+	if (load_relaxed(&cache->mag_cap)) {
+		if (ondol_unlikely(!load_relaxed(&cache->cpu[machine_this_cpu(m)].cap)))
+			slab_fetch_magazines(cache);
+		object = alloc_from_magazines(cache, slack);
+	}
 	if (ondol_unlikely(!object)) {
-		object = alloc_from_slab(cache, gfp, slack);
+		object = alloc_from_slab(cache, slab_this_node(m), gfp, slack);
 		if (!object)
 			return NULL;
 	}
 	if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
-		slab_debug_alloc(cache, slab_of(m, object), object);
-	if (gfp & ONDOL_GFP_ZERO)
-		__builtin_memset(object, 0, cache->object_size);
-	return object;
+		return finish_debugged(cache, object, gfp, slack, caller);
+	return finish(cache, object, gfp);
+}
+
+/* Between what the port wants done around it. */
+static __attribute__((noinline)) void *alloc_hooked(struct ondol_kmem_cache *cache,
+						    ondol_gfp_t gfp, uint32_t slack,
+						    const void *caller)
+{
+	void *object = NULL;
+	uintptr_t irq;
+	struct slab_cpu *cpu = lock_cpu(cache, &irq);
+
+	if (ondol_likely(cpu->nr))
+		object = pop_object(cache, cpu, slack);
+	unlock_cpu(cache, cpu, irq);
+	return ondol_likely(object) ? finish(cache, object, gfp) :
+				      alloc_slow(cache, gfp, slack, caller);
 }
 
 static inline __attribute__((always_inline)) void *
-alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack)
+alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack, const void *caller)
 {
 	struct slab_cpu *cpu = cache->cpu;
-	void *object;
 
-	if (!is_alone(cache) || ondol_unlikely(!cpu->nr || cache->m->fail_plan))
-		return alloc_slow(cache, gfp, slack);
-	object = pop_object(cache, cpu, slack);
-	return gfp & ONDOL_GFP_ZERO ? __builtin_memset(object, 0, cache->object_size) : object;
+	if (ondol_unlikely(cache->m->fail_plan))
+		return alloc_slow(cache, gfp, slack, caller);
+	if (!cache->alone)
+		return alloc_hooked(cache, gfp, slack, caller);
+	if (ondol_unlikely(!cpu->nr))
+		return alloc_slow(cache, gfp, slack, caller);
+	return finish(cache, pop_object(cache, cpu, slack), gfp);
 }
 
-void *slab_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack)
+void *slab_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack,
+		       const void *caller)
 {
-	return alloc_object(cache, gfp, slack);
+	return alloc_object(cache, gfp, slack, caller);
 }
 
 void *ondol_kmem_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp)
 {
-	return alloc_object(cache, gfp, 0);
+	return alloc_object(cache, gfp, 0, ondol_caller());
+}
+
+void *slab_cache_alloc_node(struct ondol_kmem_cache *cache, int node, ondol_gfp_t gfp,
+			    uint32_t slack, const void *caller)
+{
+	struct ondol_machine *m = cache->m;
+	void *object;
+
+	if (node < 0 || (uint32_t)node >= m->nr_nodes || m->nr_nodes == 1)
+		return alloc_object(cache, gfp, slack, caller);
+	/* A magazine has objects of its CPU's node, or of whichever had room. */
+	if (machine_should_fail(m, ONDOL_FAIL_SLAB))
+		return NULL;
+	object = alloc_from_slab(cache, (unsigned)node, gfp, slack);
+	if (!object)
+		return NULL;
+	if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
+		return finish_debugged(cache, object, gfp, slack, caller);
+	return finish(cache, object, gfp);
+}
+
+void *ondol_kmem_cache_alloc_node(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, int node)
+{
+	return slab_cache_alloc_node(cache, node, gfp, 0, ondol_caller());
 }
 
 /* ------------------------------------------------------------------ freeing */
@@ -204,7 +215,7 @@ void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack)
 	uintptr_t irq;
 	struct slab_cpu *cpu = lock_cpu(cache, &irq);
 
-	add_relaxed(&cpu->slack, -((long)slack << cache->slack_shift));
+	add_relaxed(&cpu->slack, -(long)(int32_t)(slack << cache->slack_shift));
 	unlock_cpu(cache, cpu, irq);
 }
 
@@ -222,51 +233,81 @@ static inline void push_object(const struct ondol_kmem_cache *cache, struct slab
 	store_relaxed(&cpu->nr, cpu->nr + 1);
 }
 
-/* The magazines are full: the spare one's objects go to their slabs. */
-static void make_room(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
+/* To the magazine of other nodes' objects, which come to their slabs under one lock. */
+static inline void push_alien(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, void *object,
+			      uint16_t *state)
 {
-	if (cpu->spare_nr) {
-		slab_put_many(cache, cpu->spare, cpu->spare_nr);
-		store_relaxed(&cpu->spare_nr, 0);
-	}
-	swap_magazines(cpu);
+	struct slab_entry *entry = &cpu->alien[cpu->alien_nr];
+
+	add_relaxed(&cpu->slack, -(long)((*state & ~SLAB_IN_USE) << cache->slack_shift));
+	*state = SLAB_IN_MAGAZINE;
+	entry->object = object;
+	entry->state = state;
+	store_relaxed(&cpu->alien_nr, cpu->alien_nr + 1);
+	if (cpu->alien_nr >= cpu->cap)
+		slab_put_aliens(cache, cpu);
+}
+
+static bool is_alien(const struct ondol_kmem_cache *cache, const struct ondol_page *head)
+{
+	return cache->m->nr_nodes > 1 && page_node(head) != slab_this_node(cache->m);
 }
 
 static __attribute__((noinline)) void free_slow(struct ondol_kmem_cache *cache,
 						struct ondol_page *head, void *object,
-						uint16_t *state)
+						uint16_t *state, const void *caller)
 {
 	struct slab_entry entry = { object, state };
 	struct slab_cpu *cpu;
 	uintptr_t irq;
-	uint32_t slack;
 	bool kept;
 
 	if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
-		slab_debug_free(cache, head, object);
-	if (ondol_unlikely(cache->mag_cap &&
+		slab_debug_free(cache, head, object, caller);
+	if (ondol_unlikely(load_relaxed(&cache->mag_cap) &&
 			   !load_relaxed(&cache->cpu[machine_this_cpu(cache->m)].cap)))
-		fetch_magazines(cache);
+		slab_fetch_magazines(cache);
 	cpu = lock_cpu(cache, &irq);
 	kept = cpu->cap != 0;
-	if (ondol_likely(kept)) {
-		if (ondol_unlikely(cpu->nr == cpu->cap))
-			make_room(cache, cpu);
+	if (ondol_likely(kept) && is_alien(cache, head) && cpu->alien) {
+		push_alien(cache, cpu, object, state);
+	} else if (ondol_likely(kept)) {
+		if (cpu->nr >= cpu->cap)
+			slab_unload(cache, cpu);
 		push_object(cache, cpu, object, state);
 	} else {
-		slack = *state & ~SLAB_IN_USE;
-		add_relaxed(&cpu->slack, -(long)(slack << cache->slack_shift));
+		add_relaxed(&cpu->slack,
+			    -(long)((*state & ~SLAB_IN_USE) << cache->slack_shift));
 		*state = SLAB_IN_MAGAZINE;
 	}
 	unlock_cpu(cache, cpu, irq);
-	if (ondol_unlikely(!kept))
+	if (ondol_likely(kept))
+		return;
+	if (ondol_unlikely(cache->flags & ONDOL_SLAB_QUARANTINE))
+		slab_quarantine(cache, &entry);
+	else
 		slab_put_many(cache, &entry, 1);
+}
+
+static __attribute__((noinline)) void free_hooked(struct ondol_kmem_cache *cache,
+						  struct ondol_page *head, void *object,
+						  uint16_t *state, const void *caller)
+{
+	uintptr_t irq;
+	struct slab_cpu *cpu = lock_cpu(cache, &irq);
+	bool done = cpu->nr < cpu->cap && !is_alien(cache, head);
+
+	if (ondol_likely(done))
+		push_object(cache, cpu, object, state);
+	unlock_cpu(cache, cpu, irq);
+	if (ondol_unlikely(!done))
+		free_slow(cache, head, object, state, caller);
 }
 
 /* Everything that makes it an object in use of the cache has been looked at then. */
 static inline __attribute__((always_inline)) void
 free_object(struct ondol_kmem_cache *cache, struct ondol_page *head, void *object,
-	    uint32_t offset)
+	    uint32_t offset, const void *caller)
 {
 	uint32_t at = offset - head->slab.colour, index = slab_index(cache, at);
 	struct slab_cpu *cpu = cache->cpu;
@@ -277,19 +318,21 @@ free_object(struct ondol_kmem_cache *cache, struct ondol_page *head, void *objec
 	state = &slab_states_at(cache, head, (char *)object - offset)[index];
 	ONDOL_VERIFY(cache->m, *state >= SLAB_IN_USE && *state != SLAB_IN_MAGAZINE, "SLAB-5",
 		     (uintptr_t)object, *state);
-	if (is_alone(cache) && ondol_likely(cpu->nr < cpu->cap))
+	if (!cache->alone)
+		free_hooked(cache, head, object, state, caller);
+	else if (ondol_likely(cpu->nr < cpu->cap))
 		push_object(cache, cpu, object, state);
 	else
-		free_slow(cache, head, object, state);
+		free_slow(cache, head, object, state, caller);
 }
 
-void slab_free(struct ondol_machine *m, void *object)
+void slab_free(struct ondol_machine *m, void *object, const void *caller)
 {
 	uint32_t offset;
 	struct ondol_page *head = slab_locate(m, object, &offset);
 
 	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
-	free_object(head->slab.cache, head, object, offset);
+	free_object(head->slab.cache, head, object, offset, caller);
 }
 
 void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object)
@@ -299,34 +342,5 @@ void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object)
 
 	ONDOL_VERIFY(cache->m, head && head->slab.cache == cache, "SLAB-6", (uintptr_t)object,
 		     (uintptr_t)cache);
-	free_object(cache, head, object, offset);
-}
-
-/* ------------------------------------------------------------------ draining */
-
-void slab_drain_magazines(struct ondol_kmem_cache *cache, bool forget)
-{
-	struct ondol_machine *m = cache->m;
-
-	for (uint32_t i = 0; i < m->nr_cpus; i++) {
-		struct slab_cpu *cpu = &cache->cpu[i];
-		uintptr_t irq = lock_irqsave(m->port, &cpu->lock, cache->smp);
-		struct slab_entry *loaded = cpu->loaded, *spare = cpu->spare;
-
-		if (cpu->nr)
-			slab_put_many(cache, loaded, cpu->nr);
-		if (cpu->spare_nr)
-			slab_put_many(cache, spare, cpu->spare_nr);
-		store_relaxed(&cpu->nr, 0);
-		store_relaxed(&cpu->spare_nr, 0);
-		if (forget) {
-			cpu->loaded = cpu->spare = NULL;
-			store_relaxed(&cpu->cap, 0);
-		}
-		unlock_irqrestore(m->port, &cpu->lock, cache->smp, irq);
-		if (!forget)
-			continue;
-		magazine_delete(m, loaded);
-		magazine_delete(m, spare);
-	}
+	free_object(cache, head, object, offset, ondol_caller());
 }

@@ -107,6 +107,8 @@ typedef int (*ondol_write_t)(void *ctx, const char *text, size_t size);
 int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_zoneinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_slabinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
+/* Not one of Linux's: bytes asked for, given and held, of each cache with slabs (E1). */
+int ondol_slab_usage(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx);
 int ondol_proc_pagetypeinfo(struct ondol_machine *m, ondol_write_t write, void *ctx);

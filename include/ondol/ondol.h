@@ -42,6 +42,7 @@
 #include <ondol/loader.h>
 #include <ondol/machine.h>
 #include <ondol/mempolicy.h>
+#include <ondol/mempool.h>
 #include <ondol/mm.h>
 #include <ondol/page_alloc.h>
 #include <ondol/pgtable.h>

@@ -151,6 +151,8 @@ size_t ondol_refusal_text(const struct ondol_refusal *refusal, char *text, size_
 typedef uint64_t (*ondol_shrinker_t)(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
 ONDOL_MUST_CHECK int ondol_register_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink,
 					     void *ctx);
+/* While no allocation of the machine runs.  -ONDOL_ENOENT: it was not registered. */
+int ondol_unregister_shrinker(struct ondol_machine *m, ondol_shrinker_t shrink, void *ctx);
 
 ONDOL_END_DECLS
 #endif /* ONDOL_PAGE_ALLOC_H */

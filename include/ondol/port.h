@@ -73,6 +73,13 @@ struct ondol_port { /* constant from ondol_machine_init on */
 	 * are guarded by a spin lock.  [atomic]
 	 */
 	void (*sync_cpus)(void *ctx);
+
+	/*
+	 * Make every access to [at, at + size), whole pages of direct_map, trap (`on`), or let
+	 * them be used again with the bytes they had.  False: it could not.  For caches that end
+	 * their objects at such a page (ONDOL_SLAB_FIREWALL).  NULL: they get red zones.  [atomic]
+	 */
+	bool (*guard)(void *ctx, void *at, size_t size, bool on);
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -78,6 +79,13 @@ static bool host_overcommits_always(void)
 	return always;
 }
 
+/* Only the monitor's own view: no program has frames of caches. */
+static bool port_guard(void *ctx, void *at, size_t size, bool on)
+{
+	(void)ctx;
+	return !mprotect(at, size, on ? PROT_NONE : PROT_READ | PROT_WRITE);
+}
+
 static int machine_create(struct monitor *mon)
 {
 	struct ondol_mem_region region[ONDOL_LINUX_NODES_MAX + 1];
@@ -87,6 +95,7 @@ static int machine_create(struct monitor *mon)
 					   .profile = &mon->profile,
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
 					   .deferred_init = true, .memory_is_zeroed = true,
+					   .debug = mon->options->slab_debug,
 					   .overcommit_guess = !host_overcommits_always(),
 					   .reclaim_mapped = true };
 	size_t size, align;
@@ -106,7 +115,8 @@ static int machine_create(struct monitor *mon)
 	mon->port = (struct ondol_port){ .version = ONDOL_PORT_VERSION,
 					 .size = sizeof mon->port, .ctx = mon,
 					 .direct_map = mon->ram, .panic = port_panic,
-					 .clock_ns = port_clock, .log = port_log };
+					 .clock_ns = port_clock, .log = port_log,
+					 .guard = port_guard };
 	if (mon->nr_nodes > 1)
 		mon->port.this_cpu = numa_this_cpu;
 	int r = ondol_machine_storage(&desc, &size, &align);

@@ -395,6 +395,7 @@ void report_proc(struct monitor *mon)
 	} texts[] = { { "buddyinfo", ondol_proc_buddyinfo },
 		      { "zoneinfo", ondol_proc_zoneinfo },
 		      { "slabinfo", ondol_proc_slabinfo },
+		      { "slabusage", ondol_slab_usage },
 		      { "vmstat", ondol_proc_vmstat },
 		      { "meminfo", ondol_proc_meminfo } };
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The simulator must see mistakes in locking: each is made in a copy of a file of the core, that
-# is built in its place, and tests/unit/phys_sim must fail within its usual rounds.
+# is built in its place, and tests/unit/phys_sim or slab_sim must fail within its usual rounds.
 cd "$(dirname "$0")/../.." || exit 2
 n=0
 work=build/sim/canary
@@ -11,6 +11,7 @@ flags='-O1 -g -w -std=gnu11 -D_GNU_SOURCE -Iports -include ports/sim/points.h -I
 rm -rf $work
 mkdir -p $work
 
+sim=phys_sim
 # name, file, sed script: the file's copy, and what includes it, in front of the library's.
 mistake() {
 	n=$((n + 1))
@@ -30,7 +31,7 @@ mistake() {
 		$cc -I"$dir" $flags -ffreestanding -c -o "$dir/$(basename "$source").o" "$source" ||
 			exit 2
 	done
-	$cc $flags -o "$dir/sim" tests/unit/phys_sim.c ports/sim/sim.c "$dir"/*.o $lib -lcmocka ||
+	$cc $flags -o "$dir/sim" tests/unit/$sim.c ports/sim/sim.c "$dir"/*.o $lib -lcmocka ||
 		exit 2
 	if CMOCKA_MESSAGE_OUTPUT=STDOUT timeout 60 "$dir/sim" "$4" >"$dir/log" 2>&1; then
 		echo "not ok $n - $name: nobody noticed"
@@ -66,3 +67,10 @@ mistake 'two that reclaim at a time' phys/page_alloc.c \
 	'/^static struct ondol_page \*reclaim/,/^}/s/if (expected == me)/if (1) break; else if (expected == me)/' reclaim
 mistake 'a section brought up by two' phys/section.c \
 	'/^void section_grow/,/^}/s/== seen && seen/>= 0 \&\& seen/' 'late records'
+sim=slab_sim
+mistake 'a cache drained without a claim to the magazines' slab/depot.c \
+	'/^static void drain_cpu(/,/^}/s/if (cache->smp)/if (0)/' depot
+mistake 'a depot without its lock' slab/depot.c \
+	'/^static void lock_depot/,/^}/s/if (!cache->smp ||.*/if (1)/;/^static void unlock_depot/,/^}/s/if (cache->smp)/if (0)/' depot
+mistake 'magazines open to interrupts' slab/magazine.c \
+	'/^lock_cpu(/,/^}/s/port_irq_save(m->port)/0/;/^unlock_cpu(/,/^}/s/port_irq_restore(.*/;/' interrupts

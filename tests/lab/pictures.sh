@@ -39,6 +39,8 @@ for lang in en ko; do
 			"$ondol" lab figures --on $on --lang $lang
 	done
 	alike tests/lab/golden/zones.$lang.txt "$ondol" lab zones --lang $lang
+	alike tests/lab/golden/caches.$lang.txt "$ondol" lab caches --lang $lang
+	same tests/lab/golden/slab.$lang.txt "$ondol" lab slab --lang $lang
 	for machine in i386-2g-uma numa2-movable x86-4bank-interleaved toy16; do
 		alike tests/lab/golden/machine-$machine.$lang.txt \
 			"$ondol" machine show $machine --lang $lang
@@ -57,6 +59,7 @@ done
 for lang in en ko; do
 	suffix=$([ $lang = ko ] && echo .ko)
 	same docs/pictures/figure7$suffix.svg "$ondol" lab figure7 --lang $lang --svg -
+	same docs/pictures/slab$suffix.svg "$ondol" lab second --lang $lang --svg -
 	same docs/pictures/figure3$suffix.svg "$ondol" lab figure3 --lang $lang --svg -
 	same docs/pictures/machine$suffix.svg \
 		"$ondol" machine show x86-4bank-interleaved --lang $lang --svg

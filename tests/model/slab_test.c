@@ -25,10 +25,11 @@
 #define MAGIC 0xc0ffee11u
 
 enum kind { CREATE, DESTROY, ALLOC, FREE, ALLOC_MANY, FREE_MANY, KMALLOC, KZALLOC, SHRINK, DRAIN,
-	    BUSY, NR_KINDS };
+	    BUSY, KREALLOC, NODE, TICK, REAP, NR_KINDS };
 static const char *const kind_names[] = { "create", "destroy", "alloc", "free", "alloc many",
 					  "free many", "kmalloc", "kzalloc", "shrink", "drain",
-					  "destroy busy" };
+					  "destroy busy", "krealloc", "kmalloc_node",
+					  "tick", "reap" };
 
 struct op { uint32_t kind, cpu, a, b; };
 
@@ -175,6 +176,40 @@ static void take_general(uint32_t slot, uint32_t size, bool zero)
 	add(slot, at, size, NR_CACHES);
 }
 
+static void resize(uint32_t slot, uint32_t size)
+{
+	struct model_object *o = &w.objects[slot];
+	uint32_t kept = o->size < size ? o->size : size;
+	unsigned char *at;
+
+	if (!o->size || o->cache != NR_CACHES || w.live_bytes + size > RAM / 4)
+		return;
+	check_bytes(o);
+	at = ondol_krealloc(w.t.m, o->at, size, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN);
+	if (!at) {
+		CHECK(size > 16384, "no %u bytes with %llu live", size,
+		      (unsigned long long)w.live_bytes);
+		return;
+	}
+	CHECK(at[0] == o->fill && at[kept - 1] == o->fill, "krealloc lost what was there");
+	w.live_bytes -= o->size;
+	o->size = 0;
+	add(slot, at, size, NR_CACHES);
+}
+
+static void take_on_node(uint32_t slot, uint32_t size, int node)
+{
+	unsigned char *at;
+
+	if (w.objects[slot].size || w.live_bytes + size > RAM / 4)
+		return;
+	at = ondol_kmalloc_node(w.t.m, size, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN, node);
+	if (at)
+		add(slot, at, size, NR_CACHES);
+	else
+		CHECK(size > 16384, "no %u bytes on node %d", size, node);
+}
+
 /* ------------------------------------------------------------------ caches of the model */
 
 static void create(uint32_t at, uint32_t b)
@@ -248,6 +283,19 @@ static void check_all(void)
 	(void)ondol_for_each_cache(w.t.m, check_count, NULL);
 }
 
+/* All of memory is asked for, frame by frame, so that caches are reaped; then it is back. */
+static void run_short(void)
+{
+	static struct ondol_page *pages[2 * RAM / ONDOL_PAGE_SIZE];
+	uint32_t nr = 0;
+
+	while ((pages[nr] = ondol_alloc_pages(w.t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN, 0)))
+		nr++;
+	check_all();
+	while (nr)
+		ondol_free_pages(w.t.m, pages[--nr], 0);
+}
+
 /* ------------------------------------------------------------------ runs */
 
 static void step(const struct op *op)
@@ -275,6 +323,10 @@ static void step(const struct op *op)
 		if (w.caches[cache].cache)
 			(void)ondol_kmem_cache_shrink(w.caches[cache].cache);
 		break;
+	case KREALLOC: resize(slot, some_size(op->a)); break;
+	case NODE: take_on_node(slot, some_size(op->a), (int)(op->b % 3) - 1); break;
+	case TICK: (void)ondol_kmem_cache_tick(w.t.m); break;
+	case REAP: run_short(); break;
 	case DRAIN: ondol_drain_all_pages(w.t.m); break;
 	default: break;
 	}
@@ -291,7 +343,7 @@ static void start(uint64_t seed)
 	struct ondol_machine_desc desc = {
 		.size = sizeof desc, .regions = regions, .nr_regions = nodes, .nr_nodes = nodes,
 		.nr_cpus = 1 + seed % 4, .profile = profiles[seed / 2 % 4],
-		.debug = seed % 6 == 1 ? "FZP" : NULL };
+		.debug = seed % 6 == 1 ? "FZP" : seed % 6 == 4 ? "ZPUQ" : NULL };
 	bool planted = w.planted;
 
 	memset(&w, 0, sizeof w);
@@ -366,7 +418,7 @@ static unsigned cut_down(uint64_t seed, struct op *ops, unsigned nr)
 static void make_ops(uint64_t seed, struct op *ops)
 {
 	/* How often each is chosen, of 64. */
-	static const uint32_t weight[NR_KINDS] = { 5, 2, 16, 14, 3, 4, 9, 5, 3, 1, 2 };
+	static const uint32_t weight[NR_KINDS] = { 5, 2, 14, 12, 3, 4, 7, 4, 2, 1, 2, 4, 2, 1, 1 };
 
 	random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	for (unsigned i = 0; i < NR_OPS; i++) {

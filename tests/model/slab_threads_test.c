@@ -182,11 +182,13 @@ static void moving_about(void **state)
 	for (nr_cpus = 1; nr_cpus <= 3; nr_cpus += 2) {
 		for (unsigned i = 0; i < nr_cpus; i++)
 			pthread_mutex_init(&cpu_mutex[i], NULL);
+		kit_enter = enter;
+		kit_leave = leave;
 		assert_int_equal(kit_new(&t, 64, nr_cpus, NULL, NULL), 0);
 		t.port.cpu_relax = relax;
-		t.port.irq_save = enter;
-		t.port.irq_restore = leave;
 		run();
+		kit_enter = NULL;
+		kit_leave = NULL;
 	}
 }
 

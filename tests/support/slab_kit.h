@@ -8,6 +8,11 @@
 /* The CPU that the next call runs on; a thread has its own. */
 static __thread uint32_t kit_cpu;
 static char kit_log_text[8192];
+/* The port's irq_save and irq_restore, if a test sets them before it makes a machine. */
+static uintptr_t (*kit_enter)(void *ctx) __attribute__((unused));
+static void (*kit_leave)(void *ctx, uintptr_t saved) __attribute__((unused));
+/* And its guard. */
+static bool (*kit_guard)(void *ctx, void *at, size_t size, bool on) __attribute__((unused));
 
 static inline uint32_t kit_this_cpu(void *ctx)
 {
@@ -29,7 +34,9 @@ static inline void kit_log(void *ctx, enum ondol_log_level level, const char *li
 static inline int kit_init(struct toy *t, const struct ondol_machine_desc *desc)
 {
 	struct ondol_port port = { .version = ONDOL_PORT_VERSION, .size = sizeof port, .ctx = t,
-				   .panic = toy_panic, .this_cpu = kit_this_cpu, .log = kit_log };
+				   .panic = toy_panic, .this_cpu = kit_this_cpu, .log = kit_log,
+				   .irq_save = kit_enter, .irq_restore = kit_leave,
+				   .guard = kit_guard };
 	size_t size, align;
 
 	kit_cpu = 0;

@@ -346,6 +346,131 @@ static void small_objects_share_frames(void **state)
 	end();
 }
 
+/* What was there stays, what is new is 0 if wished, and what was asked for is told exactly (E1). */
+static void resized(void **state)
+{
+	uint64_t before[2] = { 0 }, now[2];
+	unsigned char *p;
+
+	(void)state;
+	begin(NULL);
+	(void)ondol_for_each_cache(t.m, add_up, before);
+	p = ondol_krealloc(t.m, NULL, 10, GFP | ONDOL_GFP_ZERO);
+	for (size_t size = 10, old = 10; size < 200000; old = size, size += size / 3 + 1) {
+		void *same = p;
+		bool fits = size <= ondol_ksize(t.m, p);
+
+		p = ondol_krealloc(t.m, p, size, GFP | ONDOL_GFP_ZERO);
+		assert_non_null(p);
+		assert_true(!fits || p == same);
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(p[i], i < old && size > 10 ? 0x77 : 0);
+		memset(p, 0x77, size);
+		memset(now, 0, sizeof now);
+		(void)ondol_for_each_cache(t.m, add_up, now);
+		assert_in_range(now[0] - before[0], size, size + size / 2000);
+	}
+	/* Down and up again in place: what was cut off is gone. */
+	ondol_kfree(t.m, p);
+	p = ondol_kzalloc(t.m, 64, GFP);
+	memset(p, 0x77, 64);
+	assert_ptr_equal(ondol_krealloc(t.m, p, 50, GFP | ONDOL_GFP_ZERO), p);
+	assert_ptr_equal(ondol_krealloc(t.m, p, 64, GFP | ONDOL_GFP_ZERO), p);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(p[i], i < 50 ? 0x77 : 0);
+	/* Refused: as before.  Size 0: freed. */
+	assert_null(ondol_krealloc(t.m, p, 5 * MIB, GFP | ONDOL_GFP_NOWARN));
+	assert_int_equal(p[0], 0x77);
+	assert_null(ondol_krealloc(t.m, p, 0, GFP));
+	ASSERT_PANICS(&t, "SLAB-5", ondol_krealloc(t.m, p, 10, GFP));
+	assert_null(ondol_kcalloc(t.m, SIZE_MAX / 2, 3, GFP));
+	p = ondol_kcalloc(t.m, 25, 40, GFP);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(p[i], 0);
+	ondol_kfree(t.m, p);
+	memset(now, 0, sizeof now);
+	(void)ondol_for_each_cache(t.m, add_up, now);
+	assert_int_equal(now[0], before[0]);
+	end();
+}
+
+/* A free that names another size is caught always; an overrun, with a red zone, as such. */
+static void sized_free(void **state)
+{
+	unsigned char *p;
+
+	(void)state;
+	begin(NULL);
+	p = ondol_kmalloc(t.m, 100, GFP);
+	ASSERT_PANICS(&t, "SLAB-12", ondol_kfree_sized(t.m, p, 99));
+	ASSERT_PANICS(&t, "SLAB-12", ondol_kfree_sized(t.m, p, 104));
+	ASSERT_PANICS(&t, "SLAB-12", ondol_kfree_sized(t.m, p, 1000));
+	ondol_kfree_sized(t.m, p, 100);
+	ondol_kfree_sized(t.m, NULL, 5);
+	end();
+
+	assert_int_equal(kit_new(&t, 64, 1, NULL, "Z,kmalloc-*"), 0);
+	p = ondol_kmalloc(t.m, 100, GFP);
+	assert_int_equal(ondol_ksize(t.m, p), 100);
+	ASSERT_PANICS(&t, "SLAB-12", ondol_kfree_sized(t.m, p, 99));
+	p[100] = 1; /* the class has 104: behind what was asked for all the same */
+	ASSERT_PANICS(&t, "SLAB-7", ondol_kfree_sized(t.m, p, 100));
+	ASSERT_PANICS(&t, "SLAB-7", ondol_kfree(t.m, p));
+	p[100] = 0xcc;
+	ASSERT_PANICS(&t, "SLAB-7", (p[104] ^= 1, ondol_kfree(t.m, p)));
+	p[104] ^= 1;
+	p = ondol_krealloc(t.m, p, 102, GFP); /* the red zone moves along */
+	p[101] = 1;
+	p = ondol_krealloc(t.m, p, 104, GFP | ONDOL_GFP_ZERO);
+	assert_int_equal(p[101], 1);
+	assert_int_equal(p[102] | p[103], 0); /* were red zone */
+	ondol_kfree_sized(t.m, p, 104);
+	end();
+}
+
+/* B, E: memory of the node that was asked for; of another only if it may be. */
+static void by_node(void **state)
+{
+	struct ondol_mem_region regions[2] = {
+		{ .end = { 32 * MIB }, .type = ONDOL_MEM_USABLE },
+		{ .start = { 32 * MIB }, .end = { 64 * MIB }, .type = ONDOL_MEM_USABLE,
+		  .node = 1 } };
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
+					   .nr_regions = 2, .nr_nodes = 2, .nr_cpus = 2 };
+	void *objects[200];
+	unsigned nr = 0;
+
+	(void)state;
+	assert_int_equal(kit_init(&t, &desc), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		kit_cpu = i / 2 % 2; /* CPU n is on node n */
+		objects[i] = ondol_kmalloc_node(t.m, 700, GFP, i % 2);
+		assert_int_equal(page_node(slab_of(t.m, objects[i])), i % 2);
+	}
+	/* Freed on the other node: they go home, and do not come from this CPU's magazines. */
+	kit_cpu = 0;
+	for (unsigned i = 0; i < 200; i++)
+		ondol_kfree(t.m, objects[i]);
+	ASSERT_VALID(t.m);
+	for (unsigned i = 0; i < 200; i++) {
+		objects[i] = ondol_kmalloc(t.m, 700, GFP);
+		assert_int_equal(page_node(slab_of(t.m, objects[i])), 0);
+	}
+	for (unsigned i = 0; i < 200; i++)
+		ondol_kfree(t.m, objects[i]);
+	/* A node without room: the next one, or none. */
+	while (nr < 200 && (objects[nr] = ondol_kmalloc_node(t.m, MIB, GFP | ONDOL_GFP_THISNODE |
+							     ONDOL_GFP_NOWARN, 1)))
+		nr++;
+	assert_in_range(nr, 10, 31);
+	objects[nr] = ondol_kmalloc_node(t.m, MIB, GFP, 1);
+	assert_non_null(objects[nr]);
+	assert_int_equal(page_node(slab_of(t.m, objects[nr])), 0);
+	for (unsigned i = 0; i <= nr; i++)
+		ondol_kfree(t.m, objects[i]);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +485,9 @@ int main(void)
 		cmocka_unit_test(internal_fragmentation),
 		cmocka_unit_test(slack_of_large_objects),
 		cmocka_unit_test(small_objects_share_frames),
+		cmocka_unit_test(resized),
+		cmocka_unit_test(sized_free),
+		cmocka_unit_test(by_node),
 	};
 
 	return cmocka_run_group_tests_name("kmalloc", tests, NULL, NULL);

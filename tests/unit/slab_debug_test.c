@@ -13,6 +13,9 @@
 #define F ONDOL_SLAB_CONSISTENCY_CHECKS
 #define Z ONDOL_SLAB_RED_ZONE
 #define P ONDOL_SLAB_POISON
+#define U ONDOL_SLAB_STORE_USER
+#define Q ONDOL_SLAB_QUARANTINE
+#define W ONDOL_SLAB_FIREWALL
 
 static struct toy t;
 static struct ondol_kmem_cache *cache;
@@ -74,11 +77,13 @@ static void debug_language(void **state)
 		{ "Z,kmalloc-*", "kmalloc", 0 },
 		{ "Z,kmalloc-*", "dma-kmalloc-64", 0 },
 		{ "Z,*", "any", Z },
-		{ ",mine", "mine", F | Z | P }, /* no letters: all of them */
+		{ ",mine", "mine", F | Z | P | U }, /* no letters: Linux's choice */
 		{ ",mine", "other", 0 },
-		{ "U,mine", "mine", 0 }, /* owners are not recorded */
-		{ "P;;F", "any", F | Z | P },
-		{ ";", "any", F | Z | P },
+		{ "U,mine", "mine", U },
+		{ "qW,mine", "mine", Q | W },
+		{ "FZPUQWX,mine", "mine", F | Z | P | U | Q | W }, /* others mean nothing */
+		{ "P;;F", "any", F | Z | P | U },
+		{ ";", "any", F | Z | P | U },
 		{ "F,", "any", 0 },
 		{ "F,;Z", "any", Z },
 		{ "Z,a*b", "a*b", Z }, /* only a last star is one */
@@ -142,7 +147,11 @@ static void patterns(void **state)
 	object = take();
 	for (unsigned i = 0; i < 40; i++)
 		assert_int_equal(object[i], 0x5a);
-	for (unsigned i = 40; i < 48; i++)
+	assert_int_equal(object[40], 0xcc ^ (uint8_t)~40); /* the size, inverted, and as it is */
+	for (unsigned i = 41; i < 44; i++)
+		assert_int_equal(object[i], 0xcc ^ 0xff);
+	assert_int_equal(object[44], 0xcc ^ 40);
+	for (unsigned i = 45; i < 48; i++)
 		assert_int_equal(object[i], 0xcc);
 	give(object);
 	for (unsigned i = 0; i < 39; i++)
@@ -414,7 +423,8 @@ static void validation_of_magazines(void **state)
 	cpu = &cache->cpu[0];
 	assert_true(cpu->nr > 1 && cpu->cap > cpu->nr);
 	assert_string_equal(broken(), "none");
-	BREAKS("SLAB-9", cpu->cap, cpu->nr - 1);
+	BREAKS("SLAB-9", cpu->cap, 0);
+	BREAKS("SLAB-9", cpu->nr, SLAB_MAGAZINE_MAX + 1);
 	BREAKS("SLAB-9", cpu->nr, cpu->nr - 1); /* one is nowhere */
 	BREAKS("SLAB-9", *cpu->loaded[0].state, SLAB_IN_USE);
 	BREAKS("SLAB-9", cpu->loaded[0].object, (void *)cpu);

@@ -532,7 +532,8 @@ static void magazines(void **state)
 		assert_int_equal(kit_info(t.m, "mine").active_objects, 299 - i);
 	}
 	assert_true(cache->cpu[1].cap > 0);
-	assert_int_equal(cache->cpu[1].nr + cache->cpu[1].spare_nr, 2 * cache->mag_cap - 20);
+	assert_true(cache->cpu[1].nr + cache->cpu[1].spare_nr <= 2u * cache->mag_cap);
+	assert_true(cache->depot_objects > 0 && cache->depot_objects <= cache->depot_max);
 	ASSERT_VALID(t.m);
 	/* What is freed last is hot and comes first. */
 	assert_ptr_equal(take(cache), objects[299]);

@@ -120,12 +120,56 @@ static void writer_may_stop(void **state)
 	assert_int_equal(toy_free(&t), 0);
 }
 
+/* E1: asked for, given and held, in bytes; the sum is the last line. */
+static void usage(void **state)
+{
+	void *objects[100];
+	unsigned long long sum[3] = { 0 }, v[3];
+	char name[64], *line;
+	bool seen = false;
+
+	(void)state;
+	assert_int_equal(kit_new(&t, 64, 1, &ondol_profile_i386_2_4, NULL), 0);
+	for (unsigned i = 0; i < 100; i++)
+		objects[i] = ondol_kmalloc(t.m, 300, ONDOL_GFP_KERNEL);
+	memset(&text, 0, sizeof text);
+	assert_int_equal(ondol_slab_usage(t.m, collect, &text), 0);
+	for (line = strchr(text.bytes, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+		unsigned inside, inside_tenth, unused, unused_tenth;
+
+		assert_int_equal(sscanf(line, "%63s %llu %llu %llu %u.%u%% %u.%u%%", name, &v[0],
+					&v[1], &v[2], &inside, &inside_tenth, &unused,
+					&unused_tenth), 8);
+		assert_true(v[0] <= v[1] && v[1] <= v[2] && v[2] % 4096 == 0);
+		assert_int_equal(inside * 10 + inside_tenth,
+				 v[1] ? (v[1] - v[0]) * 1000 / v[1] : 0);
+		assert_int_equal(unused * 10 + unused_tenth, (v[2] - v[1]) * 1000 / v[2]);
+		if (!strcmp(name, "kmalloc-512")) {
+			assert_int_equal(v[0], 100 * 300);
+			assert_int_equal(v[1], 100 * 512);
+			assert_int_equal(inside * 10 + inside_tenth, 414);
+			seen = true;
+		}
+		for (unsigned k = 0; k < 3; k++) {
+			if (!strcmp(name, "all"))
+				assert_int_equal(sum[k], v[k]);
+			sum[k] += v[k];
+		}
+	}
+	assert_true(seen);
+	assert_string_equal(name, "all");
+	for (unsigned i = 0; i < 100; i++)
+		ondol_kfree(t.m, objects[i]);
+	assert_int_equal(toy_free(&t), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact_text),
 		cmocka_unit_test(parses),
 		cmocka_unit_test(writer_may_stop),
+		cmocka_unit_test(usage),
 	};
 
 	return cmocka_run_group_tests_name("slabinfo", tests, NULL, NULL);

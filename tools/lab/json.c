@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A run and a machine for programs; one document, keys in English whatever the language. */
-#include "lab/draw.h"
+#include "lab/slabs.h"
 
 #include <string.h>
 
@@ -97,7 +97,9 @@ static void put_cells(FILE *out, const struct lab_state *state, uint64_t start)
 		}
 		fputc('}', out);
 	}
-	fputs("],\"free_area\":[", out);
+	fputs("],", out);
+	slabs_json(state, out);
+	fputs("\"free_area\":[", out);
 	for (unsigned order = 0; order < state->nr_orders && state->nr_cells; order++) {
 		const struct lab_area *area = &state->areas[order];
 

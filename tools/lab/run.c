@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lab/slabs.h"
 #include "lab/state.h"
 
 #define FRAMES_MACHINE_MAX (UINT64_C(64) << 20) /* `frames` takes every frame one by one */
@@ -25,6 +26,7 @@ struct runner {
 	size_t nr_blocks, room;
 	struct lab_state *state; /* of the step */
 	uint64_t before[2];      /* merges and splits when it began */
+	struct lab_objects *objects;
 };
 
 /* Complaints of a run do not end it: expectations are all told. */
@@ -294,12 +296,24 @@ static bool do_balloon(struct runner *r, const struct lab_op *op)
 			(unsigned long long)event->nr);
 }
 
+static bool do_slabs(struct runner *r, const struct lab_op *op)
+{
+	char text[200];
+	const char *wrong = slabs_do(&r->objects, r->world.m, op, add_event(r, op), text,
+				     sizeof text);
+
+	return !wrong || complain(r, op->place, "%s", wrong);
+}
+
 static bool do_operation(struct runner *r, const struct lab_op *op)
 {
 	struct ondol_broken_invariant broken;
 	bool done;
 
-	switch (op->kind) {
+	switch (slabs_is_op(op) ? LAB_CACHE : op->kind) {
+	case LAB_CACHE:
+		done = do_slabs(r, op);
+		break;
 	case LAB_ALLOC:
 	case LAB_FILL:
 		done = do_alloc(r, op);
@@ -458,6 +472,8 @@ static bool check_expectation(struct runner *r, const struct lab_op *op,
 			      const struct lab_state *now)
 {
 	uint64_t free = 0, managed = 0;
+	char text[400];
+	const char *wrong;
 
 	for (uint32_t i = 0; i < now->nr_zones; i++) {
 		if (op->node != ONDOL_NODE_ANY && now->zones[i].node != (uint32_t)op->node)
@@ -466,6 +482,11 @@ static bool check_expectation(struct runner *r, const struct lab_op *op,
 		managed += now->zones[i].pages_managed;
 	}
 	switch (op->kind) {
+	case LAB_EXPECT_CACHES:
+	case LAB_EXPECT_CACHE:
+	case LAB_EXPECT_SLABS:
+		wrong = slabs_expect(r->world.m, op, text, sizeof text);
+		return !wrong || complain(r, op->detail, "%s", wrong);
 	case LAB_EXPECT_FRAMES:
 		return expect_frames(r, op);
 	case LAB_EXPECT_ORDER:
@@ -496,7 +517,8 @@ static void look(struct runner *r, struct lab_state *state, const struct lab_sta
 {
 	uint64_t now[2];
 
-	if (!state_look(state, &r->world, r->run->scenario, r->blocks, r->nr_blocks, before)) {
+	if (!state_look(state, &r->world, r->run->scenario, r->blocks, r->nr_blocks, before) ||
+	    !slabs_look(state, r->world.m, r->run->scenario, before)) {
 		fputs("ondol lab: out of memory\n", stderr);
 		exit(125);
 	}
@@ -559,6 +581,7 @@ bool run_scenario(struct lab_run *run, const struct lab_scenario *scenario, uint
 			break;
 	world_end(&r.world);
 	free(r.blocks);
+	slabs_release(r.objects);
 	return !run->nr_failed;
 }
 

@@ -39,6 +39,8 @@ struct lab_state {
 	struct lab_event *events;
 	uint32_t nr_events;
 	uint64_t merges, splits; /* in this step */
+	struct lab_cache_view *caches; /* slabs.h */
+	uint32_t nr_caches;
 };
 
 struct lab_run {

@@ -9,7 +9,7 @@
  *	say "..." | say ko "..."
  *	on NAME, NAME: STATEMENT                        only on these machines
  */
-#include "lab/scenario.h"
+#include "lab/slabs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +372,7 @@ static bool read_op(struct parser *p, struct lab_op *op)
 	bool is_expect = source_take(p->src, "expect");
 	const struct word_reader *words = is_expect ? expectations : operations;
 	size_t nr = is_expect ? NR_EXPECTATIONS : NR_OPERATIONS;
+	bool good;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!source_take(p->src, words[i].word))
@@ -385,6 +386,8 @@ static bool read_op(struct parser *p, struct lab_op *op)
 					       "1`");
 		return read_cpu(p, op);
 	}
+	if (slabs_read(p->src, is_expect, op, &good))
+		return good;
 	if (is_expect)
 		return read_expect_place(p, op);
 	return source_expected(p->src, p->step ? "alloc, free, frames, drain, fill, run, range, "
@@ -500,6 +503,8 @@ static bool read_show(struct parser *p)
 		scenario->show_zones = true;
 		return source_end_of_line(p->src);
 	}
+	if (source_take(p->src, "caches"))
+		return slabs_read_show(p->src, scenario) && source_end_of_line(p->src);
 	if (!source_range(p->src, "frames such as 0-15, or zones", false, &first, &last))
 		return false;
 	if (last - first >= LAB_VIEW_MAX || last > UINT32_MAX)
@@ -569,7 +574,7 @@ bool scenario_parse(struct lab_scenario *scenario, struct lab_source *src)
 		return false;
 	if (!scenario->nr_steps)
 		return source_complain(src, src->token.place, "a scenario needs a step");
-	if (scenario->view_start == scenario->view_end)
+	if (scenario->view_start == scenario->view_end && !scenario->show_caches)
 		scenario->show_zones = true;
 	return true;
 }
@@ -591,5 +596,6 @@ void scenario_release(struct lab_scenario *scenario)
 		free(scenario->title[lang]);
 	free(scenario->ops);
 	free(scenario->steps);
+	free(scenario->show_caches);
 	*scenario = (struct lab_scenario){ .nr_machines = 0 };
 }

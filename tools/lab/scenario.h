@@ -16,9 +16,10 @@
 enum lab_op_kind {
 	LAB_ALLOC, LAB_FREE, LAB_FRAMES, LAB_DRAIN, LAB_CPU, LAB_FILL,
 	LAB_RANGE, LAB_OFFLINE, LAB_ONLINE, LAB_BALLOON,
+	LAB_CACHE, LAB_OBJECT, LAB_RELEASE, LAB_SHRINK, LAB_DESTROY,
 	LAB_EXPECT_FRAMES, LAB_EXPECT_ORDER, LAB_EXPECT_MAP, LAB_EXPECT_AT, LAB_EXPECT_ZONE,
 	LAB_EXPECT_FREE, LAB_EXPECT_PER_CPU, LAB_EXPECT_MERGES, LAB_EXPECT_SPLITS,
-	LAB_EXPECT_MANAGED,
+	LAB_EXPECT_MANAGED, LAB_EXPECT_CACHES, LAB_EXPECT_CACHE, LAB_EXPECT_SLABS,
 };
 
 struct lab_op {
@@ -36,7 +37,9 @@ struct lab_op {
 	unsigned zone;
 	char name[LAB_NAME_MAX];
 	char invariant[LAB_NAME_MAX]; /* free ... caught BUDDY-6 */
-	char *text;              /* of frames and map */
+	char *text;              /* of frames, map and caches */
+	char cache[LAB_NAME_MAX];
+	uint64_t counts[3];      /* expect cache: full, partial, free */
 	uint64_t *pfns;          /* of order and per-cpu; sorted */
 	uint32_t nr_pfns;
 };
@@ -58,6 +61,7 @@ struct lab_scenario {
 	struct lab_op *ops;
 	uint32_t nr_ops;
 	bool show_zones;
+	char *show_caches; /* names, a space between, or NULL */
 	uint64_t view_start, view_end; /* frames [start, end) to draw; equal: none */
 };
 

@@ -138,5 +138,6 @@ void state_release(struct lab_state *state)
 	free(state->cells);
 	free(state->zones);
 	free(state->events);
+	free(state->caches);
 	memset(state, 0, sizeof *state);
 }

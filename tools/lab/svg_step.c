@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Steps as SVG: title and words, the strip of frames, free_area with its lists and map bits. */
+#include "lab/slabs.h"
 #include "lab/svg.h"
 
 #include <stdlib.h>
@@ -302,6 +303,7 @@ static void put_step(struct page *page, const struct lab_run *run, uint32_t step
 		put_areas(page, state);
 		put_per_cpu(page, state, run->scenario->view_start);
 	}
+	page->y = slabs_svg(page->draw, state, page->out, page->y);
 	if (run->scenario->show_zones)
 		put_zones(page, state);
 	put_legend(page, state);

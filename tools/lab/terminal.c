@@ -9,7 +9,7 @@
  *	                        ▲              changed
  *	 order 0  3                   0 1      free_list, map
  */
-#include "lab/draw.h"
+#include "lab/slabs.h"
 
 #include <string.h>
 
@@ -341,6 +341,7 @@ void terminal_step(const struct lab_draw *draw, const struct lab_run *run, uint3
 		draw_areas(draw, state);
 		draw_per_cpu(draw, state, run->scenario->view_start);
 	}
+	slabs_terminal(draw, state);
 	for (uint32_t i = 0; run->scenario->show_zones && i < state->nr_zones; i++)
 		draw_zone(draw, &state->zones[i]);
 	paint(draw, DIM);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The pictures' own words, in English and Korean. */
-#include "lab/draw.h"
+#include "lab/slabs.h"
 
 #include <string.h>
 
@@ -153,7 +153,10 @@ const char *event_text(const struct lab_event *event, enum lab_lang lang, char *
 	buffer[0] = '\0';
 	if (!out)
 		return buffer;
-	switch (event->op->kind) {
+	switch (slabs_is_op(event->op) ? LAB_CACHE : event->op->kind) {
+	case LAB_CACHE:
+		slabs_text(event, lang, out);
+		break;
 	case LAB_ALLOC:
 	case LAB_FILL:
 		alloc_text(event, lang, out);

@@ -19,7 +19,8 @@
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
-       OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE };
+       OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
+       OPT_SLAB_DEBUG };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -34,6 +35,10 @@ static const struct argp_option run_options[] = {
 	{ "lazy", OPT_LAZY, "POLICY", 0,
 	  "When freed frames merge: pcp (default), a pageblock at a time, from per-CPU lists; "
 	  "delay2, while there is slack not at all; eager, at once", 1 },
+	{ "slab-debug", OPT_SLAB_DEBUG, "LETTERS[,CACHE...]", 0,
+	  "Checks of Ondol's own objects, as Linux's slub_debug: F lists, Z writes beyond the end, "
+	  "P writes after free, U who allocated, Q freed ones rest, W a page that traps behind "
+	  "each; of these caches (kmalloc-*), or of all", 1 },
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
@@ -43,7 +48,8 @@ static const struct argp_option run_options[] = {
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
 	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
 	{ "proc", OPT_PROC, "DIR", 0,
-	  "At the end write buddyinfo, zoneinfo, slabinfo, vmstat, meminfo and each program's "
+	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, meminfo and each "
+	  "program's "
 	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
 	{ "validate", OPT_VALIDATE, 0, 0,
 	  "Check every invariant of an address space when it ends and of the machine at the end; "
@@ -126,6 +132,9 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	case OPT_LAZY:
 		if (!parse_lazy(arg, &o->lazy))
 			return bad(state, "lazy", arg, "want eager, delay2 or pcp");
+		break;
+	case OPT_SLAB_DEBUG:
+		o->slab_debug = arg;
 		break;
 	case OPT_PIN:
 		if (!strcmp(arg, "auto"))
