@@ -5,9 +5,10 @@
  * came of it (result, errno, signal and its code) and a digest of what can be seen: the regions
  * of /proc/self/maps and mincore, both inside of the arena, whose addresses are fixed.
  *
- *   steps SEED FIRST COUNT [-v] [-s N,N,...]
+ *   steps SEED FIRST COUNT [-v] [-w] [-s N,N,...]
  *
- * -v prints the state itself; -s lists the steps that are made (the others are left out, so
+ * -v prints the state itself; -w says nothing of residency, for runs with fault-around windows;
+ * -s lists the steps that are made (the others are left out, so
  * that a failure can be shrunk: a step's choices depend on the seed and its number alone).
  */
 #define _GNU_SOURCE
@@ -355,7 +356,7 @@ static void see(const char *text)
  * In a child the host may leave out entries that it can make again (of pages only read), and
  * Ondol copies them; both are right.
  */
-static bool in_child;
+static bool in_child, windows;
 static char residency[PAGES + 2];
 
 /*
@@ -373,7 +374,7 @@ static void note_residency(unsigned long start, unsigned long end, const char *n
 		memset(resident, 2, sizeof resident);
 	for (unsigned i = 0; i < (end - start) / PAGE; i++)
 		residency[(start - ARENA) / PAGE + i] =
-			in_child ? '?' : file ? 'f' : (char)('0' + (resident[i] & 3));
+			in_child || windows ? '?' : file ? 'f' : (char)('0' + (resident[i] & 3));
 }
 
 struct region {
@@ -535,6 +536,8 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++)
 		if (!strcmp(argv[i], "-v"))
 			verbose = true;
+		else if (!strcmp(argv[i], "-w"))
+			windows = true;
 		else if (!strcmp(argv[i], "-s") && i + 1 < argc)
 			only = argv[++i];
 	seed = strtoull(argv[1], NULL, 10);
