@@ -69,6 +69,7 @@ $(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
 $(B)/lab_files.o: $(B)/lab_files.c
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
 
+# -static-libgcc: the unwinder of debug mode, without loading a library for it.
 # The malloc: the core once more, as part of a shared object that shows malloc's names alone.
 MALLOC_SRC := $(wildcard ports/malloc/*.c)
 MALLOC_OBJ := $(MALLOC_SRC:%.c=$(B)/pic/%.o)
@@ -85,7 +86,8 @@ $(B)/pic/ports/%.o: ports/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(MALLOC_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/libondol-malloc.so: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
-	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread
+	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread \
+		-static-libgcc -Wl,--exclude-libs,ALL
 # One object, whose own names nobody outside can see or collide with.
 $(B)/libondol-malloc.a: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
 	@rm -f $@

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 
@@ -42,6 +43,9 @@ static void thread_exit(void *unused)
 	else
 		heap.threads = thread->next;
 	lock_drop(&heap.threads_lock);
+	if (thread->hidden)
+		(void)munmap(thread->hidden, NR_BINS * sizeof(struct bin));
+	thread->hidden = NULL;
 }
 
 void thread_key_init(void)
@@ -53,6 +57,11 @@ void thread_key_init(void)
 static void thread_begin(struct thread *thread)
 {
 	thread->state = have_key && !heap.debug ? THREAD_READY : THREAD_DIRECT;
+	if (thread->state == THREAD_READY && heap.is_hooked) {
+		thread->hidden = heap_metadata(NR_BINS * sizeof(struct bin));
+		if (!thread->hidden)
+			thread->state = THREAD_DIRECT;
+	}
 	if (thread->state == THREAD_DIRECT)
 		return;
 	lock_take(&heap.threads_lock);
@@ -170,7 +179,7 @@ static void bin_grow(struct bin *bin, uint32_t class)
 void thread_flush(struct thread *thread)
 {
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-		struct bin *bin = &thread->bin[class], old = *bin;
+		struct bin *bin = &bins_of(thread)[class], old = *bin;
 		void *slots;
 
 		if (!old.base)
@@ -234,17 +243,23 @@ static void bin_halve(struct bin *bin, uint32_t class)
 	bin->top = bin->base + nr - half;
 }
 
+void *small_alloc(uint32_t class)
+{
+	struct bin *bin = &bins_of(&ondol_thread)[class];
+
+	return bin->top == bin->base ? small_alloc_slow(class) : *--bin->top;
+}
+
 /* The bin is empty, or there is none. */
 __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 {
 	struct thread *thread = &ondol_thread;
-	struct bin *bin = &thread->bin[class];
+	struct bin *bin;
 	void *object;
 
-	if (unlikely(!heap_init()))
-		return NULL;
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	bin = &bins_of(thread)[class];
 	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
 		return *--bin->top;
 	object = alloc_direct(class);
@@ -257,14 +272,20 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 {
 	struct thread *thread = &ondol_thread;
-	struct bin *bin = &thread->bin[class];
+	struct bin *bin;
 	int saved = errno;
 	uint32_t nr;
 
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	bin = &bins_of(thread)[class];
 	if (unlikely(thread->state == THREAD_DIRECT)) {
 		put_or_give(class, &p, 1);
+		errno = saved;
+		return;
+	}
+	if (unlikely(bin->top < bin->limit)) { /* a hidden one */
+		*bin->top++ = p;
 		errno = saved;
 		return;
 	}
@@ -298,4 +319,5 @@ void thread_forget_others(void)
 	}
 	heap.threads = self->state == THREAD_READY ? self : NULL;
 	self->next = self->prev = NULL;
+	self->tid = 0;
 }

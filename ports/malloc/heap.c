@@ -278,6 +278,9 @@ void heap_give(uint32_t class, uint32_t nr, void **objects)
 
 void heap_lock_all(void)
 {
+	lock_take(&ondol_hook_lock);
+	lock_take(&ondol_profile_lock);
+	lock_take(&ondol_stack_lock);
 	lock_take(&ondol_purge_lock);
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
 		lock_take(&heap.depot[class].lock);
@@ -294,4 +297,7 @@ void heap_unlock_all(void)
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
 		lock_drop(&heap.depot[class].lock);
 	lock_drop(&ondol_purge_lock);
+	lock_drop(&ondol_stack_lock);
+	lock_drop(&ondol_profile_lock);
+	lock_drop(&ondol_hook_lock);
 }

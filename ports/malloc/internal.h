@@ -34,14 +34,15 @@
  *              large block's first page is MAP_LARGE, and pages_of its length.
  *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
  *
- * 5 Concurrency.  Locks in order: purge, depots by class, threads, huge, core.  The core's
+ * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by class, threads, huge, core.  The core's
  *   machine has one CPU and is called under the core lock, so it takes no locks of its own.
  *   fork() holds them all; the child empties the bins of the threads that it does not have.
  *
  * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
  *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
  *
- * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZP.
+ * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZPUL (debug.c),
+ *   ONDOL_MALLOC_PROFILE=FILE (profile.c).
  *
  * 8 Sources.  Bonwick and Adams, "Magazines and Vmem", USENIX 2001; Evans, "A scalable concurrent
  *   malloc", BSDCan 2006; Hunter et al., "Beyond malloc efficiency to fleet efficiency", OSDI
@@ -92,10 +93,34 @@ struct bin {
 	size_t room;  /* entries allocated, base[-1] too; limit may be lower */
 };
 
+/* A block that the page map does not describe: huge, debugged or sampled.  See table.c. */
+struct block {
+	uintptr_t address; /* 0: nothing here */
+	size_t size;       /* huge: bytes of the mapping; else: bytes asked for */
+	union {
+		uintptr_t map;         /* huge: where the mapping begins, at or before it */
+		double weight;         /* sampled: for how many blocks of its size it stands */
+		uint32_t thread_of[2]; /* debugged: who allocated, who freed; 0: in use */
+	};
+	uint32_t stack_of[2]; /* debugged and sampled: ids of stacks, see stack.c */
+};
+
+struct table {
+	struct block *slots;
+	size_t nr_slots, nr_blocks;
+};
+
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };
 
 struct thread {
-	struct bin bin[NR_BINS];
+	struct bin bin[NR_BINS]; /* hooked: all empty and full, so that no call is short */
+	struct bin *hidden;      /* hooked: the bins in use */
+	bool is_reporting;       /* what it allocates now is not the program's */
+	int tid;                 /* 0: not asked yet */
+	int64_t until_sample;    /* profiled: bytes to go */
+	uint64_t random;         /* profiled; 0: no seed yet */
+	const void *site;        /* debugged: where the program's call returns to */
+	void *freeing;           /* debugged: by a call that has not returned yet */
 	enum thread_state state;
 	struct thread *next, *prev; /* under heap.threads_lock */
 };
@@ -129,8 +154,10 @@ struct malloc_heap {
 	uint64_t dirty_limit;      /* pages (core lock) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
-	const char *debug;         /* letters, or NULL */
+	const char *debug;         /* letters, and for the core the names of caches; or NULL */
+	const char *profile;       /* a file's name, or NULL */
 	bool stats;
+	bool is_hooked;            /* debug or profile: hook.c is asked */
 };
 extern struct malloc_heap heap __attribute__((visibility("hidden")));
 extern __thread struct thread ondol_thread
@@ -148,6 +175,11 @@ static inline uint32_t class_of(size_t size) /* <= SMALL_MAX */
 	last = (uint32_t)size - 1;
 	shift = 31 - (uint32_t)__builtin_clz(last);
 	return (shift - 7) * 8 + (last >> (shift - 3)) + 1;
+}
+
+static inline struct bin *bins_of(struct thread *thread)
+{
+	return unlikely(thread->hidden != NULL) ? thread->hidden : thread->bin;
 }
 
 static inline size_t page_of(const void *p) /* < heap.nr_pages: in the range */
@@ -179,6 +211,11 @@ static inline void lock_drop(struct lock *lock)
 		lock_wake(lock);
 }
 
+/* table.c */
+struct block *table_find(const struct table *table, uintptr_t address);
+struct block *table_insert(struct table *table, const struct block *block);
+void table_erase(struct table *table, struct block *block);
+
 /* heap.c */
 bool heap_init(void); /* false: the host gives no address space */
 /* Up to `nr` objects straight from the core, noted in the page map. */
@@ -196,6 +233,7 @@ uint64_t heap_used_pages(void); /* core lock */
 extern struct lock ondol_purge_lock __attribute__((visibility("hidden")));
 
 /* cache.c */
+void *small_alloc(uint32_t class);
 void *small_alloc_slow(uint32_t class);
 void small_free_slow(void *p, uint32_t class);
 void depot_drain(uint32_t class);
@@ -217,6 +255,63 @@ void *huge_resize(void *p, size_t size); /* may move; NULL: cannot */
 void huge_totals(uint64_t *out_nr, uint64_t *out_bytes);
 extern struct lock ondol_huge_lock __attribute__((visibility("hidden")));
 
+/* stack.c */
+#define STACK_MOST 30 /* frames of a stack that are kept */
+/* The id of the caller's stack from the return address `site` on; 0: no memory for it. */
+uint32_t stack_here(const void *site);
+uint32_t stack_frames(uint32_t id, const uintptr_t **out); /* their number; innermost first */
+extern struct lock ondol_stack_lock __attribute__((visibility("hidden")));
+
+/* symbols.c */
+struct symbol {
+	const char *function; /* NULL: not known; good until symbols_end */
+	const char *file;     /* NULL: no line is known */
+	const char *module;   /* NULL: not known */
+	int line;
+	uintptr_t offset; /* in the module, as addr2line wants it */
+};
+void symbols_begin(void);
+void symbols_find(uintptr_t pc, struct symbol *out);
+void symbols_end(void);
+
+/* hook.c: every call, if heap.is_hooked; `site` is where the program called */
+void *hook_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void hook_free(void *p, const void *site);
+void *hook_realloc(void *p, size_t size, const void *site);
+size_t hook_usable_size(void *p, const void *site);
+void hook_exit(void);
+extern struct lock ondol_hook_lock __attribute__((visibility("hidden")));
+
+/* profile.c */
+void *profile_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void profile_free(void *p);
+struct profile_site {
+	uint32_t stack;
+	double allocated, allocated_bytes, in_use, in_use_bytes;
+};
+size_t profile_nr_sites(void);
+size_t profile_sum(struct profile_site *out, size_t nr_most);
+extern struct lock ondol_profile_lock __attribute__((visibility("hidden")));
+
+/* pprof.c */
+#define PROFILE_INTERVAL (512 << 10) /* bytes allocated between two samples, on average */
+bool profile_write(const char *path); /* "%p" in it is the process id; false: errno says why */
+
+/* debug.c */
+void *debug_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void debug_free(void *p, const void *site);
+size_t debug_usable_size(void *p, const void *site);
+void debug_panic(const struct ondol_panic_report *report, const char *what);
+void debug_exit(void);
+
+/* debug_report.c */
+#define DEBUG_NOWHERE SIZE_MAX /* for `wrong`: the offset of a byte that should not be so */
+void debug_report_leaks(const struct table *blocks);
+__attribute__((noreturn)) void debug_report(const char *what, const void *p,
+					    const struct block *block, size_t wrong,
+					    const void *site);
+const struct block *debug_nearest(const struct table *blocks, const void *p);
+
 /* report.c */
 __attribute__((noreturn)) void report_bad_pointer(const char *what, const void *p);
 void report_panic(void *ctx, const struct ondol_panic_report *report);
@@ -230,5 +325,9 @@ void settings_read(void);
 /* api.c */
 void *malloc_or_null(size_t size); /* leaves errno alone */
 void *aligned_or_null(size_t align, size_t size); /* a power of two */
+/* Without hooks. */
+void *plain_alloc(size_t size, size_t align, bool zeroed);
+void plain_free(void *p);
+size_t plain_usable_size(void *p);
 
 #endif /* ONDOL_MALLOC_INTERNAL_H */

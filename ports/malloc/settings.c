@@ -9,7 +9,7 @@
 
 extern char **environ;
 
-static char text[4096], value_debug[128];
+static char text[4096], value_debug[128], value_profile[1024];
 
 static void take(const char *entry)
 {
@@ -21,6 +21,13 @@ static void take(const char *entry)
 		memcpy(value_debug, entry + 19, length);
 		memcpy(value_debug + length, ",malloc-*", 10);
 		heap.debug = value_debug;
+		heap.is_hooked = true;
+	}
+	if (!strncmp(entry, "ONDOL_MALLOC_PROFILE=", 21) && entry[21] &&
+	    strlen(entry + 21) < sizeof value_profile) {
+		strcpy(value_profile, entry + 21);
+		heap.profile = value_profile;
+		heap.is_hooked = true;
 	}
 }
 
