@@ -52,9 +52,13 @@ void *plain_alloc(size_t size, size_t align, bool zeroed)
 	uint32_t class = class_for(size, align);
 	void *p;
 
+	if (!class && heap.is_secure)
+		return huge_alloc_guarded(size ? size : 1, align);
 	if (!class)
 		return alloc_big(size ? size : 1, align < PAGE_BYTES ? PAGE_BYTES : align, zeroed);
 	p = small_alloc(class);
+	if (unlikely(heap.is_secure) && p)
+		secure_note(p);
 	return p && zeroed ? memset(p, 0, size) : p;
 }
 
@@ -127,6 +131,8 @@ void plain_free(void *p)
 	size_t page = page_of(p);
 	uint32_t class = page < heap.nr_pages ? heap.map[page] : 0;
 
+	if (class && class <= NR_CLASSES && unlikely(heap.is_secure))
+		secure_forget(p);
 	if (class && class <= NR_CLASSES)
 		small_free_slow(p, class);
 	else if (class)

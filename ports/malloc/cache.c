@@ -20,6 +20,9 @@
 #define BIN_FIRST 8 /* objects in a bin at first */
 #define BIN_LOW 32  /* objects in a bin that was halved over and over */
 #define STREAK_MAX 8
+/* Of words that are written under the depot's lock and looked at without. */
+#define load(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#define store(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
 #define barrier() __asm__ volatile("" ::: "memory")
 
 __thread struct thread ondol_thread;
@@ -82,10 +85,10 @@ static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 	lock_take(&depot->lock);
 	if (nr > depot->nr)
 		nr = depot->nr;
-	depot->nr -= nr;
+	store(&depot->nr, depot->nr - nr);
 	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
 	depot->nr_refills++;
-	depot->streak = 0;
+	store(&depot->streak, 0);
 	lock_drop(&depot->lock);
 	return nr;
 }
@@ -94,12 +97,13 @@ static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
 {
 	lock_take(&depot->lock);
-	if (depot->streak++ > STREAK_MAX)
+	if (depot->streak > STREAK_MAX)
 		nr = 0;
+	store(&depot->streak, depot->streak + 1);
 	if (nr > depot->cap - depot->nr)
 		nr = depot->cap - depot->nr;
 	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
-	depot->nr += nr;
+	store(&depot->nr, depot->nr + nr);
 	depot->nr_flushes++;
 	lock_drop(&depot->lock);
 	return nr;
@@ -114,7 +118,7 @@ void depot_drain(uint32_t class)
 	do {
 		lock_take(&depot->lock);
 		nr = depot->nr < 64 ? depot->nr : 64;
-		depot->nr -= nr;
+		store(&depot->nr, depot->nr - nr);
 		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
 		lock_drop(&depot->lock);
 		if (nr)
@@ -125,7 +129,7 @@ void depot_drain(uint32_t class)
 /* Read without the lock: a hint. */
 static bool is_draining(uint32_t class)
 {
-	return __atomic_load_n(&heap.depot[class].streak, __ATOMIC_RELAXED) > STREAK_MAX;
+	return load(&heap.depot[class].streak) > STREAK_MAX;
 }
 
 static void put_or_give(uint32_t class, void **objects, uint32_t nr)
@@ -135,7 +139,7 @@ static void put_or_give(uint32_t class, void **objects, uint32_t nr)
 	if (kept == nr)
 		return;
 	heap_give(class, nr - kept, objects + kept);
-	if (unlikely(is_draining(class) && heap.depot[class].nr))
+	if (unlikely(is_draining(class) && load(&heap.depot[class].nr)))
 		depot_drain(class);
 }
 
@@ -149,7 +153,7 @@ static void bin_grow(struct bin *bin, uint32_t class)
 {
 	size_t room = bin->base ? (size_t)(bin->limit - bin->base) + 1 : 0;
 	size_t most = heap.bin_cap[class], nr = (size_t)(bin->top - bin->base), wanted;
-	void *block, **slots, *old = bin->base ? bin->base - 1 : NULL;
+	void **slots, **old = bin->base ? bin->base - 1 : NULL;
 	size_t old_room = bin->room;
 
 	if (room >= most)
@@ -160,9 +164,9 @@ static void bin_grow(struct bin *bin, uint32_t class)
 		bin->limit = bin->base + (wanted < old_room ? wanted : old_room) - 1;
 		return;
 	}
-	if (!heap_take(class_of(wanted * sizeof *slots), 1, &block))
+	slots = heap_take_bin(wanted);
+	if (!slots)
 		return;
-	slots = block;
 	*slots++ = NULL;
 	if (nr)
 		memcpy(slots, bin->base, nr * sizeof *slots);
@@ -173,22 +177,20 @@ static void bin_grow(struct bin *bin, uint32_t class)
 	bin->room = wanted;
 	lock_drop(&heap.core_lock);
 	if (old)
-		heap_give(class_of(old_room * sizeof *slots), 1, &old);
+		heap_give_bin(old, old_room);
 }
 
 void thread_flush(struct thread *thread)
 {
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		struct bin *bin = &bins_of(thread)[class], old = *bin;
-		void *slots;
 
 		if (!old.base)
 			continue;
-		slots = old.base - 1;
 		bin->top = bin->limit = bin->base = NULL;
 		bin->room = 0;
 		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
-		heap_give(class_of(old.room * sizeof(void *)), 1, &slots);
+		heap_give_bin(old.base - 1, old.room);
 	}
 }
 
@@ -243,11 +245,24 @@ static void bin_halve(struct bin *bin, uint32_t class)
 	bin->top = bin->base + nr - half;
 }
 
+/* Any of the bin; the last takes its place. */
+static COLD void *take_any(struct bin *bin)
+{
+	void **slot = bin->base + secure_random((uint32_t)(bin->top - bin->base));
+	void *object = *slot;
+
+	*slot = bin->top[-1];
+	bin->top--;
+	return object;
+}
+
 void *small_alloc(uint32_t class)
 {
 	struct bin *bin = &bins_of(&ondol_thread)[class];
 
-	return bin->top == bin->base ? small_alloc_slow(class) : *--bin->top;
+	if (bin->top == bin->base)
+		return small_alloc_slow(class);
+	return heap.is_secure ? take_any(bin) : *--bin->top;
 }
 
 /* The bin is empty, or there is none. */
@@ -261,7 +276,7 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 		thread_begin(thread);
 	bin = &bins_of(thread)[class];
 	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
-		return *--bin->top;
+		return heap.is_secure ? take_any(bin) : *--bin->top;
 	object = alloc_direct(class);
 	if (unlikely(!object) && purge_all()) /* what others hold may be enough */
 		object = alloc_direct(class);

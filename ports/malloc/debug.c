@@ -3,7 +3,7 @@
  * ONDOL_MALLOC_DEBUG: every call is looked at, objects go straight to and from their slabs.
  *
  *	F  the chain of each slab's free objects        core
- *	Z  writes beyond the bytes asked for            the rest of the block here, behind it the core
+ *	Z  writes beyond the bytes asked for            to the object's end here, behind it core
  *	P  writes after free                            core
  *	U  who allocated and who freed, as stacks       here
  *	L  at exit, what is still in use, by call site  here (and U)

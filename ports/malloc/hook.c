@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the program's calls and the bins, for programs that are debugged or profiled.  The
- * visible bins stay empty then and have no room, so that every call takes the long way, where this
- * is asked; who asks for neither pays nothing.
+ * Between the program's calls and the bins, for programs that are debugged, profiled or secured.
+ * The visible bins stay empty then and have no room, so that every call takes the long way, where
+ * this is asked; who asks for none of it pays nothing.
  *
  * What is allocated while a report is written is the report's own: it comes from an arena
  * apart, since the heap may be damaged and its locks taken.
@@ -51,7 +51,9 @@ void *hook_alloc(size_t size, size_t align, bool zeroed, const void *site)
 	if (heap.debug)
 		return ondol_thread.is_reporting ? arena_alloc(size, align) :
 						   debug_alloc(size, align, zeroed, site);
-	return profile_alloc(size, align, zeroed, site);
+	if (heap.profile)
+		return profile_alloc(size, align, zeroed, site);
+	return plain_alloc(size, align, zeroed);
 }
 
 void hook_free(void *p, const void *site)
@@ -60,8 +62,10 @@ void hook_free(void *p, const void *site)
 		return;
 	if (heap.debug)
 		debug_free(p, site);
-	else
+	else if (heap.profile)
 		profile_free(p);
+	else
+		plain_free(p);
 }
 
 size_t hook_usable_size(void *p, const void *site)
@@ -91,6 +95,6 @@ void hook_exit(void)
 {
 	if (heap.debug)
 		debug_exit();
-	else if (!profile_write(heap.profile))
+	else if (heap.profile && !profile_write(heap.profile))
 		say("ondol-malloc: profile %s: not written: error %d\n", heap.profile, errno);
 }

@@ -28,26 +28,43 @@ static bool note(const struct block *block)
 	return done;
 }
 
-void *huge_alloc(size_t size, size_t align)
+static void *alloc(size_t size, size_t align, size_t guard)
 {
-	size_t extra = align > PAGE_BYTES ? align - PAGE_BYTES : 0;
+	size_t extra = (align > PAGE_BYTES ? align - PAGE_BYTES : 0) + 2 * guard;
 	struct block block = { 0 };
-	void *map;
+	char *map;
 
 	if (!heap_init() || size > PTRDIFF_MAX - extra - PAGE_BYTES)
 		return NULL;
 	block.size = (size + extra + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-	map = mmap(NULL, block.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		   -1, 0);
+	map = mmap(NULL, block.size, guard ? PROT_NONE : PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
 		return NULL;
 	block.map = (uintptr_t)map;
-	block.address = (block.map + align - 1) & ~(uintptr_t)(align - 1);
-	if (!note(&block)) {
+	block.address = (block.map + guard + align - 1) & ~(uintptr_t)(align - 1);
+	if ((guard && mprotect(map + guard, block.size - 2 * guard, PROT_READ | PROT_WRITE)) ||
+	    !note(&block)) {
 		(void)munmap(map, block.size);
 		return NULL;
 	}
 	return (void *)block.address;
+}
+
+void *huge_alloc(size_t size, size_t align)
+{
+	return alloc(size, align, 0);
+}
+
+void *huge_alloc_guarded(size_t size, size_t align)
+{
+	return alloc(size, align, PAGE_BYTES);
+}
+
+/* Secure: each is guarded. */
+static size_t usable(const struct block *block)
+{
+	return block->map + block->size - block->address - (heap.is_secure ? PAGE_BYTES : 0);
 }
 
 size_t huge_size(const void *p)
@@ -58,7 +75,7 @@ size_t huge_size(const void *p)
 	lock_take(&ondol_huge_lock);
 	block = find(p);
 	if (block)
-		size = block->map + block->size - block->address;
+		size = usable(block);
 	lock_drop(&ondol_huge_lock);
 	return size;
 }

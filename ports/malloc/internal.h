@@ -34,15 +34,16 @@
  *              large block's first page is MAP_LARGE, and pages_of its length.
  *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
  *
- * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by class, threads, huge, core.  The core's
- *   machine has one CPU and is called under the core lock, so it takes no locks of its own.
- *   fork() holds them all; the child empties the bins of the threads that it does not have.
+ * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by class, threads, huge,
+ *   core.  The core's machine has one CPU and is called under the core lock, so it takes no locks
+ *   of its own.  fork() holds them all; the child empties the bins of the threads that it does not
+ *   have.
  *
  * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
  *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
  *
  * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZPUL (debug.c),
- *   ONDOL_MALLOC_PROFILE=FILE (profile.c).
+ *   ONDOL_MALLOC_PROFILE=FILE (profile.c), ONDOL_MALLOC_SECURE=1 (secure.c).
  *
  * 8 Sources.  Bonwick and Adams, "Magazines and Vmem", USENIX 2001; Evans, "A scalable concurrent
  *   malloc", BSDCan 2006; Hunter et al., "Beyond malloc efficiency to fleet efficiency", OSDI
@@ -157,7 +158,8 @@ struct malloc_heap {
 	const char *debug;         /* letters, and for the core the names of caches; or NULL */
 	const char *profile;       /* a file's name, or NULL */
 	bool stats;
-	bool is_hooked;            /* debug or profile: hook.c is asked */
+	bool is_hooked;            /* debug, profile or secure: hook.c is asked */
+	bool is_secure;            /* secure.c is asked */
 };
 extern struct malloc_heap heap __attribute__((visibility("hidden")));
 extern __thread struct thread ondol_thread
@@ -221,6 +223,9 @@ bool heap_init(void); /* false: the host gives no address space */
 /* Up to `nr` objects straight from the core, noted in the page map. */
 uint32_t heap_take(uint32_t class, uint32_t nr, void **out);
 void heap_give(uint32_t class, uint32_t nr, void **objects);
+void **heap_take_bin(size_t room);
+void heap_give_bin(void **slots, size_t room);
+void heap_shrink_bins(void);
 void heap_mark(size_t page, size_t nr_pages, uint8_t value); /* core lock */
 void heap_lock_all(void);
 void heap_unlock_all(void);
@@ -249,6 +254,7 @@ bool large_resize(void *p, size_t size);
 
 /* huge.c */
 void *huge_alloc(size_t size, size_t align);
+void *huge_alloc_guarded(size_t size, size_t align); /* between pages without access */
 size_t huge_size(const void *p); /* 0: no such block */
 bool huge_free(void *p);
 void *huge_resize(void *p, size_t size); /* may move; NULL: cannot */
@@ -281,6 +287,12 @@ void *hook_realloc(void *p, size_t size, const void *site);
 size_t hook_usable_size(void *p, const void *site);
 void hook_exit(void);
 extern struct lock ondol_hook_lock __attribute__((visibility("hidden")));
+
+/* secure.c */
+bool secure_init(size_t nr_pages);
+void secure_note(void *p);
+void secure_forget(void *p); /* ends the process if p is no block in use */
+uint32_t secure_random(uint32_t bound); /* below it */
 
 /* profile.c */
 void *profile_alloc(size_t size, size_t align, bool zeroed, const void *site);

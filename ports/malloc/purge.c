@@ -63,15 +63,15 @@ static uint64_t purge_block(size_t page, size_t nr)
 	return given;
 }
 
-/* The next free block at or after the page: its first page, or the end. */
-static size_t next_free(size_t page, size_t end, size_t *out_nr)
+/* The next free block at or after the page: its first page; no pages: there is none. */
+static size_t next_free(size_t page, size_t *out_nr)
 {
 	struct ondol_frame_info info;
 	ondol_pfn_t pfn;
 
 	*out_nr = 0;
 	lock_take(&heap.core_lock);
-	while (page < end) {
+	while (page < heap.highest_page) {
 		pfn.value = page;
 		ondol_frame_info(heap.m, pfn, &info);
 		if (info.state == ONDOL_FRAME_FREE && info.is_head &&
@@ -90,13 +90,14 @@ static uint64_t give_back(void)
 	uint64_t given = 0;
 	size_t nr;
 
+	heap_shrink_bins();
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		depot_drain(class);
 		lock_take(&heap.core_lock);
 		(void)ondol_kmem_cache_shrink(heap.cache[class]);
 		lock_drop(&heap.core_lock);
 	}
-	for (size_t page = 0; (page = next_free(page, heap.highest_page, &nr)), nr; page += nr)
+	for (size_t page = 0; (page = next_free(page, &nr)), nr; page += nr)
 		given += purge_block(page, nr);
 	return given;
 }

@@ -23,6 +23,8 @@ static void take(const char *entry)
 		heap.debug = value_debug;
 		heap.is_hooked = true;
 	}
+	if (!strncmp(entry, "ONDOL_MALLOC_SECURE=", 20) && entry[20] && entry[20] != '0')
+		heap.is_secure = heap.is_hooked = true;
 	if (!strncmp(entry, "ONDOL_MALLOC_PROFILE=", 21) && entry[21] &&
 	    strlen(entry + 21) < sizeof value_profile) {
 		strcpy(value_profile, entry + 21);

@@ -107,6 +107,23 @@ $(at allocated)"
 else
 	skip 'reports with lines' 'no libdw'
 fi
+secured() { # mistake, exit status
+	ONDOL_MALLOC_SECURE=1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$1" >"$tmp/log" 2>&1
+	[ $? -eq "$2" ]
+	verdict $? "secure: ${1:-no mistake}"
+}
+secured '' 0
+secured twice 134
+secured twice-later 134
+secured middle 134
+secured stack 134
+secured large-overrun 139
+secured large-after-free 139
+secured 'in order' 0
+LD_PRELOAD=$so "$tmp/wrong" 'in order'
+[ $? -eq 1 ]
+verdict $? 'not secure: in order'
+ONDOL_MALLOC_SECURE=1 suite secured env LD_PRELOAD="$so" "$conf"
 ONDOL_MALLOC_DEBUG=FZPU suite debugged env LD_PRELOAD="$so" T=e "$conf"
 
 . tests/malloc/profile.sh

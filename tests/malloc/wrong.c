@@ -58,6 +58,33 @@ int main(int argc, char **argv)
 		call_free((char *)object + 16);
 	} else if (!strcmp(mistake, "stack")) {
 		call_free(&object);
+	} else if (!strcmp(mistake, "twice-later")) {
+		void *volatile others[3000];
+
+		for (int i = 0; i < 3000; i++)
+			others[i] = call_malloc(100);
+		call_free(object);
+		for (int i = 0; i < 3000; i++)
+			call_free(others[i]);
+		call_free(object);
+	} else if (!strcmp(mistake, "large-overrun")) {
+		p = call_malloc(1 << 20);
+		p[1 << 20] = 1;
+	} else if (!strcmp(mistake, "large-after-free")) {
+		p = call_malloc(1 << 20);
+		call_free((void *)p);
+		p[0] = 1;
+	} else if (!strcmp(mistake, "in order")) { /* 64 in a row, each behind the last */
+		char *last = call_malloc(48);
+		int nr = 0;
+
+		for (int i = 0; i < 64; i++) {
+			char *next = call_malloc(48);
+
+			nr += next == last + 48;
+			last = next;
+		}
+		return nr > 32;
 	} else if (!strcmp(mistake, "large-twice")) {
 		object = call_malloc(1 << 20);
 		call_free(object);
