@@ -274,6 +274,7 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	purge_if_old();
 	bin = &bins_of(thread)[class];
 	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
 		return heap.is_secure ? take_any(bin) : *--bin->top;
@@ -304,6 +305,7 @@ __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 		errno = saved;
 		return;
 	}
+	purge_if_old();
 	nr = (uint32_t)(bin->top - bin->base);
 	if (nr)
 		bin_halve(bin, class);

@@ -75,8 +75,9 @@
 #define LARGE_MAX (PAGE_BYTES << MAX_ORDER)
 
 #define DIRTY_LEAST 2048 /* pages free but not given back: 8 MiB, more while it pays */
+#define DIRTY_FLOOR (DIRTY_LEAST / 4) /* while nothing is touched again */
 #define DIRTY_MOST (DIRTY_LEAST << 10)
-#define DIRTY_STEP (DIRTY_LEAST / 4) /* pages freed until it is looked again */
+#define DIRTY_STEP (DIRTY_LEAST / 8) /* pages freed until it is looked again */
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -233,6 +234,7 @@ void *heap_metadata(size_t bytes); /* zeroed address space for ever, or NULL */
 
 /* purge.c */
 void purge_if_dirty(void);
+void purge_if_old(void);
 uint64_t purge_all(void); /* bytes given back to the host */
 uint64_t heap_used_pages(void); /* core lock */
 extern struct lock ondol_purge_lock __attribute__((visibility("hidden")));

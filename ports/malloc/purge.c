@@ -3,19 +3,28 @@
  * Giving memory back.
  *
  * Dirty pages are those that are free and that the host still keeps for us: touched, less those
- * in use.  Their number is limited, not their age: a program that frees everything and then sleeps
- * makes no call in which an age could be noticed.  The limit is 8 MiB.  If what was given back is
- * soon touched again, giving it back was a waste, and the limit doubles, up to a quarter of what
- * is in use now; it falls back when that is no more so.
+ * in use.  Their number is limited: so a program that frees everything and then sleeps, which
+ * makes no call in which an age could be noticed, holds no more than that.  The limit is 8 MiB.
+ * If what was given back is soon touched again, giving it back was a waste, and the limit doubles,
+ * up to a quarter of what is in use now; it falls when that is no more so, to 2 MiB in a program
+ * that only frees.
+ *
+ * Their age is limited too, while calls come that exchange with a depot: every LOOK_MS somebody
+ * looks, and what was dirty at the last look as well, and was not needed since, is given back, and
+ * depots are emptied.  A thread of our own could do that in a program that sleeps; it would be in
+ * the way of fork, of namespaces and of seccomp filters.
  *
  * Blocks are taken from the buddy as the frames that they are (ondol_alloc_contig_range), so
  * that nobody can be given them while the host takes their pages away.
  */
 #include <errno.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "internal.h"
 
+#define LOOK_MS 250
+#define OLD_LEAST 256 /* pages: less is not worth it */
 #define BLOCK_LEAST 4 /* pages: smaller free blocks are left as they are */
 
 struct lock ondol_purge_lock;
@@ -117,7 +126,7 @@ static void adapt_limit(uint64_t given, uint64_t touched)
 
 	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
 		heap.dirty_limit *= 2;
-	else if (heap.dirty_limit > DIRTY_LEAST && touched < given_before / 4)
+	else if (heap.dirty_limit > DIRTY_FLOOR && touched < given_before / 4)
 		heap.dirty_limit /= 2;
 	given_before = given;
 }
@@ -144,6 +153,51 @@ void purge_if_dirty(void)
 		lock_drop(&heap.core_lock);
 	}
 	lock_drop(&ondol_purge_lock);
+	errno = saved;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void look_at_age(void)
+{
+	static uint64_t dirty_before, touched_before; /* purge lock */
+	uint64_t used, dirty, touched;
+	bool is_old;
+
+	if (!lock_try(&ondol_purge_lock))
+		return;
+	lock_take(&heap.core_lock);
+	used = heap_used_pages();
+	touched = heap.nr_touched_ever;
+	dirty = heap.nr_touched > used ? heap.nr_touched - used : 0;
+	lock_drop(&heap.core_lock);
+	is_old = dirty_before >= OLD_LEAST && dirty >= OLD_LEAST &&
+		 touched - touched_before < dirty_before / 4;
+	dirty_before = dirty;
+	touched_before = touched;
+	if (is_old && give_back())
+		dirty_before = 0;
+	lock_drop(&ondol_purge_lock);
+}
+
+/* Called at each exchange with a depot. */
+void purge_if_old(void)
+{
+	static uint64_t next_look; /* atomic, ms */
+	uint64_t due = __atomic_load_n(&next_look, __ATOMIC_RELAXED), now = now_ms();
+	int saved = errno;
+
+	if (likely(now < due) || !__atomic_compare_exchange_n(&next_look, &due, now + LOOK_MS,
+							      false, __ATOMIC_RELAXED,
+							      __ATOMIC_RELAXED))
+		return;
+	look_at_age();
 	errno = saved;
 }
 

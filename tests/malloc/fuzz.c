@@ -227,8 +227,8 @@ int main(void)
 			       sizeof input / 8);
 		if (!nr)
 			fail("nothing was refused: the test tests nothing");
-		printf("ok %u - %s: each of %llu refused %s, %llu calls said no\n", ++nr_tests, what,
-		       (unsigned long long)nr, for_good ? "for good" : "once",
+		printf("ok %u - %s: each of %llu refused %s, %llu calls said no\n", ++nr_tests,
+		       what, (unsigned long long)nr, for_good ? "for good" : "once",
 		       (unsigned long long)(nr_refused - before));
 	}
 	return 0;

@@ -46,6 +46,9 @@ else
 	skip 'C++ new and delete' 'no C++ compiler'
 fi
 
+$cc -O1 -Wall -Wextra -o "$tmp/idle" tests/malloc/idle.c || exit 1
+suite 'returned to the host' env LD_PRELOAD="$so" "$tmp/idle"
+
 # Mistakes: what is said of them, by default and with debugging.
 $cc -O0 -g -w -o "$tmp/wrong" tests/malloc/wrong.c -pthread || exit 1
 mistake() { # letters, mistake, what must be said; nothing: it must go unnoticed
