@@ -7,8 +7,10 @@
  * oldest objects, from the bottom: the newest are those that are in the processor's caches.
  *
  * An object that waits here keeps its slab from going back to the buddy, so what is held must
- * not be much when a program frees and frees.  A depot into which objects only come, STREAK_MAX
- * times, is emptied and passes them on to the slabs; bins are halved then as they fill up.
+ * not be much when a program frees and frees.  A depot holds as much as two bins, and beyond that
+ * what there is of EXTRA_BYTES, which all depots share: enough for a program that takes and
+ * gives a thousand pages at a time.  If objects only come, STREAK_MAX times, bins are halved as
+ * they fill up; if it was full so often, it is emptied and passes on to the slabs.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,6 +22,7 @@
 #define BIN_FIRST 8 /* objects in a bin at first */
 #define BIN_LOW 32  /* objects in a bin that was halved over and over */
 #define STREAK_MAX 8
+#define EXTRA_BYTES ((int64_t)8 << 20)
 /* Of words that are written under the depot's lock and looked at without. */
 #define load(word) __atomic_load_n(word, __ATOMIC_RELAXED)
 #define store(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
@@ -79,16 +82,51 @@ static void thread_begin(struct thread *thread)
 
 /* ------------------------------------------------------------------ depots */
 
+static int64_t extra_bytes; /* in use by all depots together (atomic) */
+
+/* What all depots hold, in pages, about. */
+uint64_t depot_pages(void)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t class = 1; class <= NR_CLASSES; class++)
+		bytes += (uint64_t)load(&heap.depot[class].nr) * ondol_class_size[class];
+	return bytes >> PAGE_SHIFT;
+}
+
+/* None while the program only frees: then the limit of what is dirty is low, too. */
+static int64_t extra_most(void)
+{
+	return load(&heap.dirty_limit) < DIRTY_LEAST ? 0 : EXTRA_BYTES;
+}
+
+/* The depot has `nr` objects from now on, if what it may hold beyond its own room allows it. */
+static bool resize_depot(struct depot *depot, uint32_t nr)
+{
+	int64_t before = depot->nr > depot->room ? depot->nr - depot->room : 0;
+	int64_t after = nr > depot->room ? nr - depot->room : 0;
+	int64_t more = (after - before) * ondol_class_size[depot - heap.depot];
+
+	if (more && __atomic_add_fetch(&extra_bytes, more, __ATOMIC_RELAXED) > extra_most() &&
+	    more > 0) {
+		(void)__atomic_sub_fetch(&extra_bytes, more, __ATOMIC_RELAXED);
+		return false;
+	}
+	store(&depot->nr, nr);
+	return true;
+}
+
 /* Up to `nr` from the depot; 0: it is empty. */
 static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 {
 	lock_take(&depot->lock);
 	if (nr > depot->nr)
 		nr = depot->nr;
-	store(&depot->nr, depot->nr - nr);
+	(void)resize_depot(depot, depot->nr - nr);
 	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
 	depot->nr_refills++;
 	store(&depot->streak, 0);
+	store(&depot->overflows, 0);
 	lock_drop(&depot->lock);
 	return nr;
 }
@@ -96,17 +134,24 @@ static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 /* As many as there is room for; none while objects only come. */
 static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
 {
+	uint32_t at, kept;
+
 	lock_take(&depot->lock);
-	if (depot->streak > STREAK_MAX)
-		nr = 0;
+	kept = depot->overflows > STREAK_MAX ? 0 :
+	       nr > depot->cap - depot->nr ? depot->cap - depot->nr : nr;
+	at = depot->nr;
+	if (kept && !resize_depot(depot, at + kept)) {
+		kept = at < depot->room ? depot->room - at : 0;
+		kept = kept < nr ? kept : nr;
+		(void)resize_depot(depot, at + kept);
+	}
+	memcpy(depot->slots + at, objects, kept * sizeof *objects);
 	store(&depot->streak, depot->streak + 1);
-	if (nr > depot->cap - depot->nr)
-		nr = depot->cap - depot->nr;
-	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
-	store(&depot->nr, depot->nr + nr);
+	if (kept < nr)
+		store(&depot->overflows, depot->overflows + 1);
 	depot->nr_flushes++;
 	lock_drop(&depot->lock);
-	return nr;
+	return kept;
 }
 
 void depot_drain(uint32_t class)
@@ -118,7 +163,7 @@ void depot_drain(uint32_t class)
 	do {
 		lock_take(&depot->lock);
 		nr = depot->nr < 64 ? depot->nr : 64;
-		store(&depot->nr, depot->nr - nr);
+		(void)resize_depot(depot, depot->nr - nr);
 		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
 		lock_drop(&depot->lock);
 		if (nr)
@@ -127,7 +172,7 @@ void depot_drain(uint32_t class)
 }
 
 /* Read without the lock: a hint. */
-static bool is_draining(uint32_t class)
+static bool only_comes(uint32_t class)
 {
 	return load(&heap.depot[class].streak) > STREAK_MAX;
 }
@@ -139,7 +184,8 @@ static void put_or_give(uint32_t class, void **objects, uint32_t nr)
 	if (kept == nr)
 		return;
 	heap_give(class, nr - kept, objects + kept);
-	if (unlikely(is_draining(class) && load(&heap.depot[class].nr)))
+	if (unlikely(load(&heap.depot[class].overflows) > STREAK_MAX &&
+		     load(&heap.depot[class].nr)))
 		depot_drain(class);
 }
 
@@ -309,7 +355,7 @@ __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 	nr = (uint32_t)(bin->top - bin->base);
 	if (nr)
 		bin_halve(bin, class);
-	if (!is_draining(class) || !nr)
+	if (!only_comes(class) || !nr)
 		bin_grow(bin, class);
 	else if (nr > BIN_LOW)
 		bin->limit = bin->base + (nr + 1) / 2;

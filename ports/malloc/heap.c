@@ -17,7 +17,8 @@
 #define BIN_OBJECTS_MIN 16
 #define BIN_PAGES_MIN 64 /* objects of at most a page: they are what whole pages are used for */
 #define BIN_CACHES 8 /* for arrays of 64 bytes, 128 ... 8192 */
-#define DEPOT_BINS 2 /* a depot holds as much as so many bins */
+#define DEPOT_BINS 2 /* a depot holds as much as so many bins, or more: see cache.c */
+#define DEPOT_OBJECTS_MIN 2048
 
 struct malloc_heap heap;
 
@@ -143,6 +144,14 @@ static uint32_t bin_objects(uint32_t class)
 	return (uint32_t)(nr > BIN_OBJECTS_MAX ? BIN_OBJECTS_MAX : nr < least ? least : nr);
 }
 
+/* Slots are touched as they are needed. */
+static uint32_t depot_cap(uint32_t class)
+{
+	uint32_t own = bin_objects(class) * DEPOT_BINS;
+
+	return own < DEPOT_OBJECTS_MIN ? DEPOT_OBJECTS_MIN : own;
+}
+
 /* Debugged objects go straight to their slabs, where they are checked: no bins, no depots. */
 static bool init_depots(void)
 {
@@ -152,13 +161,14 @@ static bool init_depots(void)
 	if (heap.debug)
 		return true;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		nr += bin_objects(class) * DEPOT_BINS;
+		nr += depot_cap(class);
 	slots = heap_metadata(nr * sizeof(void *));
 	if (!slots)
 		return false;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		heap.bin_cap[class] = bin_objects(class);
-		heap.depot[class].cap = heap.bin_cap[class] * DEPOT_BINS;
+		heap.depot[class].room = heap.bin_cap[class] * DEPOT_BINS;
+		heap.depot[class].cap = depot_cap(class);
 		heap.depot[class].slots = slots;
 		slots += heap.depot[class].cap;
 	}

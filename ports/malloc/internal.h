@@ -130,7 +130,9 @@ struct thread {
 struct depot {
 	struct lock lock;
 	uint32_t nr, cap;
-	uint32_t streak; /* flushes since the last refill */
+	uint32_t room;   /* of its own: beyond that all depots share, see cache.c */
+	uint32_t streak;    /* flushes since the last refill */
+	uint32_t overflows; /* of these, those that it was too full for */
 	void **slots;
 	uint64_t nr_refills, nr_flushes; /* for the table at exit */
 } __attribute__((aligned(64)));
@@ -153,7 +155,7 @@ struct malloc_heap {
 	uint64_t nr_touched_ever;  /* (core lock) */
 	uint64_t highest_page;     /* beyond the last page touched (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
-	uint64_t dirty_limit;      /* pages (core lock) */
+	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
 	const char *debug;         /* letters, and for the core the names of caches; or NULL */
@@ -244,6 +246,7 @@ void *small_alloc(uint32_t class);
 void *small_alloc_slow(uint32_t class);
 void small_free_slow(void *p, uint32_t class);
 void depot_drain(uint32_t class);
+uint64_t depot_pages(void);
 void thread_flush(struct thread *thread);
 void thread_forget_others(void); /* in a forked child */
 void thread_key_init(void);

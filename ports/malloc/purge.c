@@ -111,12 +111,20 @@ static uint64_t give_back(void)
 	return given;
 }
 
+static void set_limit(uint64_t pages)
+{
+	__atomic_store_n(&heap.dirty_limit, pages, __ATOMIC_RELAXED);
+}
+
 static bool is_too_dirty(void)
 {
 	uint64_t used = heap_used_pages(), limit = DIRTY_LEAST + used / 4;
 
 	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
-	return heap.nr_touched > used + limit;
+	if (heap.nr_touched <= used + limit)
+		return false;
+	set_limit(limit); /* what it may fall from */
+	return true;
 }
 
 /* After so much was given back, and so much touched for the first time (again) since. */
@@ -125,9 +133,9 @@ static void adapt_limit(uint64_t given, uint64_t touched)
 	static uint64_t given_before; /* purge lock */
 
 	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
-		heap.dirty_limit *= 2;
+		set_limit(heap.dirty_limit * 2);
 	else if (heap.dirty_limit > DIRTY_FLOOR && touched < given_before / 4)
-		heap.dirty_limit /= 2;
+		set_limit(heap.dirty_limit / 2);
 	given_before = given;
 }
 
@@ -177,6 +185,7 @@ static void look_at_age(void)
 	touched = heap.nr_touched_ever;
 	dirty = heap.nr_touched > used ? heap.nr_touched - used : 0;
 	lock_drop(&heap.core_lock);
+	dirty += depot_pages();
 	is_old = dirty_before >= OLD_LEAST && dirty >= OLD_LEAST &&
 		 touched - touched_before < dirty_before / 4;
 	dirty_before = dirty;

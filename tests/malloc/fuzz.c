@@ -202,6 +202,7 @@ int main(void)
 	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 	static const char *const names[] = { "frames", "slabs" };
 	static const enum ondol_fail_point points[] = { ONDOL_FAIL_ALLOC_PAGES, ONDOL_FAIL_SLAB };
+	static const uint8_t ask_for_each[] = { 0, 26, 0, 0, 1, 26, 0, 3, 2, 5, 0, 0 };
 	uint8_t input[800];
 	unsigned nr_tests = 0;
 
@@ -223,6 +224,7 @@ int main(void)
 
 		for_good = i >= 3;
 		(void)om_malloc_trim(0);
+		memcpy(input, ask_for_each, sizeof ask_for_each);
 		nr = fail_each(what, i % 3 < 2 ? points[i % 3] : ONDOL_FAIL_NR, input,
 			       sizeof input / 8);
 		if (!nr)
