@@ -106,7 +106,7 @@ static bool init_machine(size_t bytes)
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &region,
 					   .nr_regions = 1, .nr_nodes = 1, .nr_cpus = 1,
 					   .profile = &profile, .deferred_init = true,
-					   .debug = heap.debug };
+					   .debug = heap.core_debug };
 	size_t size, align;
 	void *storage;
 

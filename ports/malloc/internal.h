@@ -158,7 +158,8 @@ struct malloc_heap {
 	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
-	const char *debug;         /* letters, and for the core the names of caches; or NULL */
+	const char *debug;         /* letters, or NULL */
+	const char *core_debug;    /* those of the core, with names of caches; or NULL */
 	const char *profile;       /* a file's name, or NULL */
 	bool stats;
 	bool is_hooked;            /* debug, profile or secure: hook.c is asked */
