@@ -6,7 +6,7 @@
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make proof        contracts, the drain protocol's model (frama-c, why3, cvc4, z3, spin)
-#   make fuzz         libFuzzer on the ELF loader and the lab's languages, FUZZ_SECONDS=60 (clang)
+#   make fuzz         libFuzzer on the ELF loader, the lab's languages, the malloc, FUZZ_SECONDS=60 (clang)
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
@@ -69,6 +69,7 @@ $(B)/lab_files.c: $(LAB_FILES) tools/dev/embed.sh Makefile
 $(B)/lab_files.o: $(B)/lab_files.c
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Itools -c -o $@ $<
 
+# -static-libgcc: the unwinder of debug mode, without loading a library for it.
 # The malloc: the core once more, as part of a shared object that shows malloc's names alone.
 MALLOC_SRC := $(wildcard ports/malloc/*.c)
 MALLOC_OBJ := $(MALLOC_SRC:%.c=$(B)/pic/%.o)
@@ -85,13 +86,32 @@ $(B)/pic/ports/%.o: ports/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(MALLOC_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/libondol-malloc.so: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
-	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread
+	$(CC) $(CFLAGS) -shared -Wl,-soname,libondol-malloc.so -Wl,-z,now -o $@ $^ -pthread \
+		-static-libgcc -Wl,--exclude-libs,ALL
 # One object, whose own names nobody outside can see or collide with.
 $(B)/libondol-malloc.a: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
 	@rm -f $@
 	$(LD) -r -o $(B)/pic/libondol-malloc.o $^
 	objcopy --localize-hidden $(B)/pic/libondol-malloc.o
 	ar rcs $@ $(B)/pic/libondol-malloc.o
+
+# And as part of a test, under names of its own: see tests/malloc/ops.h.
+EMBED_SRC := $(filter-out ports/malloc/new.c,$(MALLOC_SRC))
+EMBED_NAMES := malloc calloc realloc free memalign aligned_alloc posix_memalign valloc pvalloc \
+	reallocarray malloc_usable_size malloc_trim mallopt mallinfo mallinfo2 malloc_stats cfree
+EMBED_OBJ := $(EMBED_SRC:%.c=$(B)/embed/%.o)
+$(B)/embed/ports/%.o: ports/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -fno-builtin -fexceptions \
+		$(foreach n,$(EMBED_NAMES),-D$n=om_$n) -Dmmap=test_mmap -MMD -MP -c -o $@ $<
+EMBED_TESTS := fuzz stress
+$(EMBED_TESTS:%=$(B)/tests/malloc/%): $(B)/tests/malloc/%: tests/malloc/%.c tests/malloc/ops.h \
+		$(EMBED_OBJ) $(B)/libondol.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(PORT_CFLAGS) -DFUZZ_SMOKE -o $@ $< $(EMBED_OBJ) $(B)/libondol.a -pthread
+malloc-stress-build:
+	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='$(TSAN_FLAGS)' \
+		build/tsan/tests/malloc/stress
 
 core-objects: $(CORE_OBJ)
 
@@ -222,13 +242,19 @@ programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 conform: all
 	@T= tests/run.sh 'tests/conform/conform.py --steps $(or $(STEPS),100000)'
-malloc-test: all
-	@tests/run.sh tests/malloc/run.sh
+MALLOC_TESTS := tests/malloc/run.sh $(B)/tests/malloc/fuzz $(B)/tests/malloc/stress \
+	'setarch -R build/tsan/tests/malloc/stress' \
+	'ONDOL_MALLOC_DEBUG=FZPU setarch -R build/tsan/tests/malloc/stress 2000' \
+	'ONDOL_MALLOC_SECURE=1 setarch -R build/tsan/tests/malloc/stress' \
+	'ONDOL_MALLOC_PROFILE=/dev/null setarch -R build/tsan/tests/malloc/stress'
+malloc-test: all malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%)
+	@tests/run.sh $(MALLOC_TESTS)
 test:
 	@tools/dev/need.sh
-	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build
+	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build \
+		malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%)
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		tests/malloc/run.sh $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS)
+		$(MALLOC_TESTS) $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -248,6 +274,13 @@ fuzz:
 	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -Itools \
 		-o build/fuzz/lab_fuzz tests/fuzz/lab_fuzz.c $(LAB_OBJ:$(B)/%=build/fuzz/%) \
 		build/fuzz/libondol.a
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang \
+		CFLAGS='-O1 -g -fsanitize=undefined,fuzzer-no-link' $(EMBED_SRC:%.c=build/fuzz/embed/%.o)
+	clang -O1 -g -fsanitize=undefined,address,fuzzer $(FUZZ_CFLAGS) -o build/fuzz/malloc_fuzz \
+		tests/malloc/fuzz.c $(EMBED_SRC:%.c=build/fuzz/embed/%.o) build/fuzz/libondol.a
+	@mkdir -p build/fuzz/corpus-malloc
+	build/fuzz/malloc_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -rss_limit_mb=8192 \
+		-artifact_prefix=build/fuzz/ -print_final_stats=1 build/fuzz/corpus-malloc
 	@mkdir -p build/fuzz/corpus-lab
 	for f in $(LAB_FILES); do cp $$f build/fuzz/corpus-lab; done
 	build/fuzz/lab_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
@@ -265,7 +298,7 @@ help:
 clean:
 	rm -rf $(B)
 
--include $(MALLOC_OBJ:.o=.d) $(MALLOC_CORE_OBJ:.o=.d)
+-include $(EMBED_OBJ:.o=.d) $(MALLOC_OBJ:.o=.d) $(MALLOC_CORE_OBJ:.o=.d)
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean

@@ -14,6 +14,9 @@
 
 #include "internal.h"
 
+#define MALLOC_ALIGN 16
+#define CALLER __builtin_return_address(0)
+
 static COLD void *out_of_memory(void)
 {
 	errno = ENOMEM;
@@ -28,13 +31,54 @@ static __attribute__((noinline)) void *alloc_big(size_t size, size_t align, bool
 	return p ? p : huge_alloc(size, align);
 }
 
+/*
+ * The class whose objects suit, or 0.  They begin at multiples of the power of two in its size,
+ * up to a page.
+ */
+static inline uint32_t class_for(size_t size, size_t align)
+{
+	uint32_t class;
+
+	if (size > SMALL_MAX || align > PAGE_BYTES)
+		return 0;
+	class = class_of(size > align ? size : align);
+	while (class <= NR_CLASSES && ondol_class_size[class] & (align - 1))
+		class++;
+	return class <= NR_CLASSES ? class : 0;
+}
+
+void *plain_alloc(size_t size, size_t align, bool zeroed)
+{
+	uint32_t class = class_for(size, align);
+	void *p;
+
+	if (!class && heap.is_secure)
+		return huge_alloc_guarded(size ? size : 1, align);
+	if (!class)
+		return alloc_big(size ? size : 1, align < PAGE_BYTES ? PAGE_BYTES : align, zeroed);
+	p = small_alloc(class);
+	if (unlikely(heap.is_secure) && p)
+		secure_note(p);
+	return p && zeroed ? memset(p, 0, size) : p;
+}
+
+/* No bin has it.  `site` is the address that the program's call returns to. */
+static void *alloc_slow(size_t size, size_t align, bool zeroed, const void *site)
+{
+	if (unlikely(!heap_init()))
+		return NULL;
+	if (unlikely(heap.is_hooked))
+		return hook_alloc(size, align, zeroed, site);
+	return plain_alloc(size, align, zeroed);
+}
+
 static inline __attribute__((always_inline)) void *alloc_small(uint32_t class)
 {
 	struct bin *bin = &ondol_thread.bin[class];
 	void **top = bin->top;
 
 	if (unlikely(top == bin->base))
-		return small_alloc_slow(class);
+		return NULL;
 	bin->top = --top;
 	return *top;
 }
@@ -42,17 +86,18 @@ static inline __attribute__((always_inline)) void *alloc_small(uint32_t class)
 void *malloc_or_null(size_t size)
 {
 	int saved = errno;
-	void *p = size <= SMALL_MAX ? alloc_small(class_of(size)) :
-				      alloc_big(size, PAGE_BYTES, false);
+	void *p = size <= SMALL_MAX ? alloc_small(class_of(size)) : NULL;
 
+	if (!p)
+		p = alloc_slow(size, MALLOC_ALIGN, false, CALLER);
 	errno = saved;
 	return p;
 }
 
+/* Reached by a jump, so that its caller is malloc's. */
 static __attribute__((noinline)) void *malloc_slow(size_t size)
 {
-	void *p = size <= SMALL_MAX ? small_alloc_slow(class_of(size)) :
-				      alloc_big(size, PAGE_BYTES, false);
+	void *p = alloc_slow(size, MALLOC_ALIGN, false, CALLER);
 
 	return likely(p != NULL) ? p : out_of_memory();
 }
@@ -81,20 +126,31 @@ EXPORT void *malloc(size_t size)
 }
 
 /* Not in a bin's class: large, huge, NULL, or nothing of ours. */
-static __attribute__((noinline)) void free_slow(void *p)
+void plain_free(void *p)
 {
 	size_t page = page_of(p);
 	uint32_t class = page < heap.nr_pages ? heap.map[page] : 0;
-	int saved = errno;
 
-	if (!p)
-		return;
+	if (class && class <= NR_CLASSES && unlikely(heap.is_secure))
+		secure_forget(p);
 	if (class && class <= NR_CLASSES)
 		small_free_slow(p, class);
 	else if (class)
 		large_free(p);
 	else if (page < heap.nr_pages || !huge_free(p))
 		report_bad_pointer("free of what is no block", p);
+}
+
+static __attribute__((noinline)) void free_slow(void *p)
+{
+	int saved = errno;
+
+	if (!p)
+		return;
+	if (unlikely(heap.is_hooked))
+		hook_free(p, CALLER);
+	else
+		plain_free(p);
 	errno = saved;
 }
 
@@ -130,23 +186,18 @@ EXPORT void *calloc(size_t nr, size_t size)
 
 	if (unlikely(__builtin_mul_overflow(nr, size, &bytes)))
 		return out_of_memory();
-	if (bytes <= SMALL_MAX) {
-		p = alloc_small(class_of(bytes));
-		if (likely(p != NULL))
-			return memset(p, 0, bytes);
-	} else {
-		p = alloc_big(bytes, PAGE_BYTES, true);
-	}
+	p = bytes <= SMALL_MAX ? alloc_small(class_of(bytes)) : NULL;
+	if (likely(p != NULL))
+		return memset(p, 0, bytes);
+	p = alloc_slow(bytes, MALLOC_ALIGN, true, CALLER);
 	return likely(p != NULL) ? p : out_of_memory();
 }
 
-EXPORT size_t malloc_usable_size(void *p)
+size_t plain_usable_size(void *p)
 {
 	size_t page = page_of(p);
 	uint32_t class;
 
-	if (!p)
-		return 0;
 	if (page >= heap.nr_pages)
 		return huge_size(p);
 	class = heap.map[page];
@@ -155,6 +206,13 @@ EXPORT size_t malloc_usable_size(void *p)
 	if (unlikely(!class || class == MAP_TAIL))
 		report_bad_pointer("size of what is no block", p);
 	return ondol_class_size[class];
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+	if (!p)
+		return 0;
+	return unlikely(heap.is_hooked) ? hook_usable_size(p, CALLER) : plain_usable_size(p);
 }
 
 EXPORT void *realloc(void *p, size_t size)
@@ -168,7 +226,11 @@ EXPORT void *realloc(void *p, size_t size)
 		free(p);
 		return NULL;
 	}
-	old = malloc_usable_size(p);
+	if (unlikely(heap.is_hooked)) {
+		q = hook_realloc(p, size, CALLER);
+		return q ? q : out_of_memory();
+	}
+	old = plain_usable_size(p);
 	if (unlikely(!old))
 		report_bad_pointer("realloc of what is no block", p);
 	if (size <= old && size >= old / 2)
@@ -198,21 +260,17 @@ EXPORT void *reallocarray(void *p, size_t nr, size_t size)
 
 /* ------------------------------------------------------------------ alignment */
 
-/* Objects of a class begin at multiples of the power of two in its size, up to a page. */
+static __attribute__((noinline)) void *aligned_slow(size_t align, size_t size)
+{
+	return alloc_slow(size, align, false, CALLER);
+}
+
 void *aligned_or_null(size_t align, size_t size)
 {
-	uint32_t class;
+	uint32_t class = class_for(size, align);
+	void *p = class ? alloc_small(class) : NULL;
 
-	if (align <= PAGE_BYTES && size <= SMALL_MAX) {
-		class = class_of(size > align ? size : align);
-		while (class <= NR_CLASSES && ondol_class_size[class] & (align - 1))
-			class++;
-		if (class <= NR_CLASSES)
-			return alloc_small(class);
-	}
-	if (align < PAGE_BYTES)
-		align = PAGE_BYTES;
-	return alloc_big(size ? size : 1, align, false);
+	return likely(p != NULL) ? p : aligned_slow(align, size);
 }
 
 EXPORT int posix_memalign(void **out, size_t align, size_t size)
@@ -339,7 +397,7 @@ static uint64_t bytes_in_bins(void)
 	lock_take(&heap.threads_lock);
 	for (struct thread *thread = heap.threads; thread; thread = thread->next)
 		for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-			struct bin *bin = &thread->bin[class];
+			struct bin *bin = &bins_of(thread)[class];
 
 			bytes += (uint64_t)(bin->top - bin->base) * ondol_class_size[class];
 		}
@@ -405,6 +463,8 @@ static __attribute__((constructor)) void begin(void)
 
 static __attribute__((destructor)) void end(void)
 {
+	if (heap.is_hooked)
+		hook_exit();
 	if (heap.stats)
 		report_stats();
 }

@@ -7,18 +7,25 @@
  * oldest objects, from the bottom: the newest are those that are in the processor's caches.
  *
  * An object that waits here keeps its slab from going back to the buddy, so what is held must
- * not be much when a program frees and frees.  A depot into which objects only come, STREAK_MAX
- * times, is emptied and passes them on to the slabs; bins are halved then as they fill up.
+ * not be much when a program frees and frees.  A depot holds as much as two bins, and beyond that
+ * what there is of EXTRA_BYTES, which all depots share: enough for a program that takes and
+ * gives a thousand pages at a time.  If objects only come, STREAK_MAX times, bins are halved as
+ * they fill up; if it was full so often, it is emptied and passes on to the slabs.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 
 #define BIN_FIRST 8 /* objects in a bin at first */
 #define BIN_LOW 32  /* objects in a bin that was halved over and over */
 #define STREAK_MAX 8
+#define EXTRA_BYTES ((int64_t)8 << 20)
+/* Of words that are written under the depot's lock and looked at without. */
+#define load(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#define store(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
 #define barrier() __asm__ volatile("" ::: "memory")
 
 __thread struct thread ondol_thread;
@@ -42,6 +49,9 @@ static void thread_exit(void *unused)
 	else
 		heap.threads = thread->next;
 	lock_drop(&heap.threads_lock);
+	if (thread->hidden)
+		(void)munmap(thread->hidden, NR_BINS * sizeof(struct bin));
+	thread->hidden = NULL;
 }
 
 void thread_key_init(void)
@@ -53,6 +63,11 @@ void thread_key_init(void)
 static void thread_begin(struct thread *thread)
 {
 	thread->state = have_key && !heap.debug ? THREAD_READY : THREAD_DIRECT;
+	if (thread->state == THREAD_READY && heap.is_hooked) {
+		thread->hidden = heap_metadata(NR_BINS * sizeof(struct bin));
+		if (!thread->hidden)
+			thread->state = THREAD_DIRECT;
+	}
 	if (thread->state == THREAD_DIRECT)
 		return;
 	lock_take(&heap.threads_lock);
@@ -67,16 +82,51 @@ static void thread_begin(struct thread *thread)
 
 /* ------------------------------------------------------------------ depots */
 
+static int64_t extra_bytes; /* in use by all depots together (atomic) */
+
+/* What all depots hold, in pages, about. */
+uint64_t depot_pages(void)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t class = 1; class <= NR_CLASSES; class++)
+		bytes += (uint64_t)load(&heap.depot[class].nr) * ondol_class_size[class];
+	return bytes >> PAGE_SHIFT;
+}
+
+/* None while the program only frees: then the limit of what is dirty is low, too. */
+static int64_t extra_most(void)
+{
+	return load(&heap.dirty_limit) < DIRTY_LEAST ? 0 : EXTRA_BYTES;
+}
+
+/* The depot has `nr` objects from now on, if what it may hold beyond its own room allows it. */
+static bool resize_depot(struct depot *depot, uint32_t nr)
+{
+	int64_t before = depot->nr > depot->room ? depot->nr - depot->room : 0;
+	int64_t after = nr > depot->room ? nr - depot->room : 0;
+	int64_t more = (after - before) * ondol_class_size[depot - heap.depot];
+
+	if (more && __atomic_add_fetch(&extra_bytes, more, __ATOMIC_RELAXED) > extra_most() &&
+	    more > 0) {
+		(void)__atomic_sub_fetch(&extra_bytes, more, __ATOMIC_RELAXED);
+		return false;
+	}
+	store(&depot->nr, nr);
+	return true;
+}
+
 /* Up to `nr` from the depot; 0: it is empty. */
 static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 {
 	lock_take(&depot->lock);
 	if (nr > depot->nr)
 		nr = depot->nr;
-	depot->nr -= nr;
+	(void)resize_depot(depot, depot->nr - nr);
 	memcpy(out, depot->slots + depot->nr, nr * sizeof *out);
 	depot->nr_refills++;
-	depot->streak = 0;
+	store(&depot->streak, 0);
+	store(&depot->overflows, 0);
 	lock_drop(&depot->lock);
 	return nr;
 }
@@ -84,16 +134,24 @@ static uint32_t depot_take(struct depot *depot, void **out, uint32_t nr)
 /* As many as there is room for; none while objects only come. */
 static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr)
 {
+	uint32_t at, kept;
+
 	lock_take(&depot->lock);
-	if (depot->streak++ > STREAK_MAX)
-		nr = 0;
-	if (nr > depot->cap - depot->nr)
-		nr = depot->cap - depot->nr;
-	memcpy(depot->slots + depot->nr, objects, nr * sizeof *objects);
-	depot->nr += nr;
+	kept = depot->overflows > STREAK_MAX ? 0 :
+	       nr > depot->cap - depot->nr ? depot->cap - depot->nr : nr;
+	at = depot->nr;
+	if (kept && !resize_depot(depot, at + kept)) {
+		kept = at < depot->room ? depot->room - at : 0;
+		kept = kept < nr ? kept : nr;
+		(void)resize_depot(depot, at + kept);
+	}
+	memcpy(depot->slots + at, objects, kept * sizeof *objects);
+	store(&depot->streak, depot->streak + 1);
+	if (kept < nr)
+		store(&depot->overflows, depot->overflows + 1);
 	depot->nr_flushes++;
 	lock_drop(&depot->lock);
-	return nr;
+	return kept;
 }
 
 void depot_drain(uint32_t class)
@@ -105,7 +163,7 @@ void depot_drain(uint32_t class)
 	do {
 		lock_take(&depot->lock);
 		nr = depot->nr < 64 ? depot->nr : 64;
-		depot->nr -= nr;
+		(void)resize_depot(depot, depot->nr - nr);
 		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
 		lock_drop(&depot->lock);
 		if (nr)
@@ -114,9 +172,9 @@ void depot_drain(uint32_t class)
 }
 
 /* Read without the lock: a hint. */
-static bool is_draining(uint32_t class)
+static bool only_comes(uint32_t class)
 {
-	return __atomic_load_n(&heap.depot[class].streak, __ATOMIC_RELAXED) > STREAK_MAX;
+	return load(&heap.depot[class].streak) > STREAK_MAX;
 }
 
 static void put_or_give(uint32_t class, void **objects, uint32_t nr)
@@ -126,7 +184,8 @@ static void put_or_give(uint32_t class, void **objects, uint32_t nr)
 	if (kept == nr)
 		return;
 	heap_give(class, nr - kept, objects + kept);
-	if (unlikely(is_draining(class) && heap.depot[class].nr))
+	if (unlikely(load(&heap.depot[class].overflows) > STREAK_MAX &&
+		     load(&heap.depot[class].nr)))
 		depot_drain(class);
 }
 
@@ -140,7 +199,7 @@ static void bin_grow(struct bin *bin, uint32_t class)
 {
 	size_t room = bin->base ? (size_t)(bin->limit - bin->base) + 1 : 0;
 	size_t most = heap.bin_cap[class], nr = (size_t)(bin->top - bin->base), wanted;
-	void *block, **slots, *old = bin->base ? bin->base - 1 : NULL;
+	void **slots, **old = bin->base ? bin->base - 1 : NULL;
 	size_t old_room = bin->room;
 
 	if (room >= most)
@@ -151,9 +210,9 @@ static void bin_grow(struct bin *bin, uint32_t class)
 		bin->limit = bin->base + (wanted < old_room ? wanted : old_room) - 1;
 		return;
 	}
-	if (!heap_take(class_of(wanted * sizeof *slots), 1, &block))
+	slots = heap_take_bin(wanted);
+	if (!slots)
 		return;
-	slots = block;
 	*slots++ = NULL;
 	if (nr)
 		memcpy(slots, bin->base, nr * sizeof *slots);
@@ -164,22 +223,20 @@ static void bin_grow(struct bin *bin, uint32_t class)
 	bin->room = wanted;
 	lock_drop(&heap.core_lock);
 	if (old)
-		heap_give(class_of(old_room * sizeof *slots), 1, &old);
+		heap_give_bin(old, old_room);
 }
 
 void thread_flush(struct thread *thread)
 {
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-		struct bin *bin = &thread->bin[class], old = *bin;
-		void *slots;
+		struct bin *bin = &bins_of(thread)[class], old = *bin;
 
 		if (!old.base)
 			continue;
-		slots = old.base - 1;
 		bin->top = bin->limit = bin->base = NULL;
 		bin->room = 0;
 		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
-		heap_give(class_of(old.room * sizeof(void *)), 1, &slots);
+		heap_give_bin(old.base - 1, old.room);
 	}
 }
 
@@ -234,19 +291,39 @@ static void bin_halve(struct bin *bin, uint32_t class)
 	bin->top = bin->base + nr - half;
 }
 
+/* Any of the bin; the last takes its place. */
+static COLD void *take_any(struct bin *bin)
+{
+	void **slot = bin->base + secure_random((uint32_t)(bin->top - bin->base));
+	void *object = *slot;
+
+	*slot = bin->top[-1];
+	bin->top--;
+	return object;
+}
+
+void *small_alloc(uint32_t class)
+{
+	struct bin *bin = &bins_of(&ondol_thread)[class];
+
+	if (bin->top == bin->base)
+		return small_alloc_slow(class);
+	return heap.is_secure ? take_any(bin) : *--bin->top;
+}
+
 /* The bin is empty, or there is none. */
 __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 {
 	struct thread *thread = &ondol_thread;
-	struct bin *bin = &thread->bin[class];
+	struct bin *bin;
 	void *object;
 
-	if (unlikely(!heap_init()))
-		return NULL;
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	purge_if_old();
+	bin = &bins_of(thread)[class];
 	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
-		return *--bin->top;
+		return heap.is_secure ? take_any(bin) : *--bin->top;
 	object = alloc_direct(class);
 	if (unlikely(!object) && purge_all()) /* what others hold may be enough */
 		object = alloc_direct(class);
@@ -257,21 +334,28 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 {
 	struct thread *thread = &ondol_thread;
-	struct bin *bin = &thread->bin[class];
+	struct bin *bin;
 	int saved = errno;
 	uint32_t nr;
 
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	bin = &bins_of(thread)[class];
 	if (unlikely(thread->state == THREAD_DIRECT)) {
 		put_or_give(class, &p, 1);
 		errno = saved;
 		return;
 	}
+	if (unlikely(bin->top < bin->limit)) { /* a hidden one */
+		*bin->top++ = p;
+		errno = saved;
+		return;
+	}
+	purge_if_old();
 	nr = (uint32_t)(bin->top - bin->base);
 	if (nr)
 		bin_halve(bin, class);
-	if (!is_draining(class) || !nr)
+	if (!only_comes(class) || !nr)
 		bin_grow(bin, class);
 	else if (nr > BIN_LOW)
 		bin->limit = bin->base + (nr + 1) / 2;
@@ -298,4 +382,5 @@ void thread_forget_others(void)
 	}
 	heap.threads = self->state == THREAD_READY ? self : NULL;
 	self->next = self->prev = NULL;
+	self->tid = 0;
 }

@@ -16,7 +16,9 @@
 #define BIN_OBJECTS_MAX 1024
 #define BIN_OBJECTS_MIN 16
 #define BIN_PAGES_MIN 64 /* objects of at most a page: they are what whole pages are used for */
-#define DEPOT_BINS 2 /* a depot holds as much as so many bins */
+#define BIN_CACHES 8 /* for arrays of 64 bytes, 128 ... 8192 */
+#define DEPOT_BINS 2 /* a depot holds as much as so many bins, or more: see cache.c */
+#define DEPOT_OBJECTS_MIN 2048
 
 struct malloc_heap heap;
 
@@ -46,6 +48,9 @@ static struct ondol_port port = {
 };
 static struct lock init_lock;
 static char names[NR_CLASSES + 1][16];
+static const char bins_name[] = "bins";
+static struct ondol_kmem_cache *bin_cache[BIN_CACHES]; /* (core lock) */
+static uint32_t bin_slab_pages[BIN_CACHES];
 
 void *heap_metadata(size_t bytes)
 {
@@ -101,7 +106,7 @@ static bool init_machine(size_t bytes)
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &region,
 					   .nr_regions = 1, .nr_nodes = 1, .nr_cpus = 1,
 					   .profile = &profile, .deferred_init = true,
-					   .debug = heap.debug };
+					   .debug = heap.core_debug };
 	size_t size, align;
 	void *storage;
 
@@ -139,6 +144,14 @@ static uint32_t bin_objects(uint32_t class)
 	return (uint32_t)(nr > BIN_OBJECTS_MAX ? BIN_OBJECTS_MAX : nr < least ? least : nr);
 }
 
+/* Slots are touched as they are needed. */
+static uint32_t depot_cap(uint32_t class)
+{
+	uint32_t own = bin_objects(class) * DEPOT_BINS;
+
+	return own < DEPOT_OBJECTS_MIN ? DEPOT_OBJECTS_MIN : own;
+}
+
 /* Debugged objects go straight to their slabs, where they are checked: no bins, no depots. */
 static bool init_depots(void)
 {
@@ -148,13 +161,14 @@ static bool init_depots(void)
 	if (heap.debug)
 		return true;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		nr += bin_objects(class) * DEPOT_BINS;
+		nr += depot_cap(class);
 	slots = heap_metadata(nr * sizeof(void *));
 	if (!slots)
 		return false;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		heap.bin_cap[class] = bin_objects(class);
-		heap.depot[class].cap = heap.bin_cap[class] * DEPOT_BINS;
+		heap.depot[class].room = heap.bin_cap[class] * DEPOT_BINS;
+		heap.depot[class].cap = depot_cap(class);
 		heap.depot[class].slots = slots;
 		slots += heap.depot[class].cap;
 	}
@@ -175,13 +189,33 @@ static bool init_class(uint32_t class)
 	return !ondol_kmem_cache_create(heap.m, names[class], &args, &heap.cache[class]);
 }
 
-/* Ours come last, in order of class. */
+/* Arrays of pointers have slabs apart: no object that a program overruns lies before one. */
+static bool init_bin_caches(void)
+{
+	for (uint32_t i = 0; i < BIN_CACHES; i++) {
+		struct ondol_kmem_cache_args args = { .size = sizeof args,
+						      .object_size = (size_t)64 << i };
+
+		if (ondol_kmem_cache_create(heap.m, bins_name, &args, &bin_cache[i]))
+			return false;
+	}
+	return true;
+}
+
+struct noted {
+	uint32_t nr_classes, nr_bins;
+};
+
+/* Caches are visited as they were created. */
 static int note_slab_size(void *ctx, const struct ondol_slab_info *info)
 {
-	uint32_t *nr_noted = ctx;
+	struct noted *noted = ctx;
+
+	if (info->name == bins_name)
+		bin_slab_pages[noted->nr_bins++] = info->pages_per_slab;
 
 	if (info->name >= names[1] && info->name <= names[NR_CLASSES])
-		heap.slab_pages[++*nr_noted] = info->pages_per_slab;
+		heap.slab_pages[++noted->nr_classes] = info->pages_per_slab;
 	return 0;
 }
 
@@ -189,19 +223,22 @@ static int note_slab_size(void *ctx, const struct ondol_slab_info *info)
 static size_t init_all(void)
 {
 	size_t bytes = reserve_range(), nr = bytes >> PAGE_SHIFT;
-	uint32_t nr_noted = 0;
+	struct noted noted = { 0 };
 
 	if (!bytes)
 		return 0;
 	settings_read();
 	heap.map = heap_metadata(nr);
 	heap.pages_of = heap_metadata(nr * sizeof *heap.pages_of);
-	if (!heap.map || !heap.pages_of || !init_machine(bytes) || !init_depots())
+	if (!heap.map || !heap.pages_of || !init_machine(bytes) || !init_depots() ||
+	    !init_bin_caches())
 		return 0;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
 		if (!init_class(class))
 			return 0;
-	(void)ondol_for_each_cache(heap.m, note_slab_size, &nr_noted);
+	(void)ondol_for_each_cache(heap.m, note_slab_size, &noted);
+	if (heap.is_secure && !secure_init(nr))
+		return 0;
 	heap.dirty_limit = DIRTY_LEAST;
 	thread_key_init();
 	return nr;
@@ -241,11 +278,9 @@ void heap_mark(size_t page, size_t nr_pages, uint8_t value)
 }
 
 /* All pages of an object's slab at once: its end is written to as well [MALLOC-1]. */
-static void mark_slab(uint32_t class, size_t page)
+static void mark_slab(size_t page, size_t slab_pages, uint8_t value)
 {
-	size_t nr = heap.slab_pages[class];
-
-	heap_mark(page & ~(nr - 1), nr, (uint8_t)class);
+	heap_mark(page & ~(slab_pages - 1), slab_pages, value);
 }
 
 uint32_t heap_take(uint32_t class, uint32_t nr, void **out)
@@ -257,9 +292,49 @@ uint32_t heap_take(uint32_t class, uint32_t nr, void **out)
 	got = ondol_kmem_cache_alloc_bulk(heap.cache[class], gfp, nr, out);
 	for (uint32_t i = 0; i < got; i++)
 		if (unlikely(heap.map[page_of(out[i])] != class))
-			mark_slab(class, page_of(out[i]));
+			mark_slab(page_of(out[i]), heap.slab_pages[class], (uint8_t)class);
 	lock_drop(&heap.core_lock);
 	return got;
+}
+
+static uint32_t bin_cache_of(size_t room)
+{
+	uint32_t i = 0;
+
+	while (((size_t)64 << i) / sizeof(void *) < room)
+		i++;
+	return i;
+}
+
+/* An array of `room` pointers for a bin, or NULL.  To free() its pages are no blocks. */
+void **heap_take_bin(size_t room)
+{
+	const ondol_gfp_t gfp = ONDOL_GFP_NOWARN | ONDOL_GFP_MEMALLOC;
+	uint32_t i = bin_cache_of(room);
+	void *slots = NULL;
+
+	lock_take(&heap.core_lock);
+	if (ondol_kmem_cache_alloc_bulk(bin_cache[i], gfp, 1, &slots))
+		mark_slab(page_of(slots), bin_slab_pages[i], MAP_TAIL);
+	lock_drop(&heap.core_lock);
+	return slots;
+}
+
+void heap_give_bin(void **slots, size_t room)
+{
+	void *object = slots;
+
+	lock_take(&heap.core_lock);
+	(void)ondol_kmem_cache_free_bulk(bin_cache[bin_cache_of(room)], 1, &object);
+	lock_drop(&heap.core_lock);
+}
+
+void heap_shrink_bins(void)
+{
+	lock_take(&heap.core_lock);
+	for (uint32_t i = 0; i < BIN_CACHES; i++)
+		(void)ondol_kmem_cache_shrink(bin_cache[i]);
+	lock_drop(&heap.core_lock);
 }
 
 void heap_give(uint32_t class, uint32_t nr, void **objects)
@@ -278,6 +353,9 @@ void heap_give(uint32_t class, uint32_t nr, void **objects)
 
 void heap_lock_all(void)
 {
+	lock_take(&ondol_hook_lock);
+	lock_take(&ondol_profile_lock);
+	lock_take(&ondol_stack_lock);
 	lock_take(&ondol_purge_lock);
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
 		lock_take(&heap.depot[class].lock);
@@ -294,4 +372,7 @@ void heap_unlock_all(void)
 	for (uint32_t class = 1; class <= NR_CLASSES; class++)
 		lock_drop(&heap.depot[class].lock);
 	lock_drop(&ondol_purge_lock);
+	lock_drop(&ondol_stack_lock);
+	lock_drop(&ondol_profile_lock);
+	lock_drop(&ondol_hook_lock);
 }

@@ -34,14 +34,16 @@
  *              large block's first page is MAP_LARGE, and pages_of its length.
  *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
  *
- * 5 Concurrency.  Locks in order: purge, depots by class, threads, huge, core.  The core's
- *   machine has one CPU and is called under the core lock, so it takes no locks of its own.
- *   fork() holds them all; the child empties the bins of the threads that it does not have.
+ * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by class, threads, huge,
+ *   core.  The core's machine has one CPU and is called under the core lock, so it takes no locks
+ *   of its own.  fork() holds them all; the child empties the bins of the threads that it does not
+ *   have.
  *
  * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
  *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
  *
- * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZP.
+ * 7 How to see it.  ONDOL_MALLOC_STATS=1, mallinfo2(), ONDOL_MALLOC_DEBUG=FZPUL (debug.c),
+ *   ONDOL_MALLOC_PROFILE=FILE (profile.c), ONDOL_MALLOC_SECURE=1 (secure.c).
  *
  * 8 Sources.  Bonwick and Adams, "Magazines and Vmem", USENIX 2001; Evans, "A scalable concurrent
  *   malloc", BSDCan 2006; Hunter et al., "Beyond malloc efficiency to fleet efficiency", OSDI
@@ -73,8 +75,9 @@
 #define LARGE_MAX (PAGE_BYTES << MAX_ORDER)
 
 #define DIRTY_LEAST 2048 /* pages free but not given back: 8 MiB, more while it pays */
+#define DIRTY_FLOOR (DIRTY_LEAST / 4) /* while nothing is touched again */
 #define DIRTY_MOST (DIRTY_LEAST << 10)
-#define DIRTY_STEP (DIRTY_LEAST / 4) /* pages freed until it is looked again */
+#define DIRTY_STEP (DIRTY_LEAST / 8) /* pages freed until it is looked again */
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -92,10 +95,34 @@ struct bin {
 	size_t room;  /* entries allocated, base[-1] too; limit may be lower */
 };
 
+/* A block that the page map does not describe: huge, debugged or sampled.  See table.c. */
+struct block {
+	uintptr_t address; /* 0: nothing here */
+	size_t size;       /* huge: bytes of the mapping; else: bytes asked for */
+	union {
+		uintptr_t map;         /* huge: where the mapping begins, at or before it */
+		double weight;         /* sampled: for how many blocks of its size it stands */
+		uint32_t thread_of[2]; /* debugged: who allocated, who freed; 0: in use */
+	};
+	uint32_t stack_of[2]; /* debugged and sampled: ids of stacks, see stack.c */
+};
+
+struct table {
+	struct block *slots;
+	size_t nr_slots, nr_blocks;
+};
+
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };
 
 struct thread {
-	struct bin bin[NR_BINS];
+	struct bin bin[NR_BINS]; /* hooked: all empty and full, so that no call is short */
+	struct bin *hidden;      /* hooked: the bins in use */
+	bool is_reporting;       /* what it allocates now is not the program's */
+	int tid;                 /* 0: not asked yet */
+	int64_t until_sample;    /* profiled: bytes to go */
+	uint64_t random;         /* profiled; 0: no seed yet */
+	const void *site;        /* debugged: where the program's call returns to */
+	void *freeing;           /* debugged: by a call that has not returned yet */
 	enum thread_state state;
 	struct thread *next, *prev; /* under heap.threads_lock */
 };
@@ -103,7 +130,9 @@ struct thread {
 struct depot {
 	struct lock lock;
 	uint32_t nr, cap;
-	uint32_t streak; /* flushes since the last refill */
+	uint32_t room;   /* of its own: beyond that all depots share, see cache.c */
+	uint32_t streak;    /* flushes since the last refill */
+	uint32_t overflows; /* of these, those that it was too full for */
 	void **slots;
 	uint64_t nr_refills, nr_flushes; /* for the table at exit */
 } __attribute__((aligned(64)));
@@ -126,11 +155,15 @@ struct malloc_heap {
 	uint64_t nr_touched_ever;  /* (core lock) */
 	uint64_t highest_page;     /* beyond the last page touched (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
-	uint64_t dirty_limit;      /* pages (core lock) */
+	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
 	const char *debug;         /* letters, or NULL */
+	const char *core_debug;    /* those of the core, with names of caches; or NULL */
+	const char *profile;       /* a file's name, or NULL */
 	bool stats;
+	bool is_hooked;            /* debug, profile or secure: hook.c is asked */
+	bool is_secure;            /* secure.c is asked */
 };
 extern struct malloc_heap heap __attribute__((visibility("hidden")));
 extern __thread struct thread ondol_thread
@@ -148,6 +181,11 @@ static inline uint32_t class_of(size_t size) /* <= SMALL_MAX */
 	last = (uint32_t)size - 1;
 	shift = 31 - (uint32_t)__builtin_clz(last);
 	return (shift - 7) * 8 + (last >> (shift - 3)) + 1;
+}
+
+static inline struct bin *bins_of(struct thread *thread)
+{
+	return unlikely(thread->hidden != NULL) ? thread->hidden : thread->bin;
 }
 
 static inline size_t page_of(const void *p) /* < heap.nr_pages: in the range */
@@ -179,11 +217,19 @@ static inline void lock_drop(struct lock *lock)
 		lock_wake(lock);
 }
 
+/* table.c */
+struct block *table_find(const struct table *table, uintptr_t address);
+struct block *table_insert(struct table *table, const struct block *block);
+void table_erase(struct table *table, struct block *block);
+
 /* heap.c */
 bool heap_init(void); /* false: the host gives no address space */
 /* Up to `nr` objects straight from the core, noted in the page map. */
 uint32_t heap_take(uint32_t class, uint32_t nr, void **out);
 void heap_give(uint32_t class, uint32_t nr, void **objects);
+void **heap_take_bin(size_t room);
+void heap_give_bin(void **slots, size_t room);
+void heap_shrink_bins(void);
 void heap_mark(size_t page, size_t nr_pages, uint8_t value); /* core lock */
 void heap_lock_all(void);
 void heap_unlock_all(void);
@@ -191,14 +237,17 @@ void *heap_metadata(size_t bytes); /* zeroed address space for ever, or NULL */
 
 /* purge.c */
 void purge_if_dirty(void);
+void purge_if_old(void);
 uint64_t purge_all(void); /* bytes given back to the host */
 uint64_t heap_used_pages(void); /* core lock */
 extern struct lock ondol_purge_lock __attribute__((visibility("hidden")));
 
 /* cache.c */
+void *small_alloc(uint32_t class);
 void *small_alloc_slow(uint32_t class);
 void small_free_slow(void *p, uint32_t class);
 void depot_drain(uint32_t class);
+uint64_t depot_pages(void);
 void thread_flush(struct thread *thread);
 void thread_forget_others(void); /* in a forked child */
 void thread_key_init(void);
@@ -211,11 +260,75 @@ bool large_resize(void *p, size_t size);
 
 /* huge.c */
 void *huge_alloc(size_t size, size_t align);
+void *huge_alloc_guarded(size_t size, size_t align); /* between pages without access */
 size_t huge_size(const void *p); /* 0: no such block */
 bool huge_free(void *p);
 void *huge_resize(void *p, size_t size); /* may move; NULL: cannot */
 void huge_totals(uint64_t *out_nr, uint64_t *out_bytes);
 extern struct lock ondol_huge_lock __attribute__((visibility("hidden")));
+
+/* stack.c */
+#define STACK_MOST 30 /* frames of a stack that are kept */
+/* The id of the caller's stack from the return address `site` on; 0: no memory for it. */
+uint32_t stack_here(const void *site);
+uint32_t stack_frames(uint32_t id, const uintptr_t **out); /* their number; innermost first */
+extern struct lock ondol_stack_lock __attribute__((visibility("hidden")));
+
+/* symbols.c */
+struct symbol {
+	const char *function; /* NULL: not known; good until symbols_end */
+	const char *file;     /* NULL: no line is known */
+	const char *module;   /* NULL: not known */
+	int line;
+	uintptr_t offset; /* in the module, as addr2line wants it */
+};
+void symbols_begin(void);
+void symbols_find(uintptr_t pc, struct symbol *out);
+void symbols_end(void);
+
+/* hook.c: every call, if heap.is_hooked; `site` is where the program called */
+void *hook_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void hook_free(void *p, const void *site);
+void *hook_realloc(void *p, size_t size, const void *site);
+size_t hook_usable_size(void *p, const void *site);
+void hook_exit(void);
+extern struct lock ondol_hook_lock __attribute__((visibility("hidden")));
+
+/* secure.c */
+bool secure_init(size_t nr_pages);
+void secure_note(void *p);
+void secure_forget(void *p); /* ends the process if p is no block in use */
+uint32_t secure_random(uint32_t bound); /* below it */
+
+/* profile.c */
+void *profile_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void profile_free(void *p);
+struct profile_site {
+	uint32_t stack;
+	double allocated, allocated_bytes, in_use, in_use_bytes;
+};
+size_t profile_nr_sites(void);
+size_t profile_sum(struct profile_site *out, size_t nr_most);
+extern struct lock ondol_profile_lock __attribute__((visibility("hidden")));
+
+/* pprof.c */
+#define PROFILE_INTERVAL (512 << 10) /* bytes allocated between two samples, on average */
+bool profile_write(const char *path); /* "%p" in it is the process id; false: errno says why */
+
+/* debug.c */
+void *debug_alloc(size_t size, size_t align, bool zeroed, const void *site);
+void debug_free(void *p, const void *site);
+size_t debug_usable_size(void *p, const void *site);
+void debug_panic(const struct ondol_panic_report *report, const char *what);
+void debug_exit(void);
+
+/* debug_report.c */
+#define DEBUG_NOWHERE SIZE_MAX /* for `wrong`: the offset of a byte that should not be so */
+void debug_report_leaks(const struct table *blocks);
+__attribute__((noreturn)) void debug_report(const char *what, const void *p,
+					    const struct block *block, size_t wrong,
+					    const void *site);
+const struct block *debug_nearest(const struct table *blocks, const void *p);
 
 /* report.c */
 __attribute__((noreturn)) void report_bad_pointer(const char *what, const void *p);
@@ -230,5 +343,9 @@ void settings_read(void);
 /* api.c */
 void *malloc_or_null(size_t size); /* leaves errno alone */
 void *aligned_or_null(size_t align, size_t size); /* a power of two */
+/* Without hooks. */
+void *plain_alloc(size_t size, size_t align, bool zeroed);
+void plain_free(void *p);
+size_t plain_usable_size(void *p);
 
 #endif /* ONDOL_MALLOC_INTERNAL_H */

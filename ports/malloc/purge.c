@@ -3,19 +3,28 @@
  * Giving memory back.
  *
  * Dirty pages are those that are free and that the host still keeps for us: touched, less those
- * in use.  Their number is limited, not their age: a program that frees everything and then sleeps
- * makes no call in which an age could be noticed.  The limit is 8 MiB.  If what was given back is
- * soon touched again, giving it back was a waste, and the limit doubles, up to a quarter of what
- * is in use now; it falls back when that is no more so.
+ * in use.  Their number is limited: so a program that frees everything and then sleeps, which
+ * makes no call in which an age could be noticed, holds no more than that.  The limit is 8 MiB.
+ * If what was given back is soon touched again, giving it back was a waste, and the limit doubles,
+ * up to a quarter of what is in use now; it falls when that is no more so, to 2 MiB in a program
+ * that only frees.
+ *
+ * Their age is limited too, while calls come that exchange with a depot: every LOOK_MS somebody
+ * looks, and what was dirty at the last look as well, and was not needed since, is given back, and
+ * depots are emptied.  A thread of our own could do that in a program that sleeps; it would be in
+ * the way of fork, of namespaces and of seccomp filters.
  *
  * Blocks are taken from the buddy as the frames that they are (ondol_alloc_contig_range), so
  * that nobody can be given them while the host takes their pages away.
  */
 #include <errno.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "internal.h"
 
+#define LOOK_MS 250
+#define OLD_LEAST 256 /* pages: less is not worth it */
 #define BLOCK_LEAST 4 /* pages: smaller free blocks are left as they are */
 
 struct lock ondol_purge_lock;
@@ -63,15 +72,15 @@ static uint64_t purge_block(size_t page, size_t nr)
 	return given;
 }
 
-/* The next free block at or after the page: its first page, or the end. */
-static size_t next_free(size_t page, size_t end, size_t *out_nr)
+/* The next free block at or after the page: its first page; no pages: there is none. */
+static size_t next_free(size_t page, size_t *out_nr)
 {
 	struct ondol_frame_info info;
 	ondol_pfn_t pfn;
 
 	*out_nr = 0;
 	lock_take(&heap.core_lock);
-	while (page < end) {
+	while (page < heap.highest_page) {
 		pfn.value = page;
 		ondol_frame_info(heap.m, pfn, &info);
 		if (info.state == ONDOL_FRAME_FREE && info.is_head &&
@@ -90,15 +99,21 @@ static uint64_t give_back(void)
 	uint64_t given = 0;
 	size_t nr;
 
+	heap_shrink_bins();
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		depot_drain(class);
 		lock_take(&heap.core_lock);
 		(void)ondol_kmem_cache_shrink(heap.cache[class]);
 		lock_drop(&heap.core_lock);
 	}
-	for (size_t page = 0; (page = next_free(page, heap.highest_page, &nr)), nr; page += nr)
+	for (size_t page = 0; (page = next_free(page, &nr)), nr; page += nr)
 		given += purge_block(page, nr);
 	return given;
+}
+
+static void set_limit(uint64_t pages)
+{
+	__atomic_store_n(&heap.dirty_limit, pages, __ATOMIC_RELAXED);
 }
 
 static bool is_too_dirty(void)
@@ -106,7 +121,10 @@ static bool is_too_dirty(void)
 	uint64_t used = heap_used_pages(), limit = DIRTY_LEAST + used / 4;
 
 	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
-	return heap.nr_touched > used + limit;
+	if (heap.nr_touched <= used + limit)
+		return false;
+	set_limit(limit); /* what it may fall from */
+	return true;
 }
 
 /* After so much was given back, and so much touched for the first time (again) since. */
@@ -115,9 +133,9 @@ static void adapt_limit(uint64_t given, uint64_t touched)
 	static uint64_t given_before; /* purge lock */
 
 	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
-		heap.dirty_limit *= 2;
-	else if (heap.dirty_limit > DIRTY_LEAST && touched < given_before / 4)
-		heap.dirty_limit /= 2;
+		set_limit(heap.dirty_limit * 2);
+	else if (heap.dirty_limit > DIRTY_FLOOR && touched < given_before / 4)
+		set_limit(heap.dirty_limit / 2);
 	given_before = given;
 }
 
@@ -143,6 +161,52 @@ void purge_if_dirty(void)
 		lock_drop(&heap.core_lock);
 	}
 	lock_drop(&ondol_purge_lock);
+	errno = saved;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void look_at_age(void)
+{
+	static uint64_t dirty_before, touched_before; /* purge lock */
+	uint64_t used, dirty, touched;
+	bool is_old;
+
+	if (!lock_try(&ondol_purge_lock))
+		return;
+	lock_take(&heap.core_lock);
+	used = heap_used_pages();
+	touched = heap.nr_touched_ever;
+	dirty = heap.nr_touched > used ? heap.nr_touched - used : 0;
+	lock_drop(&heap.core_lock);
+	dirty += depot_pages();
+	is_old = dirty_before >= OLD_LEAST && dirty >= OLD_LEAST &&
+		 touched - touched_before < dirty_before / 4;
+	dirty_before = dirty;
+	touched_before = touched;
+	if (is_old && give_back())
+		dirty_before = 0;
+	lock_drop(&ondol_purge_lock);
+}
+
+/* Called at each exchange with a depot. */
+void purge_if_old(void)
+{
+	static uint64_t next_look; /* atomic, ms */
+	uint64_t due = __atomic_load_n(&next_look, __ATOMIC_RELAXED), now = now_ms();
+	int saved = errno;
+
+	if (likely(now < due) || !__atomic_compare_exchange_n(&next_look, &due, now + LOOK_MS,
+							      false, __ATOMIC_RELAXED,
+							      __ATOMIC_RELAXED))
+		return;
+	look_at_age();
 	errno = saved;
 }
 

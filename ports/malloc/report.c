@@ -52,6 +52,8 @@ static const char *meaning(const char *invariant)
 void report_panic(void *ctx, const struct ondol_panic_report *report)
 {
 	(void)ctx;
+	if (heap.debug)
+		debug_panic(report, meaning(report->invariant));
 	say("ondol-malloc: %s: %#llx\n", meaning(report->invariant),
 	    (unsigned long long)report->detail[0]);
 	say("  [%s] %s, %s:%u\n", report->invariant ? report->invariant : "?", report->expression,

@@ -9,18 +9,32 @@
 
 extern char **environ;
 
-static char text[4096], value_debug[128];
+static char text[4096], value_debug[128], core_debug[140], value_profile[1024];
 
 static void take(const char *entry)
 {
 	if (!strncmp(entry, "ONDOL_MALLOC_STATS=", 19))
 		heap.stats = entry[19] && entry[19] != '0';
 	if (!strncmp(entry, "ONDOL_MALLOC_DEBUG=", 19) && entry[19]) {
-		size_t length = strnlen(entry + 19, sizeof value_debug - 12);
+		size_t length = strnlen(entry + 19, sizeof value_debug - 1), nr = 0;
 
 		memcpy(value_debug, entry + 19, length);
-		memcpy(value_debug + length, ",malloc-*", 10);
+		/* U and L are ours: debug.c knows whole stacks. */
+		for (size_t i = 0; i < length && nr < sizeof core_debug - 12; i++)
+			if (!strchr("ULul", value_debug[i]))
+				core_debug[nr++] = value_debug[i];
+		memcpy(core_debug + nr, ",malloc-*", 10);
 		heap.debug = value_debug;
+		heap.core_debug = nr ? core_debug : NULL; /* no letters would be all */
+		heap.is_hooked = true;
+	}
+	if (!strncmp(entry, "ONDOL_MALLOC_SECURE=", 20) && entry[20] && entry[20] != '0')
+		heap.is_secure = heap.is_hooked = true;
+	if (!strncmp(entry, "ONDOL_MALLOC_PROFILE=", 21) && entry[21] &&
+	    strlen(entry + 21) < sizeof value_profile) {
+		strcpy(value_profile, entry + 21);
+		heap.profile = value_profile;
+		heap.is_hooked = true;
 	}
 }
 

@@ -90,3 +90,26 @@ EOF
 	chmod -R a+rX . ; nginx -p $PWD -c $PWD/c 2>/dev/null & pid=$!; sleep 1
 	for i in 1 2 3 4 5; do curl -s --compressed http://127.0.0.1:18734/f | cksum; done
 	kill $pid; wait $pid; echo $?'
+program 'ruby: strings, hashes, threads' ruby 'ruby -e "
+h = Hash.new { |k, v| k[v] = [] }; 100000.times { |i| h[i % 977] << \"v#{i}\" }
+puts h.sum { |k, v| v.join.size }; GC.start
+puts (1..4).map { |t| Thread.new { (1..20000).map { |i| i.to_s * t }.sum(&:size) } }.map(&:value).inspect
+puts [3, 1, 2].permutation.map(&:join).sort.inspect"'
+program 'php: arrays and regular expressions' php 'php -n -r "
+\$a = []; for (\$i = 0; \$i < 200000; \$i++) { \$a[\"k\" . (\$i % 5003)][] = str_repeat(\"x\", \$i % 37); }
+\$n = 0; foreach (\$a as \$v) \$n += strlen(implode(\$v)); echo \$n, \" \", count(\$a), \"\n\";
+echo md5(json_encode(\$a)), preg_match_all(\"/x{7}/\", implode(\"\", \$a[\"k7\"])), \"\n\";"'
+program 'gdb: symbols of a program' gdb 'gdb -q -nx -batch -ex "info functions ondol_alloc" \
+	$1/build/ondol 2>&1 | cksum'
+program 'objdump and ld' objdump 'objdump -dr $1/build/libondol.a | cksum
+	ld -r -o x.o --whole-archive $1/build/libondol.a && cksum <x.o'
+program 'postgres: a database of its own' psql 'pg=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+	as() { if [ $(id -u) -eq 0 ]; then runuser -u nobody -- "$@"; else "$@"; fi; }
+	d=$(mktemp -d); [ $(id -u) -eq 0 ] && chown nobody $d; cd $d; export HOME=$d LC_ALL=C
+	as $pg/initdb -D $d/db -A trust -N >$d/log 2>&1 || { tail -3 $d/log; exit 1; }
+	as $pg/pg_ctl -D $d/db -w -l $d/db/log -o "-k $d -h \"\" -F" start >/dev/null
+	as psql -h $d -At postgres -c "create table t as select x, md5(x::text) as m
+	from generate_series(1, 50000) x" -c "create index on t(m)" \
+	-c "select count(*), min(a.m), max(b.m) from t a join t b on a.m = b.m" \
+	-c "select sum(length(s)) from (select string_agg(m, null) s from t group by x % 97) q"
+	as $pg/pg_ctl -D $d/db -w -m fast stop >/dev/null; echo $?; cd /; rm -rf $d'

@@ -46,8 +46,11 @@ else
 	skip 'C++ new and delete' 'no C++ compiler'
 fi
 
+$cc -O1 -Wall -Wextra -o "$tmp/idle" tests/malloc/idle.c || exit 1
+suite 'returned to the host' env LD_PRELOAD="$so" "$tmp/idle"
+
 # Mistakes: what is said of them, by default and with debugging.
-$cc -O0 -g -w -o "$tmp/wrong" tests/malloc/wrong.c || exit 1
+$cc -O0 -g -w -o "$tmp/wrong" tests/malloc/wrong.c -pthread || exit 1
 mistake() { # letters, mistake, what must be said; nothing: it must go unnoticed
 	ONDOL_MALLOC_DEBUG=$1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$2" >"$tmp/log" 2>&1
 	status=$?
@@ -64,10 +67,69 @@ mistake '' large-twice 'was freed before'
 mistake '' '' ''
 mistake FZP '' ''
 mistake FZP twice 'freed twice'
-mistake FZP middle 'into the middle of an object'
+mistake FZP middle '16 bytes into it'
 mistake Z overrun 'written beyond the end'
 mistake P use-after-free 'written to after it was freed'
-ONDOL_MALLOC_DEBUG=FZP suite debugged env LD_PRELOAD="$so" T=e "$conf"
+mistake Z slack 'written beyond the end'
+mistake Z slack-in-use 'when the program ended'
+mistake P late-write 'when the program ended'
+reported() { # letters, mistake, what the lines of the report must have, in order
+	ONDOL_MALLOC_DEBUG=$1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$2" >"$tmp/log" 2>&1
+	printf '%s\n' "$3" | awk -v file="$tmp/log" '
+	{ do { if ((getline line < file) <= 0) { print "# no line with: " $0; exit 1 }
+	  } while (!index(line, $0)) }'
+	verdict $? "report: $2, debug '$1'"
+}
+at() { # the line of wrong.c with this note
+	grep -n "/\* $1 \*/" tests/malloc/wrong.c | sed 's/:.*//; s/^/wrong.c:/'
+}
+if ldconfig -p | grep -q 'libdw\.so\.1'; then
+	reported FZPU twice "freed twice
+of 100 bytes, freed
+allocated by
+#0  main tests/malloc/$(at allocated)
+freed by
+#0  main tests/malloc/$(at 'freed first')
+noticed in
+#0  main tests/malloc/$(at 'freed again')"
+	reported FZPU use-after-free "written to after it was freed
+bytes   from offset 5: 01 6b
+allocated by
+$(at allocated)
+freed by
+$(at 'freed early')"
+	reported U thread "freed twice
+allocated by
+in_thread tests/malloc/$(at 'in a thread')
+freed by"
+	reported UL leaks "1100 bytes in 3 blocks of 2 call sites in use at exit
+1000 bytes in 2 blocks
+leak tests/malloc/$(at leaked)
+100 bytes in 1 blocks
+$(at allocated)"
+else
+	skip 'reports with lines' 'no libdw'
+fi
+secured() { # mistake, exit status
+	ONDOL_MALLOC_SECURE=1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$1" >"$tmp/log" 2>&1
+	[ $? -eq "$2" ]
+	verdict $? "secure: ${1:-no mistake}"
+}
+secured '' 0
+secured twice 134
+secured twice-later 134
+secured middle 134
+secured stack 134
+secured large-overrun 139
+secured large-after-free 139
+secured 'in order' 0
+LD_PRELOAD=$so "$tmp/wrong" 'in order'
+[ $? -eq 1 ]
+verdict $? 'not secure: in order'
+ONDOL_MALLOC_SECURE=1 suite secured env LD_PRELOAD="$so" "$conf"
+ONDOL_MALLOC_DEBUG=FZPU suite debugged env LD_PRELOAD="$so" T=e "$conf"
+
+. tests/malloc/profile.sh
 
 # name, program needed, script for sh; $PWD is an empty folder, $1 this repository.
 program() {

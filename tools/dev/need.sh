@@ -29,6 +29,8 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 		openssl:openssl redis-server:redis-server; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 	done
+	# The malloc's reports find lines with it.
+	ldconfig -p 2>/dev/null | grep -q 'libdw\.so\.1' || add libdw1
 	# gcc's C++ half checks the public headers as C++17.
 	echo 'int main() { return 0; }' | ${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null || add g++
 	rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"

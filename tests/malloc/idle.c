@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * 200 MiB, all freed: what is held at once, if no further call comes (limited by amount), and after
+ * a second in which the program works a little (limited by age).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NR 400000
+#define MIB (1024. * 1024)
+
+static void *blocks[NR];
+
+static double resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long size, pages = 0;
+
+	if (!f || fscanf(f, "%ld %ld", &size, &pages) != 2)
+		exit(2);
+	fclose(f);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE) / MIB;
+}
+
+static int verdict(int nr, const char *what, double held, double most)
+{
+	printf("%sok %d - %s: %.1f MiB held of 200, at most %.0f\n", held > most ? "not " : "", nr,
+	       what, held, most);
+	return held > most;
+}
+
+int main(void)
+{
+	double before, most;
+	int bad;
+
+	memset(blocks, 1, sizeof blocks); /* so that they are not counted */
+	before = resident();
+	for (int i = 0; i < NR; i++) {
+		size_t size = 16 + (size_t)i * 7919 % 1009;
+
+		blocks[i] = memset(malloc(size), 1, size);
+	}
+	most = resident() - before;
+	for (int i = 0; i < NR; i++)
+		free(blocks[i]);
+	bad = most < 190;
+	bad |= verdict(1, "all freed, and no further call", resident() - before, 10);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 3000; i++)
+			blocks[i] = malloc(16 + (size_t)i % 64);
+		for (int i = 0; i < 3000; i++)
+			free(blocks[i]);
+		usleep(100000);
+	}
+	bad |= verdict(2, "a second later, after little work", resident() - before, 10);
+	return bad;
+}
