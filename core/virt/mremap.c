@@ -258,6 +258,8 @@ static int move_fixed(struct remap *rm)
 	if (r)
 		return r;
 	rm->vma = vma_find(mm, rm->old_addr); /* it may have been cut */
+	if (!rm->vma || rm->vma->start > rm->old_addr)
+		return -ONDOL_EFAULT; /* or is gone: a duplicate over its original (old_len 0) */
 	return move(rm);
 }
 
