@@ -31,7 +31,6 @@
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
 	 MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT | MAP_32BIT | MAP_ABOVE4G)
-#define NATIVES_MAX 64
 
 static uint64_t page_up(uint64_t x)
 {
@@ -48,46 +47,43 @@ static uint32_t rights(uint64_t prot)
 /* ------------------------------------------------------------------ native regions */
 
 struct span {
-	uint64_t start, end;
+	uint64_t start, end; /* empty: start == end */
 };
 
-struct native_walk {
-	uint64_t start, end;
-	uint32_t nr;
-	struct span span[NATIVES_MAX];
-};
-
-static int native_visit(void *ctx, const struct ondol_vma_info *vma)
+/* The next part of [*at, end) that the host maps, with its region; *at goes behind it. */
+static bool native_next(struct guest_mm *g, uint64_t *at, uint64_t end, struct span *out,
+			struct ondol_vma_info *vma)
 {
-	struct native_walk *w = ctx;
-
-	if (vma->start >= w->end || w->nr == NATIVES_MAX)
-		return 1;
-	if (vma->end <= w->start || !(vma->vm_flags & ONDOL_VM_NATIVE))
-		return 0;
-	w->span[w->nr].start = vma->start > w->start ? vma->start : w->start;
-	w->span[w->nr].end = vma->end < w->end ? vma->end : w->end;
-	w->nr++;
-	return 0;
+	while (g->nr_native_maps && *at < end && !ondol_find_vma(g->mm, *at, vma) &&
+	       vma->start < end) {
+		out->start = vma->start > *at ? vma->start : *at;
+		out->end = *at = vma->end < end ? vma->end : end;
+		if (vma->vm_flags & ONDOL_VM_NATIVE)
+			return true;
+	}
+	return false;
 }
 
-/* The parts of [start, end) that the host maps. */
-static void natives_in(struct guest_mm *g, uint64_t start, uint64_t end, struct native_walk *w)
+/* From the first to the last of what the host maps in [start, end): for what all goes. */
+static struct span natives_hull(struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	w->start = start;
-	w->end = end;
-	w->nr = 0;
-	if (g->nr_native_maps && start < end)
-		ondol_for_each_vma(g->mm, native_visit, w);
+	struct span part, hull = { 0, 0 };
+	struct ondol_vma_info vma;
+
+	while (native_next(g, &start, end, &part, &vma)) {
+		hull.start = hull.end ? hull.start : part.start;
+		hull.end = part.end;
+	}
+	return hull;
 }
 
-/* They are gone from the core: from the host, too. */
-static void natives_unmap(struct monitor *mon, struct guest_mm *g, const struct native_walk *w)
+/* All of it is gone from the core: from the host, too. */
+static void natives_unmap(struct monitor *mon, struct guest_mm *g, struct span hull)
 {
-	for (uint32_t i = 0; i < w->nr; i++)
-		worker_placeholder(mon, g, w->span[i].start, w->span[i].end);
-	if (w->nr)
-		worker_wait(mon, g);
+	if (!hull.end)
+		return;
+	worker_placeholder(mon, g, hull.start, hull.end);
+	worker_wait(mon, g);
 }
 
 /* ------------------------------------------------------------------ mmap */
@@ -212,7 +208,7 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 			       .flags = (int)arg[3], .fd = (int)arg[4], .offset = arg[5],
 			       .host_fd = -1 };
 	struct ondol_mmap_args args = { .size = sizeof args, .addr = c.addr, .length = c.length };
-	struct native_walk natives = { 0 };
+	struct span replaced = { 0, 0 };
 	ondol_virt_addr_t at = 0;
 	int64_t r = mmap_check(&c);
 
@@ -222,11 +218,11 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	r = mmap_backing(mon, task, &c, &args);
 	if (!r) {
 		if (c.flags & MAP_FIXED)
-			natives_in(g, c.addr, c.addr + page_up(c.length), &natives);
+			replaced = natives_hull(g, c.addr, c.addr + page_up(c.length));
 		r = ondol_mmap(g->mm, &args, &at);
 	}
 	if (!r) {
-		natives_unmap(mon, g, &natives);
+		natives_unmap(mon, g, replaced);
 		worker_slices_yield(mon, g, at, at + page_up(c.length));
 		if (g->nr_holes) /* what grows down may make good what lies below it */
 			holes_restore(mon, g, args.vm_flags & ONDOL_VM_GROWSDOWN ? 0 : at,
@@ -254,7 +250,6 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 
 static int64_t call_munmap(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint64_t length)
 {
-	struct native_walk natives;
 	uint64_t end = addr + page_up(length);
 
 	/* Everything, as some do that want to end: but for our stub, which they know nothing of. */
@@ -263,12 +258,12 @@ static int64_t call_munmap(struct monitor *mon, struct guest_mm *g, uint64_t add
 
 		return below ? below : call_munmap(mon, g, STUB_END, end - STUB_END);
 	}
-	natives_in(g, addr, end, &natives);
+	struct span replaced = natives_hull(g, addr, end);
 	int r = ondol_munmap(g->mm, addr, length);
 
 	if (r)
 		return r;
-	natives_unmap(mon, g, &natives);
+	natives_unmap(mon, g, replaced);
 	if (g->nr_holes)
 		holes_restore(mon, g, addr, addr + page_up(length));
 	return 0;
@@ -276,8 +271,9 @@ static int64_t call_munmap(struct monitor *mon, struct guest_mm *g, uint64_t add
 
 static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
-	uint64_t addr = arg[0], end = addr + page_up(arg[1]);
-	struct native_walk natives;
+	uint64_t addr = arg[0], end = addr + page_up(arg[1]), at = addr;
+	struct ondol_vma_info vma;
+	struct span part;
 
 	if (arg[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN |
 				 PROT_GROWSUP | 8 /* PROT_SEM */))
@@ -288,15 +284,10 @@ static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u6
 			       (arg[2] & PROT_GROWSDOWN) != 0);
 
 	/* An error may come after a part has changed: the host follows what the core has now. */
-	natives_in(g, addr, end, &natives);
-	for (uint32_t i = 0; i < natives.nr; i++) {
-		uint64_t at = natives.span[i].start;
-		struct ondol_vma_info vma;
-
-		if (ondol_find_vma(g->mm, at, &vma))
-			break;
-		int64_t host = worker_call(mon, g, SYS_mprotect, at, natives.span[i].end - at,
+	while (native_next(g, &at, end, &part, &vma)) {
+		int64_t host = worker_call(mon, g, SYS_mprotect, part.start, part.end - part.start,
 					   vma.vm_flags & ONDOL_VM_ACCESS, 0, 0, 0);
+
 		r = r ? r : (int)host;
 	}
 	if (g->nr_holes)
@@ -352,12 +343,12 @@ static void native_remap(struct monitor *mon, struct guest_mm *g,
 
 /* The size of what mremap moves, page-aligned, if the host maps it; *out_cut: what it cuts off. */
 static bool native_moves(struct guest_mm *g, const struct ondol_mremap_args *a,
-			 uint64_t *out_old_size, struct native_walk *out_cut)
+			 uint64_t *out_old_size, struct span *out_cut)
 {
 	uint64_t old_size = page_up(a->old_length), new_size = page_up(a->new_length);
 	struct ondol_vma_info vma;
 
-	natives_in(g, a->old_addr + new_size, a->old_addr + old_size, out_cut);
+	*out_cut = natives_hull(g, a->old_addr + new_size, a->old_addr + old_size);
 	*out_old_size = old_size < new_size ? old_size : new_size;
 	return g->nr_native_maps && !ondol_find_vma(g->mm, a->old_addr, &vma) &&
 	       vma.start <= a->old_addr && (vma.vm_flags & ONDOL_VM_NATIVE);
@@ -371,7 +362,7 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 					  .old_length = arg[1],
 					  .new_length = arg[2],
 					  .new_addr = arg[4] };
-	struct native_walk cut, replaced = { 0 };
+	struct span cut, replaced = { 0, 0 };
 	ondol_virt_addr_t at;
 	uint64_t old_size;
 
@@ -380,13 +371,13 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 	bool moves = native_moves(g, &args, &old_size, &cut);
 
 	if (arg[3] & MREMAP_FIXED)
-		natives_in(g, arg[4], arg[4] + page_up(arg[2]), &replaced);
+		replaced = natives_hull(g, arg[4], arg[4] + page_up(arg[2]));
 	int r = ondol_mremap(g->mm, &args, &at);
 
 	if (r)
 		return r;
-	natives_unmap(mon, g, &replaced);
-	natives_unmap(mon, g, &cut);
+	natives_unmap(mon, g, replaced);
+	natives_unmap(mon, g, cut);
 	worker_slices_yield(mon, g, at, at + page_up(arg[2]));
 	if (g->nr_holes) {
 		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
@@ -401,12 +392,13 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr, const __u64 *arg,
 			       int64_t r)
 {
-	struct native_walk natives;
+	uint64_t at = arg[0], end = at + page_up(arg[1]);
+	struct ondol_vma_info vma;
+	struct span part;
 
-	natives_in(g, arg[0], arg[0] + page_up(arg[1]), &natives);
-	for (uint32_t i = 0; i < natives.nr && !r; i++)
-		r = worker_call(mon, g, (uint64_t)nr, natives.span[i].start,
-				natives.span[i].end - natives.span[i].start, arg[2], 0, 0, 0);
+	while (!r && native_next(g, &at, end, &part, &vma))
+		r = worker_call(mon, g, (uint64_t)nr, part.start, part.end - part.start, arg[2], 0,
+				0, 0);
 	return r;
 }
 
@@ -472,7 +464,30 @@ static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *
 	return host ? host : r;
 }
 
-static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
+/* Of what the host backs the host knows: through the room behind the mailbox. */
+static int64_t natives_mincore(struct monitor *mon, struct guest_mm *g, uint64_t start,
+			       uint64_t end, unsigned char *vec)
+{
+	const uint64_t room = PAGE_BYTES - sizeof(struct mailbox);
+	const unsigned char *theirs = (const unsigned char *)g->mailbox + sizeof(struct mailbox);
+	uint64_t at = start;
+	struct ondol_vma_info vma;
+	struct span part;
+	int64_t r = 0;
+
+	while (!r && native_next(g, &at, end, &part, &vma))
+		for (uint64_t n; !r && part.start < part.end; part.start += n * PAGE_BYTES) {
+			n = (part.end - part.start) / PAGE_BYTES;
+			n = n < room ? n : room;
+			r = worker_call(mon, g, SYS_mincore, part.start, n * PAGE_BYTES,
+					STUB_MAILBOX + sizeof(struct mailbox), 0, 0, 0);
+			if (!r)
+				memcpy(vec + (part.start - start) / PAGE_BYTES, theirs, n);
+		}
+	return r;
+}
+
+static int64_t call_mincore(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
 	uint64_t pages = page_up(arg[1]) / PAGE_BYTES;
 	unsigned char vec[1024];
@@ -483,8 +498,11 @@ static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
 		return -ENOMEM;
 	for (uint64_t done = 0; done < pages;) {
 		uint64_t n = pages - done < sizeof vec ? pages - done : sizeof vec;
-		int r = ondol_mincore(g->mm, arg[0] + done * PAGE_BYTES, n * PAGE_BYTES, vec);
+		uint64_t from = arg[0] + done * PAGE_BYTES;
+		int64_t r = ondol_mincore(g->mm, from, n * PAGE_BYTES, vec);
 
+		if (!r)
+			r = natives_mincore(mon, g, from, from + n * PAGE_BYTES, vec);
 		if (!r)
 			r = ondol_copy_to_user(g->mm, arg[2] + done, vec, n);
 		if (r)
@@ -498,7 +516,7 @@ static int64_t call_mincore(struct guest_mm *g, const __u64 *arg)
 static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
 	struct ondol_mmap_args args = { .size = sizeof args };
-	struct native_walk natives = { 0 };
+	struct span replaced = { 0, 0 };
 	struct shmid_ds ds;
 	ondol_virt_addr_t at;
 
@@ -521,7 +539,7 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 		args.map_flags = ONDOL_MAP_FIXED |
 				 ((arg[2] & SHM_REMAP) ? 0 : ONDOL_MAP_FIXED_NOREPLACE);
 	if (arg[2] & SHM_REMAP)
-		natives_in(g, args.addr, args.addr + page_up(args.length), &natives);
+		replaced = natives_hull(g, args.addr, args.addr + page_up(args.length));
 	int r = file_sysv(mon, (int)arg[0], &args.file);
 
 	if (r)
@@ -530,7 +548,7 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 	ondol_file_put(args.file);
 	if (r)
 		return r == -EEXIST ? -EINVAL : r;
-	natives_unmap(mon, g, &natives);
+	natives_unmap(mon, g, replaced);
 	worker_slices_yield(mon, g, at, at + page_up(args.length));
 	int64_t host = worker_call(mon, g, SYS_shmat, arg[0], at, arg[2] | SHM_REMAP, 0, 0, 0);
 
@@ -576,7 +594,7 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 	case SYS_msync:
 		return call_msync(mon, g, arg);
 	case SYS_mincore:
-		return call_mincore(g, arg);
+		return call_mincore(mon, g, arg);
 	case SYS_mlock:
 		limits_refresh(task, g);
 		return natives_populate(mon, g, arg, ondol_mlock(g->mm, arg[0], arg[1], true));
