@@ -3,6 +3,7 @@
 # make bench: Ondol beside the host, in one run.  Figures are of this machine, now.
 #   BENCH_CPU=N   pin everything to one CPU (default: the first that may be used)
 #   BENCH_ROUNDS  rounds of whole programs (default 9)
+#   BENCH_ALSO    another runner's command line, in turn with ours for whole programs
 set -u
 B=${B:-build}
 ONDOL=${ONDOL:-$B/ondol}
@@ -24,10 +25,12 @@ $pin "$B/bench/guest" > "$work/native"
 for n in 1 16 64; do
 	$pin "$ONDOL" run --fault-around $n -- "$B/bench/guest" > "$work/around$n" || exit 1
 done
-printf '%-22s %10s %20s %20s %20s\n' operation native "1 page a fault" "16 pages" "64 pages"
+$pin "$ONDOL" run -- "$B/bench/guest" > "$work/around0" || exit 1
+printf '%-22s %10s %20s %20s %20s %20s\n' operation native "1 page a fault" "16 pages" "64 pages" \
+	"as it comes"
 while read -r name native; do
 	printf '%-22s %10s' "$name" "$native"
-	for n in 1 16 64; do
+	for n in 1 16 64 0; do
 		v=$(awk -v k="$name" '$1 == k { print $2 }' "$work/around$n")
 		awk -v v="$v" -v n="$native" 'BEGIN { printf " %11s (%5.2fx)", v, v / n }'
 	done
@@ -44,6 +47,7 @@ command -v sqlite3 > /dev/null && set -- "$@" sqlite3 \
 	"sqlite3 :memory: 'with recursive c(x) as (select 1 union all select x+1 from c where x<20000) select sum(x) from c'"
 command -v perl > /dev/null && set -- "$@" perl \
 	"perl -e 'my %h; \$h{\$_}=\$_ for 1..50000; print scalar keys %h'"
-printf '%-14s %9s %18s %18s\n' program native "16 pages" "64 pages"
-"$B/bench/wall" -n "$ROUNDS" -p "$CPU" "" "$ONDOL run --" "$ONDOL run --fault-around 64 --" \
-	-- "$@"
+printf '%-14s %9s %18s %18s %18s\n' program native "as it comes" "64 pages" "${BENCH_ALSO:+also}"
+set -- -- "$@"
+[ -z "${BENCH_ALSO:-}" ] || set -- "$BENCH_ALSO" "$@"
+"$B/bench/wall" -n "$ROUNDS" -p "$CPU" "" "$ONDOL run --" "$ONDOL run --fault-around 64 --" "$@"
