@@ -40,6 +40,7 @@ for lang in en ko; do
 	done
 	alike tests/lab/golden/zones.$lang.txt "$ondol" lab zones --lang $lang
 	alike tests/lab/golden/caches.$lang.txt "$ondol" lab caches --lang $lang
+	same tests/lab/golden/banks.$lang.txt "$ondol" lab banks --lang $lang
 	same tests/lab/golden/slab.$lang.txt "$ondol" lab slab --lang $lang
 	for machine in i386-2g-uma numa2-movable x86-4bank-interleaved toy16; do
 		alike tests/lab/golden/machine-$machine.$lang.txt \
