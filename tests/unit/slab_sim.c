@@ -27,7 +27,7 @@ struct world {
 };
 
 static const struct world worlds[] = {
-	{ .name = "depot", .cpus = 3, .rounds = 300, .barrier = true },
+	{ .name = "depot", .cpus = 3, .rounds = 4000, .barrier = true },
 	{ .name = "depot, locked", .cpus = 3, .rounds = 150 },
 	{ .name = "interrupts", .cpus = 2, .rounds = 200, .barrier = true, .interrupts = true },
 };
@@ -94,8 +94,11 @@ static void do_op(void *ctx, uint32_t cpu, uint32_t nr)
 		for (unsigned i = 0; i < MANY && w.nr_live[cpu] < LIVE_MAX; i++) {
 			char *object = take(cpu);
 
-			if (object) /* others may have sent some meanwhile */
+			/* Others may have sent some meanwhile. */
+			if (object && w.nr_live[cpu] < LIVE_MAX)
 				w.live[cpu][w.nr_live[cpu]++] = object;
+			else if (object)
+				give(object);
 		}
 		break;
 	case FREE:
