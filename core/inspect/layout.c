@@ -15,7 +15,8 @@ static int tell(const struct memblock_range *range, bool reserved,
 	struct ondol_memory_range told = { .start = ondol_pfn(range->start),
 					   .end = ondol_pfn(range->end),
 					   .node = (uint16_t)range->node,
-					   .reserved = reserved };
+					   .reserved = reserved,
+					   .type = (enum ondol_mem_type)range->type };
 
 	return visit(ctx, &told);
 }
@@ -31,11 +32,12 @@ int ondol_for_each_memory_range(struct ondol_machine *m,
 		uint64_t at = memory->start;
 
 		while (at < memory->end) {
-			struct memblock_range run, part = { at, memory->end, memory->node };
+			struct memblock_range run, part = *memory;
 			bool reserved;
 			int r;
 
-			if (!memblock_next_free(mb, at, &run) || run.start >= memory->end)
+			part.start = at;
+			if (!memblock_next_run(mb, at, &run) || run.start >= memory->end)
 				run.start = run.end = memory->end;
 			reserved = run.start > at;
 			part.end = reserved ? run.start : run.end;
@@ -102,37 +104,30 @@ static void describe_block(const struct ondol_zone *zone, uint32_t index,
 	}
 }
 
-static const struct memblock_range *range_of(const struct memblock_range *ranges, uint32_t nr,
-					     uint64_t pfn)
-{
-	for (uint32_t i = 0; i < nr; i++)
-		if (pfn >= ranges[i].start && pfn < ranges[i].end)
-			return &ranges[i];
-	return NULL;
-}
-
 void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_frame_info *out_info)
 {
 	const struct memblock *mb = &m->phys->memblock;
-	const struct memblock_range *memory = range_of(mb->memory, mb->nr_memory, pfn.value);
+	const struct memblock_range *memory = memblock_find(mb->memory, mb->nr_memory, pfn.value);
 	struct ondol_zone *zone;
 	uint64_t zone_end;
 	uintptr_t irq;
 	uint32_t index;
+	bool is_deferred;
 
 	*out_info = (struct ondol_frame_info){ .state = ONDOL_FRAME_HOLE, .is_head = true };
 	if (!memory)
 		return;
 	index = (uint32_t)(pfn.value - m->first_pfn);
 	out_info->node = (uint16_t)memory->node;
-	out_info->zone = (enum ondol_zone_type)phys_type_of_pfn(m, memory->node, pfn.value,
-								 &zone_end);
-	if (range_of(mb->reserved, mb->nr_reserved, pfn.value)) {
+	out_info->zone = (enum ondol_zone_type)phys_type_of_pfn(m, memory, pfn.value, &zone_end);
+	is_deferred = section_is_deferred(m, section_of(m, index));
+	if (memblock_find(mb->reserved, mb->nr_reserved, pfn.value) ||
+	    (is_deferred && memory->type != ONDOL_MEM_USABLE)) {
 		out_info->state = ONDOL_FRAME_RESERVED;
 		out_info->use = ONDOL_PAGE_RESERVED;
 		return;
 	}
-	if (section_is_deferred(m, section_of(m, index))) {
+	if (is_deferred) {
 		out_info->state = ONDOL_FRAME_DEFERRED;
 		return;
 	}

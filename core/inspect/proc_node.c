@@ -133,13 +133,15 @@ int ondol_proc_pagetypeinfo(struct ondol_machine *m, ondol_write_t write, void *
 		out_printf(&out, "%6u ", order);
 	out_printf(&out, "\n");
 	zone_for_each(m->phys, zone, i)
-		out_free_by_type(&out, zone);
+		if (zone->type != ONDOL_ZONE_DEVICE)
+			out_free_by_type(&out, zone);
 	out_printf(&out, "\n%-23s", "Number of blocks type ");
 	for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
 		out_printf(&out, "%12s ", type_names[type]);
 	out_printf(&out, "\n");
 	zone_for_each(m->phys, zone, j)
-		out_blocks_by_type(&out, zone);
+		if (zone->type != ONDOL_ZONE_DEVICE)
+			out_blocks_by_type(&out, zone);
 	return out_end(&out);
 }
 

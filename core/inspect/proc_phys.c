@@ -242,13 +242,18 @@ static const struct line node_meminfo_lines[] = {
 
 static bool has_zone(const struct ondol_machine *m, unsigned type)
 {
-	return m->profile->zone_end[type] || type == ONDOL_ZONE_MOVABLE;
+	bool has_any = false;
+
+	for (uint32_t node = 0; type == ONDOL_ZONE_DEVICE && node < m->nr_nodes; node++)
+		has_any |= m->phys->zones[zone_id(node, type)].present != 0;
+	return m->profile->zone_end[type] || type == ONDOL_ZONE_MOVABLE || has_any;
 }
 
 /* Lower case, as counters have it: "dma32". */
 static const char *zone_counter_name(unsigned type)
 {
-	static const char *const names[] = { "dma", "dma32", "normal", "high", "movable" };
+	static const char *const names[] = { "dma", "dma32", "normal", "high", "movable",
+					     "device" };
 
 	return names[type];
 }
@@ -263,8 +268,11 @@ int ondol_proc_buddyinfo(struct ondol_machine *m, ondol_write_t write, void *ctx
 
 	out_init(&out, write, ctx);
 	zone_for_each(m->phys, zone, i) {
-		uintptr_t irq = zone_lock(zone);
+		uintptr_t irq;
 
+		if (zone->type == ONDOL_ZONE_DEVICE) /* nor does Linux: it has nothing to give */
+			continue;
+		irq = zone_lock(zone);
 		section_free_blocks(zone, blocks);
 		zone_unlock(zone, irq);
 		out_printf(&out, "Node %d, zone %8s ", zone->node,

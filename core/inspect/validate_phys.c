@@ -239,10 +239,12 @@ static bool check_shelves(const struct ondol_zone *zone, struct ondol_broken_inv
 /* Is the frame where its zone's limits are? */
 static bool frame_fits_zone(const struct ondol_zone *zone, uint32_t index)
 {
-	uint64_t end;
+	const struct memblock *mb = &zone->m->phys->memblock;
+	uint64_t end, pfn = zone->m->first_pfn + index;
+	const struct memblock_range *memory = memblock_find(mb->memory, mb->nr_memory, pfn);
 
-	return phys_type_of_pfn(zone->m, zone->node, zone->m->first_pfn + index, &end) ==
-		       zone->type &&
+	return memory && memory->node == zone->node &&
+	       phys_type_of_pfn(zone->m, memory, pfn, &end) == zone->type &&
 	       index >= zone->start && index < zone->end;
 }
 

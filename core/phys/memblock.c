@@ -15,8 +15,12 @@
  * reserved if a reserved region touches any byte of it.  Reserved wins.  Reserved space
  * outside usable memory is no memory at all: devices live there.
  *
+ * Memory that is offline to begin with, and a device's own, are memory of another type: ranges
+ * of their own, never free.
+ *
  * [MEMBLOCK-1] Both lists are sorted and disjoint, and no range is empty.
- * [MEMBLOCK-2] No frame belongs to two nodes: such a map is refused, not guessed at.
+ * [MEMBLOCK-2] No frame belongs to two nodes, nor is of two types: such a map is refused, not
+ *              guessed at.
  *
  * Sources: Linux mm/memblock.c and arch/x86/mm/numa.c (numa_cleanup_meminfo) for what is
  * refused; ACPI 6.5, 15 "System Address Map Interfaces" for what firmware may hand over.
@@ -45,8 +49,8 @@ static void sort_ranges(struct memblock_range *ranges, uint32_t nr)
 	}
 }
 
-/* Join what overlaps or touches; `nodes_matter`: only within a node. */
-static int join_ranges(struct memblock_range *ranges, uint32_t *nr, bool nodes_matter)
+/* Join what overlaps or touches; `kinds_matter`: only within a node and type. */
+static int join_ranges(struct memblock_range *ranges, uint32_t *nr, bool kinds_matter)
 {
 	uint32_t kept = 0;
 
@@ -55,7 +59,8 @@ static int join_ranges(struct memblock_range *ranges, uint32_t *nr, bool nodes_m
 
 		if (!last || ranges[i].start > last->end) {
 			ranges[kept++] = ranges[i];
-		} else if (!nodes_matter || ranges[i].node == last->node) {
+		} else if (!kinds_matter ||
+			   (ranges[i].node == last->node && ranges[i].type == last->type)) {
 			last->end = max_u64(last->end, ranges[i].end);
 		} else if (ranges[i].start == last->end) {
 			ranges[kept++] = ranges[i];
@@ -90,14 +95,14 @@ static void collect(struct memblock *mb, const struct ondol_mem_region *region)
 
 	if (start == end)
 		return;
-	if (region->type == ONDOL_MEM_USABLE) {
-		mb->memory[mb->nr_memory++] =
-			(struct memblock_range){ start, end, region->node };
+	if (region->type != ONDOL_MEM_RESERVED) {
+		mb->memory[mb->nr_memory++] = (struct memblock_range){
+			start, end, region->node, (uint16_t)region->type };
 		return;
 	}
 	start >>= ONDOL_PAGE_SHIFT;
 	end = (end >> ONDOL_PAGE_SHIFT) + ((end & ~ONDOL_PAGE_MASK) != 0);
-	mb->reserved[mb->nr_reserved++] = (struct memblock_range){ start, end, 0 };
+	mb->reserved[mb->nr_reserved++] = (struct memblock_range){ start, end, 0, 0 };
 }
 
 int memblock_build(struct memblock *mb, const struct ondol_machine_desc *desc, uint64_t limit)
@@ -110,7 +115,7 @@ int memblock_build(struct memblock *mb, const struct ondol_machine_desc *desc, u
 
 		if (region->end.value < region->start.value || region->node >= desc->nr_nodes)
 			return -ONDOL_EINVAL;
-		if (region->type != ONDOL_MEM_USABLE && region->type != ONDOL_MEM_RESERVED)
+		if ((unsigned)region->type > ONDOL_MEM_DEVICE)
 			return -ONDOL_EINVAL;
 		collect(mb, region);
 	}
@@ -137,7 +142,8 @@ const char *memblock_check(const struct memblock *mb)
 {
 	for (uint32_t i = 1; i < mb->nr_memory; i++)
 		if (mb->memory[i].start < mb->memory[i - 1].end &&
-		    mb->memory[i].node != mb->memory[i - 1].node)
+		    (mb->memory[i].node != mb->memory[i - 1].node ||
+		     mb->memory[i].type != mb->memory[i - 1].type))
 			return "MEMBLOCK-2";
 	if (!sorted_and_disjoint(mb->memory, mb->nr_memory) ||
 	    !sorted_and_disjoint(mb->reserved, mb->nr_reserved))
@@ -164,7 +170,7 @@ static bool cut_reserved(const struct memblock *mb, struct memblock_range *run)
 	return true;
 }
 
-bool memblock_next_free(const struct memblock *mb, uint64_t from, struct memblock_range *out_run)
+bool memblock_next_run(const struct memblock *mb, uint64_t from, struct memblock_range *out_run)
 {
 	for (uint32_t i = 0; i < mb->nr_memory; i++) {
 		struct memblock_range run = mb->memory[i];
@@ -178,13 +184,30 @@ bool memblock_next_free(const struct memblock *mb, uint64_t from, struct membloc
 	return false;
 }
 
+bool memblock_next_free(const struct memblock *mb, uint64_t from, struct memblock_range *out_run)
+{
+	for (; memblock_next_run(mb, from, out_run); from = out_run->end)
+		if (out_run->type == ONDOL_MEM_USABLE)
+			return true;
+	return false;
+}
+
+const struct memblock_range *memblock_find(const struct memblock_range *ranges, uint32_t nr,
+					   uint64_t pfn)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (pfn >= ranges[i].start && pfn < ranges[i].end)
+			return &ranges[i];
+	return NULL;
+}
+
 static void insert_reserved(struct memblock *mb, uint64_t start, uint64_t end)
 {
 	uint32_t at = mb->nr_reserved++;
 
 	for (; at && mb->reserved[at - 1].start > start; at--)
 		mb->reserved[at] = mb->reserved[at - 1];
-	mb->reserved[at] = (struct memblock_range){ start, end, 0 };
+	mb->reserved[at] = (struct memblock_range){ start, end, 0, 0 };
 	(void)join_ranges(mb->reserved, &mb->nr_reserved, false);
 }
 

@@ -35,7 +35,7 @@
 #define ONDOL_PG_TYPE_MASK 0x3u
 #define ONDOL_PG_HOLE (1u << 27) /* no memory here: only the array spans it */
 #define ONDOL_PG_COMP (1u << 28) /* head of a block whose other frames are TAILs */
-#define ONDOL_PG_OFFLINE (1u << 30) /* RESERVED because its bank was taken away */
+#define ONDOL_PG_OFFLINE (1u << 30) /* RESERVED because its bank is away */
 #define ONDOL_PG_HELD (1u << 31) /* of use KERNEL, for the range that is being emptied: range.c */
 #define ONDOL_PG_LOCAL (1u << 29) /* with BUDDY: not merged yet, and not in its pair's bit */
 

@@ -99,7 +99,7 @@ static void count_numa(struct ondol_machine *m, const struct ondol_zone *zone,
 	if (zone->node == preferred->id)
 		return;
 	add_relaxed(&pcp->numa_miss, 1);
-	if (preferred->present)
+	if (m->phys->zones[first].node == preferred->id)
 		add_relaxed(&m->phys->zones[first].pcp[cpu].numa_foreign, 1);
 }
 
@@ -297,7 +297,7 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 static PCP_INLINE struct pcp_list *local_list(const struct phys_cpu *cpu, int node,
 					      ondol_gfp_t gfp, unsigned slot)
 {
-	struct pcp_list *lists = cpu->lists[gfp & 31];
+	struct pcp_list *lists = load_relaxed(&cpu->lists[gfp & 31]);
 
 	if (ondol_unlikely(!lists) || (node != ONDOL_NODE_ANY && node != cpu->node))
 		return NULL;

@@ -192,6 +192,7 @@ static void change_managed(struct ondol_zone *zone, int64_t nr_pages)
 	zone->managed = (uint32_t)(zone->managed + nr_pages);
 	zone->m->phys->managed = (uint32_t)(zone->m->phys->managed + nr_pages);
 	phys_set_limits(zone->m);
+	phys_choose_lists(zone->m);
 	zone_unlock(zone, irq);
 }
 

@@ -56,10 +56,10 @@ unsigned section_order_for(unsigned max_order)
 
 /* ------------------------------------------------------------------ what the map says */
 
-struct piece { /* frames [start, end): indices in one zone, all of them free or all reserved */
+struct piece { /* frames [start, end): indices in one zone, all free, offline or reserved */
 	uint32_t start, end;
 	struct ondol_zone *zone;
-	bool free;
+	bool free, offline;
 };
 
 /* The first piece that begins in [at, end), or reaches into it. */
@@ -77,13 +77,16 @@ static bool next_piece(const struct ondol_machine *m, uint64_t at, uint64_t end,
 	if (at >= end || i == mb->nr_memory || mb->memory[i].start >= last)
 		return false;
 	start = max_u64(start, mb->memory[i].start);
-	type = phys_type_of_pfn(m, mb->memory[i].node, start, &type_end);
+	type = phys_type_of_pfn(m, &mb->memory[i], start, &type_end);
 	last = min_u64(min_u64(last, mb->memory[i].end), type_end);
 	out->zone = &m->phys->zones[zone_id(mb->memory[i].node, type)];
-	out->free = false;
-	if (memblock_next_free(mb, start, &run) && run.start < last) {
-		out->free = run.start == start;
-		last = out->free ? min_u64(last, run.end) : run.start;
+	out->free = out->offline = false;
+	if (memblock_next_run(mb, start, &run) && run.start < last) {
+		bool open = run.start == start;
+
+		out->free = open && run.type == ONDOL_MEM_USABLE;
+		out->offline = open && run.type == ONDOL_MEM_OFFLINE;
+		last = open ? min_u64(last, run.end) : run.start;
 	}
 	out->start = (uint32_t)(start - m->first_pfn);
 	out->end = (uint32_t)(last - m->first_pfn);
@@ -180,7 +183,8 @@ static void bring_up(const struct ondol_machine *m, uint32_t section)
 	piece_for_each(m, piece, start, end) {
 		set_records(m->pages, done, piece.start, ONDOL_PG_HOLE | ONDOL_PAGE_RESERVED);
 		set_records(m->pages, piece.start, piece.end,
-			    piece.zone->flags | (piece.free ? 0 : ONDOL_PAGE_RESERVED));
+			    piece.zone->flags | (piece.free ? 0 : ONDOL_PAGE_RESERVED) |
+				    (piece.offline ? ONDOL_PG_OFFLINE : 0));
 		done = piece.end;
 	}
 	set_records(m->pages, done, (uint32_t)end, ONDOL_PG_HOLE | ONDOL_PAGE_RESERVED);

@@ -20,8 +20,13 @@
  *   one run of frames, reserved before the buddy is given the rest: high up, out of the
  *   scarce low zones, but not in HIGHMEM, which the kernel could not always see.
  *
- *   Its records are written section by section, and with `deferred_init` only as memory is used
- *   (section.c).  What has none yet is free memory like any other, to every reader of figures.
+ *   A bank that may come (ONDOL_MEM_OFFLINE) is present and reserved until ondol_online_pages;
+ *   its zone stands in the zonelists from the start.  A device's memory is a zone apart, DEVICE,
+ *   that is in none of them: its frames have records, for who maps them, and no more (C6).
+ *
+ *   The array's records are written section by section, and with `deferred_init` only as memory
+ *   is used (section.c).  What has none yet is free memory like any other, to every reader of
+ *   figures.
  *
  *   With `memory_is_zeroed` a bit per frame remembers whether it was ever taken off the lists
  *   (zone.taken, itself in memory that begins zeroed).  A block none of whose frames was leaves
@@ -72,7 +77,8 @@
 
 const char *ondol_zone_name(enum ondol_zone_type type)
 {
-	static const char *const names[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable" };
+	static const char *const names[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable",
+					     "Device" };
 
 	return (unsigned)type < ONDOL_NR_ZONES ? names[type] : "?";
 }
@@ -102,7 +108,7 @@ static int check_profile(const struct ondol_profile *profile)
 		below = end;
 		has_kernel_zone |= type <= ONDOL_ZONE_NORMAL;
 	}
-	if (!has_kernel_zone)
+	if (!has_kernel_zone || profile->zone_end[ONDOL_ZONE_DEVICE])
 		return -ONDOL_EINVAL;
 	if (profile->lazy > ONDOL_LAZY_PCP)
 		return -ONDOL_EINVAL;
@@ -171,14 +177,16 @@ size_t phys_storage(const struct ondol_machine_desc *desc)
 	return measure.used;
 }
 
-unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
-			  uint64_t *out_end)
+unsigned phys_type_of_pfn(const struct ondol_machine *m, const struct memblock_range *memory,
+			  uint64_t pfn, uint64_t *out_end)
 {
 	const uint64_t *zone_end = m->profile->zone_end;
-	uint64_t movable = m->phys->nodes[node].movable_pfn;
+	uint64_t movable = m->phys->nodes[memory->node].movable_pfn;
 	unsigned type = 0;
 
 	*out_end = UINT64_MAX;
+	if (memory->type == ONDOL_MEM_DEVICE)
+		return ONDOL_ZONE_DEVICE;
 	if (pfn >= movable)
 		return ONDOL_ZONE_MOVABLE;
 	while (!zone_end[type] || pfn >= zone_end[type] >> ONDOL_PAGE_SHIFT)
@@ -239,7 +247,7 @@ static void form_zones(struct ondol_machine *m, const struct memblock *mb)
 		uint64_t start = range->start, end;
 
 		for (; start < range->end; start = end) {
-			unsigned type = phys_type_of_pfn(m, range->node, start, &end);
+			unsigned type = phys_type_of_pfn(m, range, start, &end);
 
 			end = min_u64(end, range->end);
 			add_to_zone(m, range->node, type, start, end);
@@ -395,7 +403,7 @@ static void set_watermarks(struct ondol_machine *m)
  */
 static void set_lowmem_reserves(struct ondol_machine *m)
 {
-	static const uint32_t ratio[ONDOL_NR_ZONES] = { 256, 256, 32, 0, 0 };
+	static const uint32_t ratio[ONDOL_NR_ZONES] = { 256, 256, 32, 0, 0, 0 };
 	struct ondol_zone *zone;
 
 	zone_for_each(m->phys, zone, i) {
@@ -445,8 +453,9 @@ static void build_zonelist(struct ondol_machine *m, const struct ondol_machine_d
 				best = at;
 		}
 		done |= UINT64_C(1) << best;
-		for (unsigned type = ONDOL_NR_ZONES; type--;)
-			if (m->phys->zones[zone_id(best, type)].managed)
+		/* Those without a frame now may get some: ondol_online_pages. */
+		for (unsigned type = ONDOL_ZONE_DEVICE; type--;)
+			if (m->phys->zones[zone_id(best, type)].present)
 				node->zonelist[node->nr_zonelist++] =
 					(uint16_t)zone_id(best, type);
 	}
@@ -463,7 +472,7 @@ static void build_gfp_classes(struct ondol_machine *m)
 		base--;
 	high = end[ONDOL_ZONE_HIGHMEM] ? ONDOL_ZONE_HIGHMEM : base;
 	for (uint32_t i = 0; i < m->nr_nodes; i++)
-		movable |= m->phys->zones[zone_id(i, ONDOL_ZONE_MOVABLE)].managed != 0;
+		movable |= m->phys->zones[zone_id(i, ONDOL_ZONE_MOVABLE)].present != 0;
 	for (ondol_gfp_t gfp = 0; gfp < 32; gfp++) {
 		unsigned zone = base, type = MIGRATE_UNMOVABLE;
 
@@ -495,6 +504,16 @@ static struct pcp_list *first_lists(const struct ondol_machine *m, uint32_t cpu,
 	return NULL;
 }
 
+void phys_choose_lists(struct ondol_machine *m)
+{
+	struct ondol_phys_state *phys = m->phys;
+
+	for (uint32_t i = 0; phys->pcp_on && i < m->nr_cpus; i++)
+		for (unsigned gfp = 0; gfp < 32; gfp++)
+			store_relaxed(&phys->cpus[i].lists[gfp],
+				      first_lists(m, i, phys->gfp_class[gfp]));
+}
+
 static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *desc)
 {
 	struct ondol_phys_state *phys = m->phys;
@@ -504,11 +523,10 @@ static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *
 
 		cpu->node = (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[i] :
 							   i % desc->nr_nodes);
-		for (unsigned gfp = 0; phys->pcp_on && gfp < 32; gfp++)
-			cpu->lists[gfp] = first_lists(m, i, phys->gfp_class[gfp]);
 		for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
 			cpu->hot[slot] = &phys->zones[phys->zone_ids[0]].pcp[i].list[0][slot];
 	}
+	phys_choose_lists(m);
 }
 
 /* pgdat_list (B4), lists of choices and limits: what needs to know how much is managed. */

@@ -135,7 +135,7 @@ struct phys_cpu {
 	struct cpu_lock lock; /* of its lists in all zones */
 	uint16_t node; /* (c) */
 	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
-	/* (c) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
+	/* (ra) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
 	struct pcp_list *lists[32] __attribute__((aligned(PHYS_CACHE_LINE)));
 	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
@@ -230,9 +230,9 @@ struct carve { /* hands out pieces of one buffer; with base 0 it only measures *
 void *carve_take(struct carve *carve, size_t size, size_t align);
 int phys_check_desc(const struct ondol_machine_desc *desc);
 size_t phys_storage(const struct ondol_machine_desc *desc);
-/* The zone type of a frame, and the first frame beyond that type. */
-unsigned phys_type_of_pfn(const struct ondol_machine *m, unsigned node, uint64_t pfn,
-			  uint64_t *out_end);
+/* The zone type of a frame of that range, and the first frame beyond that type. */
+unsigned phys_type_of_pfn(const struct ondol_machine *m, const struct memblock_range *memory,
+			  uint64_t pfn, uint64_t *out_end);
 /* `m` has its port and profile.  On failure nothing needs undoing. */
 int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	      struct carve *storage);
@@ -245,6 +245,8 @@ void phys_settle(struct ondol_machine *m);
 
 /* zone.c.  Watermarks and reserves from what is managed now. */
 void phys_set_limits(struct ondol_machine *m);
+/* zone.c.  Which lists a CPU looks at first, when a zone got its first frames or lost its last. */
+void phys_choose_lists(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
 uint32_t phys_pages_used(struct ondol_machine *m);

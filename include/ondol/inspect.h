@@ -42,6 +42,7 @@ struct ondol_memory_range {
 	ondol_pfn_t start, end; /* [start, end) */
 	uint16_t node;
 	bool reserved; /* by the firmware's map or, for its page array, by the machine */
+	enum ondol_mem_type type; /* else: USABLE, DEVICE, or OFFLINE to begin with */
 };
 /* By address; what lies between two ranges is a hole.  A nonzero return stops the walk. */
 int ondol_for_each_memory_range(struct ondol_machine *m,

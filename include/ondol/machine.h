@@ -14,22 +14,40 @@ ONDOL_BEGIN_DECLS
 
 #define ONDOL_NODES_MAX 64
 
-enum ondol_mem_type { ONDOL_MEM_USABLE, ONDOL_MEM_RESERVED };
+enum ondol_mem_type {
+	ONDOL_MEM_USABLE,
+	ONDOL_MEM_RESERVED,
+	/*
+	 * A bank that may be plugged in later, as ACPI's SRAT announces it: as if it had been
+	 * taken away by ondol_offline_pages; ondol_online_pages brings it.
+	 */
+	ONDOL_MEM_OFFLINE,
+	/*
+	 * A device's own memory: its frames have records, in the node's Device zone, and are
+	 * reserved for good.
+	 */
+	ONDOL_MEM_DEVICE,
+};
 
 /* As firmware gives them: unsorted, overlapping, unaligned, with holes. */
 struct ondol_mem_region {
 	ondol_phys_addr_t start, end; /* [start, end) */
-	enum ondol_mem_type type;     /* reserved wins where they overlap */
+	/* Reserved wins where they overlap; two of the other types must not. */
+	enum ondol_mem_type type;
 	uint16_t node;
 };
 
-/* The order of the zones is the order of addresses; a limit of 0 leaves a zone out. */
+/*
+ * The order of the zones is the order of addresses; a limit of 0 leaves a zone out.  Device has
+ * no limit: it is the ONDOL_MEM_DEVICE memory of a node, wherever that lies.
+ */
 enum ondol_zone_type {
 	ONDOL_ZONE_DMA,
 	ONDOL_ZONE_DMA32,
 	ONDOL_ZONE_NORMAL,
 	ONDOL_ZONE_HIGHMEM,
 	ONDOL_ZONE_MOVABLE,
+	ONDOL_ZONE_DEVICE,
 	ONDOL_NR_ZONES,
 };
 const char *ondol_zone_name(enum ondol_zone_type type); /* "DMA32", ... */

@@ -87,9 +87,10 @@ void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, ui
 ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
 					      uint32_t nr_pages, ondol_pfn_t *out_busy);
 /*
- * Take a bank away, and bring it back.  Frames that are offline are present, reserved and not
- * managed; watermarks and reserves follow.  Offlining fails as ondol_alloc_contig_range does;
- * onlining with -ONDOL_EINVAL unless all of the frames are offline.  One caller at a time.
+ * Take a bank away, and bring it back, or one that was described as ONDOL_MEM_OFFLINE.  Frames
+ * that are offline are present, reserved and not managed; watermarks and reserves follow.
+ * Offlining fails as ondol_alloc_contig_range does; onlining with -ONDOL_EINVAL unless all of the
+ * frames are offline and of one zone.  One caller at a time.
  */
 ONDOL_MUST_CHECK int ondol_offline_pages(struct ondol_machine *m, ondol_pfn_t start,
 					 uint32_t nr_pages, ondol_pfn_t *out_busy);

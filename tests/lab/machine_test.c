@@ -82,8 +82,14 @@ static void complaints(void **state)
 {
 	(void)state;
 	COMPLAINS("memory 1G\nfoo 3", "t:2:1: expected a statement about the machine: memory, "
-		  "reserved, profile, cpus, cpu, distance, zone, scale, orders, map, migrate, "
-		  "pcp, split or lazy, found 'foo'");
+		  "offline, device, reserved, profile, cpus, cpu, distance, zone, scale, orders, "
+		  "map, migrate, pcp, split or lazy, found 'foo'");
+	COMPLAINS("memory 1G\noffline 512M-2G", "t:2:9: this is memory of two types: memory, "
+		  "offline or device");
+	COMPLAINS("memory 1G\ndevice 512M-2G node 1", "t:2:8: node 0 and node 1 both claim this "
+		  "memory");
+	COMPLAINS("memory 1G\nzone Device 2G", "t:2:6: expected a zone: DMA, DMA32, Normal, "
+		  "HighMem or Movable, found 'Device'");
 	COMPLAINS("", "t:1:1: a machine needs memory: for example `memory 64M`");
 	COMPLAINS("reserved 0-1M", "t:1:1: a machine needs memory: for example `memory 64M`");
 	COMPLAINS("memory 1G 2", "t:1:11: expected the end of the line, found '2'");

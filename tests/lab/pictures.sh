@@ -31,7 +31,7 @@ same_state() {
 }
 # Where numbers depend on the size of the core's own records, they do not count.
 alike() {
-	compare 's/~?[0-9]+(\.[0-9]+)?/9/g; s/ +/ /g; s/─+/─/g; s/▒+/▒/g' "$@"
+	compare 's/~?[0-9]+(\.[0-9]+)?/9/g; s/ +/ /g; s/─+/─/g; s/▒+/▒/g; s/░+/░/g' "$@"
 }
 for lang in en ko; do
 	for on in classic modern linux-2.4; do
@@ -41,11 +41,14 @@ for lang in en ko; do
 	alike tests/lab/golden/zones.$lang.txt "$ondol" lab zones --lang $lang
 	alike tests/lab/golden/caches.$lang.txt "$ondol" lab caches --lang $lang
 	same tests/lab/golden/banks.$lang.txt "$ondol" lab banks --lang $lang
+	same tests/lab/golden/hotplug.$lang.txt "$ondol" lab hotplug --lang $lang
 	same tests/lab/golden/slab.$lang.txt "$ondol" lab slab --lang $lang
 	for machine in i386-2g-uma numa2-movable x86-4bank-interleaved toy16; do
 		alike tests/lab/golden/machine-$machine.$lang.txt \
 			"$ondol" machine show $machine --lang $lang
 	done
+	alike tests/lab/golden/machine-announced.$lang.txt "$ondol" machine show --lang $lang \
+		--mem 64M,64M --set 'offline 128M-256M node 1' --set 'device 512M-516M node 0'
 done
 same tests/lab/golden/list.txt "$ondol" lab --list
 same_state tests/lab/golden/narrow.txt "$ondol" lab figure7 --width 50

@@ -18,6 +18,10 @@
 #define USABLE(from, to, n)                                                                   \
 	{ .start = { from }, .end = { to }, .type = ONDOL_MEM_USABLE, .node = n }
 #define RESERVED(from, to) { .start = { from }, .end = { to }, .type = ONDOL_MEM_RESERVED }
+#define OFFLINE(from, to, n)                                                                  \
+	{ .start = { from }, .end = { to }, .type = ONDOL_MEM_OFFLINE, .node = n }
+#define DEVICE(from, to, n)                                                                   \
+	{ .start = { from }, .end = { to }, .type = ONDOL_MEM_DEVICE, .node = n }
 
 /* The CPU that asks; a port with several CPUs has this as its this_cpu. */
 static _Thread_local uint32_t frames_cpu;

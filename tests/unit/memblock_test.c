@@ -9,6 +9,8 @@
 #define USE(start, end) { { start }, { end }, ONDOL_MEM_USABLE, 0 }
 #define USE_ON(node, start, end) { { start }, { end }, ONDOL_MEM_USABLE, node }
 #define RES(start, end) { { start }, { end }, ONDOL_MEM_RESERVED, 0 }
+#define OFF(start, end) { { start }, { end }, ONDOL_MEM_OFFLINE, 0 }
+#define DEV(start, end) { { start }, { end }, ONDOL_MEM_DEVICE, 0 }
 
 static struct memblock_range memory[ROOM], reserved[ROOM];
 static struct memblock mb;
@@ -74,9 +76,9 @@ static void unsorted(void **state)
 	assert_int_equal(BUILD(NO_LIMIT, USE(0x40000, 0x50000), USE(0x1000, 0x3000),
 			       USE(0x10000, 0x20000), RES(0x9000, 0xa000), RES(0x2000, 0x3000)),
 			 0);
-	ASSERT_MEMORY({ 1, 3, 0 }, { 0x10, 0x20, 0 }, { 0x40, 0x50, 0 });
-	ASSERT_RESERVED({ 2, 3, 0 }, { 9, 10, 0 });
-	ASSERT_FREE({ 1, 2, 0 }, { 0x10, 0x20, 0 }, { 0x40, 0x50, 0 });
+	ASSERT_MEMORY({ 1, 3, 0, 0 }, { 0x10, 0x20, 0, 0 }, { 0x40, 0x50, 0, 0 });
+	ASSERT_RESERVED({ 2, 3, 0, 0 }, { 9, 10, 0, 0 });
+	ASSERT_FREE({ 1, 2, 0, 0 }, { 0x10, 0x20, 0, 0 }, { 0x40, 0x50, 0, 0 });
 }
 
 /* [MEMBLOCK-1]: what overlaps, touches, contains or repeats becomes one range. */
@@ -86,12 +88,12 @@ static void overlapping(void **state)
 	assert_int_equal(BUILD(NO_LIMIT, USE(0x1000, 0x5000), USE(0x3000, 0x9000),
 			       USE(0x9000, 0xa000), USE(0x4000, 0x5000), USE(0x1000, 0x5000)),
 			 0);
-	ASSERT_MEMORY({ 1, 10, 0 });
+	ASSERT_MEMORY({ 1, 10, 0, 0 });
 	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x10000), RES(0x2000, 0x4000),
 			       RES(0x3000, 0x6000), RES(0x6000, 0x7000), RES(0x2000, 0x3000)),
 			 0);
-	ASSERT_RESERVED({ 2, 7, 0 });
-	ASSERT_FREE({ 0, 2, 0 }, { 7, 16, 0 });
+	ASSERT_RESERVED({ 2, 7, 0, 0 });
+	ASSERT_FREE({ 0, 2, 0, 0 }, { 7, 16, 0, 0 });
 }
 
 /* Usable: only frames wholly covered.  Reserved: every frame touched. */
@@ -99,15 +101,15 @@ static void unaligned(void **state)
 {
 	(void)state;
 	assert_int_equal(BUILD(NO_LIMIT, USE(0x0801, 0x9fff)), 0);
-	ASSERT_MEMORY({ 1, 9, 0 });
+	ASSERT_MEMORY({ 1, 9, 0, 0 });
 	assert_int_equal(BUILD(NO_LIMIT, USE(0x1001, 0x1fff)), 0); /* not one frame */
 	assert_int_equal(mb.nr_memory, 0);
 	assert_int_equal(BUILD(NO_LIMIT, USE(0x1000, 0x1800), USE(0x1800, 0x2000)), 0);
-	ASSERT_MEMORY({ 1, 2, 0 }); /* two halves of a frame */
+	ASSERT_MEMORY({ 1, 2, 0, 0 }); /* two halves of a frame */
 	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x10000), RES(0x3fff, 0x4001)), 0);
-	ASSERT_RESERVED({ 3, 5, 0 });
+	ASSERT_RESERVED({ 3, 5, 0, 0 });
 	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x10000), RES(0x3000, 0x3001)), 0);
-	ASSERT_FREE({ 0, 3, 0 }, { 4, 16, 0 });
+	ASSERT_FREE({ 0, 3, 0, 0 }, { 4, 16, 0, 0 });
 }
 
 static void holes_and_empty_regions(void **state)
@@ -115,9 +117,9 @@ static void holes_and_empty_regions(void **state)
 	(void)state;
 	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0xa0000), USE(0x100000, 0x200000),
 			       USE(0x50000, 0x50000), RES(0x60000, 0x60000)), 0);
-	ASSERT_MEMORY({ 0, 0xa0, 0 }, { 0x100, 0x200, 0 });
+	ASSERT_MEMORY({ 0, 0xa0, 0, 0 }, { 0x100, 0x200, 0, 0 });
 	assert_int_equal(mb.nr_reserved, 0);
-	ASSERT_FREE({ 0, 0xa0, 0 }, { 0x100, 0x200, 0 });
+	ASSERT_FREE({ 0, 0xa0, 0, 0 }, { 0x100, 0x200, 0, 0 });
 }
 
 static void reserved_wins(void **state)
@@ -128,8 +130,8 @@ static void reserved_wins(void **state)
 			       RES(0xf000, 0x24000), USE(0x20000, 0x30000),
 			       RES(0x40000, 0x60000), USE(0x50000, 0x58000),
 			       RES(0x90000, 0xa0000)), 0);
-	ASSERT_MEMORY({ 0, 0x10, 0 }, { 0x20, 0x30, 0 }, { 0x50, 0x58, 0 });
-	ASSERT_FREE({ 0, 4, 0 }, { 6, 0xf, 0 }, { 0x24, 0x30, 0 });
+	ASSERT_MEMORY({ 0, 0x10, 0, 0 }, { 0x20, 0x30, 0, 0 }, { 0x50, 0x58, 0, 0 });
+	ASSERT_FREE({ 0, 4, 0, 0 }, { 6, 0xf, 0, 0 }, { 0x24, 0x30, 0, 0 });
 }
 
 static void limited(void **state)
@@ -137,11 +139,11 @@ static void limited(void **state)
 	(void)state;
 	assert_int_equal(BUILD(0x20, USE(0, 0x10000), USE(0x18000, 0x30000),
 			       USE(0x40000, 0x50000)), 0);
-	ASSERT_MEMORY({ 0, 0x10, 0 }, { 0x18, 0x20, 0 });
+	ASSERT_MEMORY({ 0, 0x10, 0, 0 }, { 0x18, 0x20, 0, 0 });
 	/* To the end of the numbers. */
 	assert_int_equal(BUILD(UINT64_MAX >> 12, USE(0x1000, UINT64_MAX),
 			       RES(UINT64_MAX - 5, UINT64_MAX)), 0);
-	ASSERT_MEMORY({ 1, UINT64_MAX >> 12, 0 });
+	ASSERT_MEMORY({ 1, UINT64_MAX >> 12, 0, 0 });
 }
 
 /* [MEMBLOCK-2]: two nodes never share a frame, and touching ranges stay the node's own. */
@@ -149,11 +151,11 @@ static void two_nodes(void **state)
 {
 	(void)state;
 	assert_int_equal(BUILD(NO_LIMIT, USE_ON(1, 0x8000, 0x10000), USE_ON(0, 0, 0x8000)), 0);
-	ASSERT_MEMORY({ 0, 8, 0 }, { 8, 16, 1 });
-	ASSERT_FREE({ 0, 8, 0 }, { 8, 16, 1 });
+	ASSERT_MEMORY({ 0, 8, 0, 0 }, { 8, 16, 1, 0 });
+	ASSERT_FREE({ 0, 8, 0, 0 }, { 8, 16, 1, 0 });
 	/* The frame that both have a part of is nobody's. */
 	assert_int_equal(BUILD(NO_LIMIT, USE_ON(0, 0, 0x8800), USE_ON(1, 0x8800, 0x10000)), 0);
-	ASSERT_MEMORY({ 0, 8, 0 }, { 9, 16, 1 });
+	ASSERT_MEMORY({ 0, 8, 0, 0 }, { 9, 16, 1, 0 });
 	assert_int_equal(BUILD(NO_LIMIT, USE_ON(0, 0, 0x8001), USE_ON(1, 0x8000, 0x10000)),
 			 -ONDOL_EINVAL);
 	assert_int_equal(BUILD(NO_LIMIT, USE_ON(2, 0, 0x10000), USE_ON(1, 0x8000, 0x9000)),
@@ -182,13 +184,13 @@ static void boot_allocations(void **state)
 	/* The highest that fits; of a node; below a limit; from a limit. */
 	assert_int_equal(memblock_alloc(&mb, 8, 0, NO_LIMIT, -1, &pfn), 0);
 	assert_int_equal(pfn, 0x20);
-	ASSERT_FREE({ 0, 0xe, 0 });
+	ASSERT_FREE({ 0, 0xe, 0, 0 });
 	assert_int_equal(BUILD(NO_LIMIT, USE_ON(0, 0, 0x10000), USE_ON(1, 0x20000, 0x28000),
 			       RES(0xe000, 0x10000)), 0);
 	assert_int_equal(memblock_alloc(&mb, 4, 0, NO_LIMIT, 0, &pfn), 0);
 	assert_int_equal(pfn, 0xa);
 	assert_null(memblock_check(&mb));
-	ASSERT_RESERVED({ 0xa, 0x10, 0 }); /* joined with what it touches */
+	ASSERT_RESERVED({ 0xa, 0x10, 0, 0 }); /* joined with what it touches */
 	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x10000), RES(0x6000, 0x7000)), 0);
 	assert_int_equal(memblock_alloc(&mb, 3, 0, 9, -1, &pfn), 0);
 	assert_int_equal(pfn, 3);
@@ -202,10 +204,10 @@ static void boot_allocations(void **state)
 	assert_int_equal(memblock_alloc(&mb, 1, 0, NO_LIMIT, 1, &pfn), -ONDOL_ENOMEM);
 	assert_int_equal(memblock_alloc(&mb, 0, 0, NO_LIMIT, -1, &pfn), -ONDOL_ENOMEM);
 	assert_int_equal(pfn, 4);
-	ASSERT_FREE({ 0, 6, 0 }, { 7, 16, 0 });
+	ASSERT_FREE({ 0, 6, 0, 0 }, { 7, 16, 0, 0 });
 	/* As many as were announced, and no more. */
 	for (uint64_t at = 100; mb.nr_reserved < mb.capacity; at += 2)
-		mb.reserved[mb.nr_reserved++] = (struct memblock_range){ at, at + 1, 0 };
+		mb.reserved[mb.nr_reserved++] = (struct memblock_range){ at, at + 1, 0, 0 };
 	assert_int_equal(memblock_alloc(&mb, 1, 0, NO_LIMIT, -1, &pfn), -ONDOL_ENOMEM);
 }
 
@@ -278,7 +280,7 @@ static void model_build(struct model *model, const struct ondol_mem_region *regi
 
 static bool as_model(const struct model *model)
 {
-	struct memblock_range run = { 0, 0, 0 };
+	struct memblock_range run = { 0, 0, 0, 0 };
 	uint64_t at = 0;
 
 	for (uint32_t i = 0; i < mb.nr_memory; i++) {
@@ -294,7 +296,7 @@ static bool as_model(const struct model *model)
 			return false;
 	for (at = 0; at < FRAMES; at = run.end) {
 		if (!memblock_next_free(&mb, at, &run))
-			run = (struct memblock_range){ FRAMES, FRAMES, 0 };
+			run = (struct memblock_range){ FRAMES, FRAMES, 0, 0 };
 		for (; at < run.start; at++)
 			if (model->node[at] >= 0 && !model->reserved[at])
 				return false;
@@ -377,6 +379,28 @@ static void random_maps(void **state)
 	assert_true(env || (nr_refused > 100 && nr_refused < 2900));
 }
 
+/* Types: beside each other they stay apart, over each other they are refused; reserved wins. */
+static void types(void **state)
+{
+	(void)state;
+	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x4000), OFF(0x4000, 0x8000), OFF(0x8000, 0x9000),
+			       DEV(0x9000, 0xa000), RES(0x6000, 0x6001), USE(0xa000, 0xc800),
+			       OFF(0xc800, 0xe000)), 0);
+	ASSERT_MEMORY({ 0, 4, 0, 0 }, { 4, 9, 0, 0 }, { 9, 10, 0, 0 }, { 10, 12, 0, 0 },
+		      { 13, 14, 0, 0 });
+	assert_int_equal(mb.memory[1].type, ONDOL_MEM_OFFLINE);
+	assert_int_equal(mb.memory[2].type, ONDOL_MEM_DEVICE);
+	ASSERT_FREE({ 0, 4, 0, 0 }, { 10, 12, 0, 0 });
+	struct memblock_range run;
+
+	assert_true(memblock_next_run(&mb, 4, &run));
+	assert_true(run.start == 4 && run.end == 6 && run.type == ONDOL_MEM_OFFLINE);
+	assert_true(memblock_next_run(&mb, 6, &run));
+	assert_true(run.start == 7 && run.end == 9);
+	assert_int_equal(BUILD(NO_LIMIT, USE(0, 0x4000), OFF(0x3fff, 0x8000)), -ONDOL_EINVAL);
+	assert_int_equal(BUILD(NO_LIMIT, DEV(0, 0x4000), OFF(0, 0x4000)), -ONDOL_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +415,7 @@ int main(void)
 		cmocka_unit_test(boot_allocations),
 		cmocka_unit_test(damage_is_named),
 		cmocka_unit_test(random_maps),
+		cmocka_unit_test(types),
 	};
 
 	return cmocka_run_group_tests_name("memblock", tests, NULL, NULL);

@@ -165,6 +165,67 @@ static void offline_frames_are_foreign(void **state)
 	frames_fini(&t);
 }
 
+/*
+ * Banks that were announced: no frame of theirs is given before they come, a Movable zone and a
+ * whole node among them; then the CPU's own bank comes first, by its lists too (B6).
+ */
+static void announced_banks(void **state)
+{
+	static const uint64_t movable[] = { MIB(64), 0 };
+	const struct ondol_mem_region all[] = {
+		USABLE(0, MIB(32), 0), OFFLINE(MIB(32), MIB(96), 0), OFFLINE(MIB(96), MIB(128), 1),
+		RESERVED(MIB(100), MIB(100) + 1) };
+	struct ondol_machine_desc desc = DESCRIBE(all, 2, 2, NULL);
+	struct ondol_frame_info info;
+	struct ondol_page *page;
+	struct hoard h;
+
+	(void)state;
+	desc.node_movable = movable;
+	for (unsigned late = 0; late < 2; late++) {
+		desc.deferred_init = late;
+		frames_init(&t, &desc);
+		assert_int_equal(zone_stats(&t, 0, "DMA32").pages_present, 12288);
+		assert_true(zone_stats(&t, 0, "DMA32").pages_managed <= 4096);
+		assert_int_equal(zone_stats(&t, 0, "Movable").pages_managed, 0);
+		assert_int_equal(zone_stats(&t, 1, "DMA32").pages_managed, 0);
+		ondol_frame_info(t.m, ondol_pfn(16384), &info);
+		assert_int_equal(info.state, ONDOL_FRAME_RESERVED);
+		h = hoard_all(&t, -1, ONDOL_GFP_HIGHUSER_MOVABLE | ONDOL_GFP_MEMALLOC, 0);
+		for (size_t i = 0; i < h.nr; i++)
+			assert_true(pfn_of(&t, h.page[i]) < 8192);
+		hoard_free(&t, &h);
+		/* The firmware's frame in the midst is not of the bank. */
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(24576), 8192), -ONDOL_EINVAL);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(24576), 1024), 0);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(25601), 7167), 0);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(16384), 8192), 0);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(8192), 8192), 0);
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(8192), 1), -ONDOL_EINVAL);
+		assert_valid(t.m);
+		assert_int_equal(zone_stats(&t, 1, "DMA32").pages_managed, 8191);
+		assert_true(zone_stats(&t, 0, "Movable").watermark_low > 0);
+		assert_true(zone_stats(&t, 0, "DMA32").lowmem_reserve[ONDOL_ZONE_MOVABLE] > 0);
+		frames_cpu = 1;
+		page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+		assert_true(pfn_of(&t, page) >= 24576);
+		assert_ptr_equal(t.m->phys->cpus[1].lists[ONDOL_GFP_KERNEL & 31],
+				 t.m->phys->zones[page_zone_id(page)].pcp[1].list[0]);
+		ondol_free_pages(t.m, page, 0);
+		frames_cpu = 0;
+		page = ondol_alloc_pages(t.m, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+		assert_true(pfn_of(&t, page) >= 16384 && pfn_of(&t, page) < 24576);
+		ondol_free_pages(t.m, page, 0);
+		/* And gone again: the lists are those of the next zone. */
+		assert_int_equal(ondol_offline_pages(t.m, ondol_pfn(16384), 8192, NULL), 0);
+		page = ondol_alloc_pages(t.m, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+		assert_ptr_equal(t.m->phys->cpus[0].lists[ONDOL_GFP_HIGHUSER_MOVABLE & 31],
+				 t.m->phys->zones[page_zone_id(page)].pcp[0].list[1]);
+		ondol_free_pages(t.m, page, 0);
+		frames_fini(&t);
+	}
+}
+
 static void balloon(void **state)
 {
 	const struct ondol_mem_region all[] = { USABLE(0, MIB(32), 0),
@@ -227,6 +288,7 @@ int main(void)
 		cmocka_unit_test(contig_range),
 		cmocka_unit_test(offline_and_online),
 		cmocka_unit_test(offline_frames_are_foreign),
+		cmocka_unit_test(announced_banks),
 		cmocka_unit_test(balloon),
 		cmocka_unit_test(gigabyte_blocks),
 	};

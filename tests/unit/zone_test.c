@@ -76,6 +76,87 @@ static void x86_64_zones(void **state)
 	frames_fini(&t);
 }
 
+static int count_range(void *ctx, const struct ondol_memory_range *range)
+{
+	uint64_t *pages = ctx;
+
+	pages[range->reserved ? ONDOL_MEM_RESERVED : range->type] +=
+		range->end.value - range->start.value;
+	return 0;
+}
+
+static int collect(void *ctx, const char *piece, size_t size)
+{
+	strncat(ctx, piece, size);
+	return 0;
+}
+
+/* As in Linux: zoneinfo and vmstat know it, what tells of free blocks does not. */
+static void assert_device_texts(void)
+{
+	static char text[1 << 16];
+
+	assert_int_equal(ondol_proc_buddyinfo(t.m, collect, text), 0);
+	assert_int_equal(ondol_proc_pagetypeinfo(t.m, collect, text), 0);
+	assert_non_null(strstr(text, "zone    DMA32"));
+	assert_null(strstr(text, "Device"));
+	text[0] = '\0';
+	assert_int_equal(ondol_proc_zoneinfo(t.m, collect, text), 0);
+	assert_non_null(strstr(text, "Node 1, zone   Device"));
+	assert_int_equal(ondol_proc_vmstat(t.m, collect, text), 0);
+	assert_non_null(strstr(text, "\npgalloc_device 0\n"));
+	text[0] = '\0';
+}
+
+/* C6: a device's memory has records and a zone, between the others' frames, and is never given. */
+static void device_memory(void **state)
+{
+	const struct ondol_mem_region map[] = { USABLE(0, MIB(32), 0),
+						DEVICE(MIB(32), MIB(36), 0),
+						USABLE(MIB(36), MIB(64), 0),
+						DEVICE(MIB(96), MIB(97), 1) };
+	struct ondol_profile bad = ondol_profile_x86_64;
+	struct ondol_machine_desc desc = DESCRIBE(map, 2, 1, NULL);
+	uint64_t pages[ONDOL_MEM_DEVICE + 1] = { 0 };
+	struct hoard h;
+
+	(void)state;
+	for (unsigned late = 0; late < 2; late++) {
+		desc.deferred_init = late;
+		frames_init(&t, &desc);
+		assert_span(&t, 0, "DMA32", 4096, 12288, 11264);
+		assert_span(&t, 0, "Device", 8192, 1024, 1024);
+		assert_span(&t, 1, "Device", 24576, 256, 256);
+		assert_int_equal(zone_stats(&t, 0, "Device").pages_managed, 0);
+		assert_int_equal(node_stats(&t, 1).node_present_pages, 256);
+		h = hoard_all(&t, -1, ONDOL_GFP_HIGHUSER_MOVABLE | ONDOL_GFP_MEMALLOC, 0);
+		for (size_t i = 0; i < h.nr; i++)
+			assert_false(pfn_of(&t, h.page[i]) - 8192 < 1024 ||
+				     pfn_of(&t, h.page[i]) >= 16384);
+		hoard_free(&t, &h);
+		assert_int_equal(page_zone(t.m, page_at(&t, 9215))->type, ONDOL_ZONE_DEVICE);
+		assert_ptr_equal(ondol_page_address(t.m, page_at(&t, 9000)),
+				 (char *)t.ram + (UINT64_C(9000) << 12));
+		assert_int_equal(ondol_online_pages(t.m, ondol_pfn(8192), 1024), -ONDOL_EINVAL);
+		assert_int_equal(ondol_alloc_contig_range(t.m, ondol_pfn(8192), 4, NULL),
+				 -ONDOL_EBUSY);
+		assert_device_texts();
+		assert_valid(t.m);
+		if (late) {
+			(void)ondol_for_each_memory_range(t.m, count_range, pages);
+			assert_int_equal(pages[ONDOL_MEM_DEVICE], 1024 + 256);
+			assert_int_equal(pages[ONDOL_MEM_OFFLINE], 0);
+		}
+		frames_fini(&t);
+	}
+	bad.zone_end[ONDOL_ZONE_DEVICE] = MIB(128);
+	bad.zone_end[ONDOL_ZONE_NORMAL] = MIB(64);
+	bad.zone_end[ONDOL_ZONE_DMA32] = 0;
+	desc.profile = &bad;
+	assert_int_equal(toy_init(&t, &desc), -ONDOL_EINVAL);
+	toy_free(&t);
+}
+
 /* C8: the same zones on a machine of 16 MiB; the four of a profile with a MOVABLE zone. */
 static void scaled_limits(void **state)
 {
@@ -578,6 +659,7 @@ int main(void)
 		cmocka_unit_test(i386_zones),
 		cmocka_unit_test(beyond_the_last_limit),
 		cmocka_unit_test(x86_64_zones),
+		cmocka_unit_test(device_memory),
 		cmocka_unit_test(scaled_limits),
 		cmocka_unit_test(highmem_is_for_users),
 		cmocka_unit_test(frames_add_up),

@@ -169,7 +169,9 @@ static void put_pieces(FILE *out, const struct lab_show *show)
 
 		fprintf(out, "%s{\"start_pfn\":%llu,\"end_pfn\":%llu,\"kind\":\"%s\"", i ? "," : "",
 			(unsigned long long)piece->start, (unsigned long long)piece->end,
-			piece->hole ? "hole" : piece->reserved ? "reserved" : "memory");
+			piece->hole ? "hole" : piece->reserved ? "reserved" :
+			piece->offline ? "offline" :
+			piece->zone == ONDOL_ZONE_DEVICE ? "device" : "memory");
 		if (!piece->hole)
 			fprintf(out, ",\"node\":%u,\"zone\":\"%s\"", piece->node,
 				ondol_zone_name((enum ondol_zone_type)piece->zone));

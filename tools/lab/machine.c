@@ -61,7 +61,7 @@ void machine_add_region(struct lab_machine *machine, uint64_t start, uint64_t en
 							  .end = ondol_phys_addr(end),
 							  .type = type, .node = node };
 	machine->places[at] = place;
-	if (type == ONDOL_MEM_USABLE && node >= machine->nr_nodes)
+	if (type != ONDOL_MEM_RESERVED && node >= machine->nr_nodes)
 		machine->nr_nodes = node + 1u;
 }
 
@@ -69,6 +69,9 @@ bool machine_has_zone(const struct lab_machine *machine, unsigned type)
 {
 	for (unsigned node = 0; type == ONDOL_ZONE_MOVABLE && node < LAB_NODES_MAX; node++)
 		if (machine->movable[node])
+			return true;
+	for (uint32_t i = 0; type == ONDOL_ZONE_DEVICE && i < machine->nr_regions; i++)
+		if (machine->regions[i].type == ONDOL_MEM_DEVICE)
 			return true;
 	return machine->profile.zone_end[type] != 0;
 }
@@ -99,12 +102,12 @@ static bool read_memory(struct lab_machine *machine, struct lab_source *src,
 			enum ondol_mem_type type)
 {
 	struct lab_place place = src->token.place;
-	bool usable = type == ONDOL_MEM_USABLE;
+	bool sized = type != ONDOL_MEM_RESERVED;
 	uint64_t start, end, top = 0;
 	uint16_t node;
 
-	if (!source_range(src, usable ? "a range such as 1M-4G, or a size" :
-			  "a range such as 640K-1M", usable, &start, &end))
+	if (!source_range(src, sized ? "a range such as 1M-4G, or a size" :
+			  "a range such as 640K-1M", sized, &start, &end))
 		return false;
 	if (machine->nr_regions >= LAB_REGIONS_MAX)
 		return source_complain(src, place, "more than %u regions", LAB_REGIONS_MAX);
@@ -119,9 +122,9 @@ static bool read_memory(struct lab_machine *machine, struct lab_source *src,
 	}
 	if (end > ADDRESS_MAX)
 		return source_complain(src, place, "memory ends at 16T here");
-	if (usable && !read_node(src, &node))
+	if (sized && !read_node(src, &node))
 		return false;
-	machine_add_region(machine, start, end, type, usable ? node : 0, place);
+	machine_add_region(machine, start, end, type, sized ? node : 0, place);
 	return true;
 }
 
@@ -226,9 +229,10 @@ static bool read_zone(struct lab_machine *machine, struct lab_source *src)
 		return source_expected(src, wanted);
 	memcpy(word, src->token.at, src->token.size);
 	word[src->token.size] = '\0';
-	while (type < ONDOL_NR_ZONES && strcmp(word, ondol_zone_name((enum ondol_zone_type)type)))
+	while (type < ONDOL_ZONE_DEVICE &&
+	       strcmp(word, ondol_zone_name((enum ondol_zone_type)type)))
 		type++;
-	if (type == ONDOL_NR_ZONES)
+	if (type == ONDOL_ZONE_DEVICE)
 		return source_expected(src, wanted);
 	source_next(src);
 	if (source_is(src, "none")) {
@@ -351,6 +355,16 @@ static bool read_reserved(struct lab_machine *machine, struct lab_source *src)
 	return read_memory(machine, src, ONDOL_MEM_RESERVED);
 }
 
+static bool read_offline(struct lab_machine *machine, struct lab_source *src)
+{
+	return read_memory(machine, src, ONDOL_MEM_OFFLINE);
+}
+
+static bool read_device(struct lab_machine *machine, struct lab_source *src)
+{
+	return read_memory(machine, src, ONDOL_MEM_DEVICE);
+}
+
 static bool read_map(struct lab_machine *machine, struct lab_source *src)
 {
 	machine->profile.map_from = 0;
@@ -380,6 +394,7 @@ static const struct {
 	{ "distance", read_distance }, { "scale", read_scale },	    { "orders", read_orders },
 	{ "map", read_map },	     { "migrate", read_migrate },   { "pcp", read_pcp },
 	{ "split", read_split },     { "lazy", read_lazy },	    { "movable", read_movable },
+	{ "offline", read_offline }, { "device", read_device },
 };
 
 bool machine_is_statement(const struct lab_source *src)
@@ -395,9 +410,9 @@ bool machine_statement(struct lab_machine *machine, struct lab_source *src)
 	for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
 		if (source_take(src, statements[i].word))
 			return statements[i].read(machine, src) && source_end_of_line(src);
-	return source_expected(src, "a statement about the machine: memory, reserved, profile, "
-			       "cpus, cpu, distance, zone, scale, orders, map, migrate, pcp, "
-			       "split or lazy");
+	return source_expected(src, "a statement about the machine: memory, offline, device, "
+			       "reserved, profile, cpus, cpu, distance, zone, scale, orders, "
+			       "map, migrate, pcp, split or lazy");
 }
 
 /* ------------------------------------------------------------------ the whole */
@@ -409,15 +424,20 @@ static bool check_overlaps(struct lab_machine *machine, struct lab_source *src,
 
 	for (uint32_t i = 0; i < machine->nr_regions; i++)
 		for (uint32_t k = 0; k < i; k++) {
-			if (regions[i].type != ONDOL_MEM_USABLE ||
-			    regions[k].type != ONDOL_MEM_USABLE ||
-			    regions[i].node == regions[k].node ||
+			if (regions[i].type == ONDOL_MEM_RESERVED ||
+			    regions[k].type == ONDOL_MEM_RESERVED ||
+			    (regions[i].node == regions[k].node &&
+			     regions[i].type == regions[k].type) ||
 			    regions[i].start.value >= regions[k].end.value ||
 			    regions[k].start.value >= regions[i].end.value)
 				continue;
-			return source_complain(src, machine->places[i].line ? machine->places[i] :
-					       where, "node %u and node %u both claim this memory",
-					       regions[k].node, regions[i].node);
+			if (machine->places[i].line)
+				where = machine->places[i];
+			if (regions[i].node == regions[k].node)
+				return source_complain(src, where, "this is memory of two types: "
+						       "memory, offline or device");
+			return source_complain(src, where, "node %u and node %u both claim this "
+					       "memory", regions[k].node, regions[i].node);
 		}
 	return true;
 }

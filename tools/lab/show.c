@@ -20,6 +20,7 @@ static void add_piece(struct lab_show *show, struct lab_piece piece)
 	struct lab_piece *last = show->nr_pieces ? &show->pieces[show->nr_pieces - 1] : NULL;
 
 	if (last && last->hole == piece.hole && last->reserved == piece.reserved &&
+	    last->offline == piece.offline &&
 	    last->node == piece.node && last->zone == piece.zone) {
 		last->end = piece.end;
 		return;
@@ -60,10 +61,16 @@ static int add_range(void *ctx, const struct ondol_memory_range *range)
 		uint64_t stop;
 		unsigned type = zone_at(show->machine, range->node, at, &stop);
 
+		if (range->type == ONDOL_MEM_DEVICE) {
+			type = ONDOL_ZONE_DEVICE;
+			stop = range->end.value;
+		}
 		stop = stop < range->end.value ? stop : range->end.value;
 		add_piece(show, (struct lab_piece){ .start = at, .end = stop, .node = range->node,
 						    .zone = (uint8_t)type,
-						    .reserved = range->reserved });
+						    .reserved = range->reserved,
+						    .offline = range->type ==
+							       ONDOL_MEM_OFFLINE });
 		at = stop;
 	}
 	return 0;

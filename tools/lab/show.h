@@ -10,7 +10,7 @@ struct lab_piece { /* of the line of addresses, which pieces cover without a gap
 	uint64_t start, end; /* frames */
 	uint16_t node;
 	uint8_t zone;
-	bool hole, reserved;
+	bool hole, reserved, offline;
 };
 
 struct lab_show {

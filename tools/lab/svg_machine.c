@@ -11,7 +11,7 @@
 #define PIECES_MAX 256
 
 static const char *const zone_colours[ONDOL_NR_ZONES] = { "#f6d5c3", "#fbe7b2", "#d9f2e1",
-							  "#d8e9fb", "#e6dcf7" };
+							  "#d8e9fb", "#e6dcf7", "#f3d3e4" };
 
 struct page {
 	const struct lab_draw *draw;
@@ -28,7 +28,7 @@ static unsigned least_width(const struct lab_piece *piece)
 
 	text_size(piece->start << ONDOL_PAGE_SHIFT, text, sizeof text);
 	address = 8 * (unsigned)strlen(text) + 8;
-	name = piece->hole || piece->reserved ? 16 :
+	name = piece->hole || piece->reserved || piece->offline ? 16 :
 	       9 * (unsigned)strlen(ondol_zone_name((enum ondol_zone_type)piece->zone)) + 12;
 	return address > name ? address : name;
 }
@@ -39,7 +39,10 @@ static void put_piece(struct page *page, const struct lab_piece *piece, double x
 
 	fprintf(page->out, "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"28\" rx=\"3\" "
 		"fill=\"%s\" stroke=\"" SVG_GREY "\"/>\n", x + 1, page->y - 18, width - 2,
-		piece->reserved ? SVG_RESERVED : zone_colours[piece->zone]);
+		piece->reserved ? SVG_RESERVED :
+		piece->offline ? "none" : zone_colours[piece->zone]);
+	if (piece->offline)
+		name = word_in(WORD_OFFLINE, page->draw->lang);
 	if (piece->reserved)
 		name = word_in(WORD_RESERVED, page->draw->lang);
 	if (9 * text_width(name, strlen(name)) < width)

@@ -23,7 +23,7 @@ static unsigned least_width(const struct lab_piece *piece)
 
 	text_size(piece->start << ONDOL_PAGE_SHIFT, text, sizeof text);
 	address = (unsigned)strlen(text) + 1;
-	name = piece->hole || piece->reserved ? 2 :
+	name = piece->hole || piece->reserved || piece->offline ? 2 :
 	       (unsigned)strlen(ondol_zone_name((enum ondol_zone_type)piece->zone)) + 3;
 	return address > name ? address : name;
 }
@@ -50,15 +50,16 @@ static void draw_addresses(const struct lab_draw *draw, const struct lab_show *s
 static void draw_piece(const struct lab_draw *draw, const struct lab_piece *piece, bool own,
 		       unsigned width)
 {
-	const char *name = own && !piece->reserved ?
+	const char *fill = !own ? NULL : piece->reserved ? "▒" : piece->offline ? "░" : NULL;
+	const char *name = own && !fill ?
 			   ondol_zone_name((enum ondol_zone_type)piece->zone) : "";
 	unsigned room = width - 1, left = (room - (unsigned)strlen(name)) / 2;
 
 	fputs("│", draw->out);
-	if (own && piece->reserved) {
+	if (fill) {
 		paint(draw, "2");
 		for (unsigned i = 0; i < room; i++)
-			fputs("▒", draw->out);
+			fputs(fill, draw->out);
 	} else {
 		paint(draw, "32");
 		fprintf(draw->out, "%*s%s%*s", (int)left, "", name,
@@ -91,6 +92,7 @@ static void draw_layout(const struct lab_draw *draw, const struct lab_show *show
 	unsigned widths[PIECES_A_LINE];
 	/* A border and the last address at the end. */
 	unsigned room = draw->width > 60 ? draw->width - LABEL - 8 : 52;
+	bool any_offline = false;
 
 	if (room > PIECES_A_LINE)
 		room = PIECES_A_LINE;
@@ -100,9 +102,14 @@ static void draw_layout(const struct lab_draw *draw, const struct lab_show *show
 		for (uint32_t i = 0; i < show->nr_nodes; i++)
 			draw_node_row(draw, show, show->nodes[i].id, first, end, widths);
 	}
+	for (uint32_t i = 0; i < show->nr_pieces; i++)
+		any_offline |= show->pieces[i].offline;
 	paint(draw, "2");
-	fprintf(draw->out, "%*s(%s; ▒ %s)\n", LABEL, "", word_in(WORD_NOT_TO_SCALE, draw->lang),
+	fprintf(draw->out, "%*s(%s; ▒ %s", LABEL, "", word_in(WORD_NOT_TO_SCALE, draw->lang),
 		word_in(WORD_RESERVED, draw->lang));
+	if (any_offline)
+		fprintf(draw->out, "; ░ %s", word_in(WORD_OFFLINE, draw->lang));
+	fputs(")\n", draw->out);
 	paint(draw, "0");
 }
 

@@ -14,6 +14,7 @@ static const char *const words[WORD_NRS][LAB_LANGS] = {
 	[WORD_USED] = { "used", "사용 중" },
 	[WORD_FREE] = { "free", "비어 있음" },
 	[WORD_RESERVED] = { "reserved", "예약됨" },
+	[WORD_OFFLINE] = { "offline", "오프라인" },
 	[WORD_HOLE] = { "hole", "구멍" },
 	[WORD_CHANGED] = { "changed", "바뀜" },
 	[WORD_EMPTY] = { "empty", "비었음" },

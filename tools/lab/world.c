@@ -43,7 +43,7 @@ int world_begin(struct lab_world *world, const struct lab_machine *machine)
 	for (uint32_t i = 0; i < machine->nr_regions; i++) {
 		const struct ondol_mem_region *region = &machine->regions[i];
 
-		if (region->type != ONDOL_MEM_USABLE)
+		if (region->type == ONDOL_MEM_RESERVED)
 			continue;
 		bottom = region->start.value < bottom ? region->start.value : bottom;
 		top = region->end.value > top ? region->end.value : top;
