@@ -98,8 +98,8 @@ static void refuses(void **state)
 	COMPLAINS(TOY "alloc 1 as 3", "t:4:12: expected a name (it begins with a letter), found "
 		  "'3'");
 	COMPLAINS(TOY "alloc 1 gfp", "t:4:12: expected a flag: dma, dma32, highmem, movable, "
-		  "reclaimable, comp, thisnode, atomic, memalloc, kernel or user, but the line "
-		  "ends");
+		  "reclaimable, comp, thisnode, atomic, memalloc, kernel, user, nowait, nofail or "
+		  "zero, but the line ends");
 	COMPLAINS(TOY "expect order 1 3", "t:4:16: expected a colon, found '3'");
 	COMPLAINS(TOY "expect A", "t:4:9: expected at and a frame, or in and a zone, but the line "
 		  "ends");
@@ -122,6 +122,8 @@ static void runs(void **state)
 	static const struct { const char *lines, *about; } bad[] = {
 		{ "alloc 9", "t:4:1: refused: the order is above the highest that this profile "
 			     "has (machine m)" },
+		{ "fill 0 gfp memalloc\nalloc 0 gfp nofail",
+		  "t:5:1: the core caught this: [NOFAIL-1] (machine m)" },
 		{ "alloc 0 as A\nexpect A at 63", "t:5:13: expected A at 63, it is at " },
 		{ "alloc 0 refused", "t:4:1: expected a refusal, got the block at " },
 		{ "alloc 0 as A\nfree A\nfree A", "t:6:1: the core caught this: [BUDDY-6] "
@@ -172,6 +174,10 @@ static void runs(void **state)
 	assert_true(run.states[1].cells[0].changed);
 	assert_int_equal(run.states[2].cells[3].state, ONDOL_FRAME_FREE);
 	assert_int_equal(run.states[2].areas[4].pfns[0], 0);
+	run_release(&run);
+	assert_true(parse("machine m\nmemory 1M\nstep a\nfill 0 as A\nalloc 0 gfp nowait refused\n"
+			  "alloc 0 as B gfp nofail zero"));
+	assert_true(run_scenario(&run, &scenario, 0, &src));
 	run_release(&run);
 }
 

@@ -85,23 +85,41 @@ static bool node_exists(struct runner *r, const struct lab_op *op)
 	return complain(r, op->place, "there is no node %d", op->node);
 }
 
+/* The core's panic becomes *out_caught, its label. */
+static struct ondol_page *try_alloc(struct runner *r, const struct lab_op *op,
+				    const char **out_caught)
+{
+	ondol_gfp_t gfp = (op->has_gfp ? op->gfp : ONDOL_GFP_KERNEL) | ONDOL_GFP_NOWARN;
+	struct ondol_page *volatile page = NULL;
+
+	r->world.catching = true;
+	if (setjmp(r->world.on_panic))
+		*out_caught = r->world.panic.invariant ? r->world.panic.invariant : "?";
+	else
+		page = ondol_alloc_pages_node(r->world.m, op->node, gfp, op->order);
+	r->world.catching = false;
+	return page;
+}
+
 static bool do_alloc(struct runner *r, const struct lab_op *op)
 {
-	ondol_gfp_t gfp = (op->gfp ? op->gfp : ONDOL_GFP_KERNEL) | ONDOL_GFP_NOWARN;
 	struct lab_event *event = add_event(r, op);
 	struct ondol_page *page = NULL;
+	const char *caught = NULL;
 	struct ondol_refusal refusal;
 
 	if (!node_exists(r, op))
 		return false;
 	while (event->nr < op->number && event->nr < BLOCKS_MAX) {
-		page = ondol_alloc_pages_node(r->world.m, op->node, gfp, op->order);
+		page = try_alloc(r, op, &caught);
 		if (!page)
 			break;
 		add_block(r, op->name, page, op->order);
 		if (!event->nr++)
 			event->pfn = ondol_page_to_pfn(r->world.m, page).value;
 	}
+	if (caught)
+		return complain(r, op->place, "the core caught this: [%s]", caught);
 	if (!page) {
 		ondol_last_refusal(r->world.m, &refusal);
 		snprintf(event->detail, sizeof event->detail, "%s", refusal.reason);

@@ -23,7 +23,8 @@ static const struct {
 	{ "reclaimable", ONDOL_GFP_RECLAIMABLE }, { "comp", ONDOL_GFP_COMP },
 	{ "thisnode", ONDOL_GFP_THISNODE }, { "atomic", ONDOL_GFP_ATOMIC },
 	{ "memalloc", ONDOL_GFP_MEMALLOC }, { "kernel", ONDOL_GFP_KERNEL },
-	{ "user", ONDOL_GFP_HIGHUSER_MOVABLE },
+	{ "user", ONDOL_GFP_HIGHUSER_MOVABLE }, { "nowait", ONDOL_GFP_NOWAIT },
+	{ "nofail", ONDOL_GFP_NOFAIL }, { "zero", ONDOL_GFP_ZERO },
 };
 
 struct parser {
@@ -48,11 +49,12 @@ static bool read_gfp(struct parser *p, struct lab_op *op)
 	for (size_t i = 0; i < sizeof gfp_words / sizeof *gfp_words; i++)
 		if (source_take(p->src, gfp_words[i].word)) {
 			op->gfp |= gfp_words[i].gfp;
-			any = true;
+			op->has_gfp = any = true;
 			i = (size_t)-1;
 		}
 	return any || source_expected(p->src, "a flag: dma, dma32, highmem, movable, reclaimable, "
-				      "comp, thisnode, atomic, memalloc, kernel or user");
+				      "comp, thisnode, atomic, memalloc, kernel, user, "
+				      "nowait, nofail or zero");
 }
 
 static bool read_order(struct parser *p, struct lab_op *op)

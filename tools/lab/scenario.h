@@ -30,10 +30,10 @@ struct lab_op {
 	unsigned order;
 	uint64_t number;         /* times, PFN, CPU, frames */
 	int node;                /* ONDOL_NODE_ANY */
-	ondol_gfp_t gfp;
+	ondol_gfp_t gfp; /* if has_gfp */
 	uint64_t last;           /* of frames [number, last]: a range, a bank */
 	bool refused;            /* alloc ... refused */
-	bool has_pfn, has_order; /* free PFN order N; frames ... at PFN */
+	bool has_pfn, has_gfp, has_order; /* free PFN order N; frames ... at PFN */
 	unsigned zone;
 	char name[LAB_NAME_MAX];
 	char invariant[LAB_NAME_MAX]; /* free ... caught BUDDY-6 */
