@@ -16,6 +16,7 @@
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make conform      random memory calls natively and under ondol, STEPS=100000, SEED=1
 #   make programs     unmodified programs natively and under ondol, T=substring
+#   make ladder       42 programs from true to a browser: times, faults, memory, RUNG=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
 CC      ?= cc
@@ -236,12 +237,16 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	$(call with_python,terminal) $(call with_python,reports)
+LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
+	echo "ok - ladder \# SKIP no python3"; fi'
 CONFORM_TEST := 'if command -v python3 >/dev/null; then tests/conform/conform.py; else \
 	echo "ok - conform \# SKIP no python3"; fi'
 programs: all
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 conform: all
 	@T= tests/run.sh 'tests/conform/conform.py --steps $(or $(STEPS),100000)'
+ladder: all
+	@tests/ladder/ladder.py $(RUNG)
 MALLOC_TESTS := tests/malloc/run.sh $(B)/tests/malloc/fuzz $(B)/tests/malloc/stress \
 	'setarch -R build/tsan/tests/malloc/stress' \
 	'ONDOL_MALLOC_DEBUG=FZPU setarch -R build/tsan/tests/malloc/stress 2000' \
@@ -254,7 +259,8 @@ test:
 	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build \
 		malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%)
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
-		$(MALLOC_TESTS) $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS)
+		$(MALLOC_TESTS) $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS) \
+		$(LADDER_TEST)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -302,5 +308,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc bench-slab malloc-test conform
+.PHONY: bench-malloc bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:
