@@ -122,12 +122,15 @@ class Run:
                              stderr=err, start_new_session=True)
         late = threading.Timer(limit, kill_group, (p.pid,))
         late.start()
-        _, status, usage = os.wait4(p.pid, 0)
+        try:
+            _, status, usage = os.wait4(p.pid, 0)
+        finally:
+            # A server that outlived its shell must not meet the next run, nor a Ctrl-C.
+            self.late = not late.is_alive()
+            late.cancel()
+            kill_group(p.pid)
         self.seconds = time.monotonic() - start
         p.returncode = self.status = os.waitstatus_to_exitcode(status)
-        self.late = not late.is_alive()
-        late.cancel()
-        kill_group(p.pid)  # a server that outlived its shell must not meet the next run
         self.faults, self.kib = usage.ru_minflt + usage.ru_majflt, usage.ru_maxrss
         self.back = True
 
@@ -277,6 +280,12 @@ def print_tap(rungs, wanted):
     return good
 
 
+def stop(*_):
+    """As Ctrl-C, once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -285,6 +294,7 @@ def main():
     parser.add_argument("substring", nargs="*")
     args = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, stop)
     rungs = read_rungs()
     wanted = [n for n in rungs.sections() if not args.substring or
               any(s in n for s in args.substring)]
@@ -309,4 +319,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
