@@ -6,7 +6,7 @@
 # PARTS="micro memory programs" chooses; ROUNDS and PROGRAMS are for programs.  The picture of the
 # programs is $B/bench/malloc.svg; WRITE=1 puts it and their table into docs/.
 set -u
-B=${B:-build}
+B=${B:-build} PATH=$PATH:/sbin:/usr/sbin # ldconfig
 find_peer() { # soname
 	ldconfig -p 2>/dev/null | awk -v so="$1" '$1 == so { print $NF; exit }'
 }

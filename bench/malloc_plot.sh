@@ -15,7 +15,10 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 # For each malloc: lines of number, time ratio, RSS ratio; the mean's number is 0.
 awk -v dir="$tmp" -v field=$field '
-$2 == "glibc" { time[$1] = $field; peak[$1] = $5; names[++programs] = $1; number[$1] = programs; next }
+$2 == "glibc" {
+	time[$1] = $field; peak[$1] = $5; names[++programs] = $1; number[$1] = programs
+	next
+}
 {
 	if (!($2 in n))
 		order[++mallocs] = $2
@@ -40,7 +43,7 @@ END {
 	set multiplot layout 2,2 margins 0.07,0.98,0.14,0.91 spacing 0.07,0.1 \\
 		title "Whole programs: $what and peak RSS over those with glibc's malloc"
 	set label 1 "$(cat "$tmp/programs")" at screen 0.5,0.055 center textcolor "#667080"
-	set label 2 "across: time, up: peak RSS; left and below is better; the cross is the geometric mean" \\
+	set label 2 "across: time, up: peak RSS; left and below is better; cross: geometric mean" \\
 		at screen 0.5,0.09 center
 	unset key
 	set border 3 linecolor "#8b94a3"
