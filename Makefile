@@ -12,7 +12,8 @@
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
-#   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc
+#   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc; WRITE=1 renews
+#                     the table of whole programs and its picture in docs/ (gnuplot)
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make conform      random memory calls natively and under ondol, STEPS=100000, SEED=1
 #   make programs     unmodified programs natively and under ondol, T=substring
@@ -151,8 +152,11 @@ $(B)/bench/lazy: bench/lazy.c bench/trace.h $(B)/libondol.a Makefile
 $(B)/bench/malloc: bench/malloc.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -fno-builtin-malloc -o $@ $< -pthread
-bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc
-	@B=$(B) bench/malloc.sh
+$(B)/bench/timed: bench/timed.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -static -o $@ $<
+bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc $(B)/bench/timed
+	@B=$(B) WRITE=$(WRITE) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy $(B)/bench/pair
 	@B=$(B) bench/phys.sh
 # jemalloc's thread-local memory, which it wants where it is when loaded late.

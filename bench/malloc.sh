@@ -3,8 +3,10 @@
 # make bench-malloc: libondol-malloc beside glibc's malloc and, where they are installed,
 # mimalloc, jemalloc and tcmalloc, each preloaded into the same program, in turn.  The last column
 # is libondol-malloc over the best of the others: 1.00 or less is as good as the best.
+# PARTS="micro memory programs" chooses; ROUNDS and PROGRAMS are for programs.  The picture of the
+# programs is $B/bench/malloc.svg; WRITE=1 puts it and their table into docs/.
 set -u
-B=${B:-build}
+B=${B:-build} PATH=$PATH:/sbin:/usr/sbin # ldconfig
 find_peer() { # soname
 	ldconfig -p 2>/dev/null | awk -v so="$1" '$1 == so { print $NF; exit }'
 }
@@ -66,24 +68,28 @@ table() {
 		for bytes in 64 256 4096; do cell xfer $bytes 2; done
 	fi
 }
+micro() {
+	table | tee "$B/bench/malloc.out"
+	awk 'NR > 1 { n++; good += $NF <= 1; fair += $NF <= 1.2 }
+		END { print "# no worse than the best peer in " good " of " n " cells, 1.2x in " fair }' \
+		"$B/bench/malloc.out"
+}
+memory() {
+	head_line 'memory'
+	for bytes in 0 64; do
+		what="$bytes B"
+		[ $bytes -eq 0 ] && what='16-1024 B'
+		out=$(each rss $bytes 1) || exit 1
+		echo "$out" | row "$what: held / live" 1
+		echo "$out" | row "$what: after churn" 2
+		echo "$out" | row "$what: 90 % freed, MiB" 3
+		echo "$out" | row "$what: all freed, MiB" 4
+	done
+}
+. bench/malloc_programs.sh
+
 echo "# $(uname -sr), $(nproc) CPUs; medians of 5"
-table | tee "$B/bench/malloc.out"
-awk 'NR > 1 { n++; good += $NF <= 1; fair += $NF <= 1.2 }
-	END { print "# no worse than the best peer in " good " of " n " cells, 1.2x in " fair }' \
-	"$B/bench/malloc.out"
-echo
-head_line 'memory'
-for bytes in 0 64; do
-	what="$bytes B"
-	[ $bytes -eq 0 ] && what='16-1024 B'
-	out=$(each rss $bytes 1) || exit 1
-	echo "$out" | row "$what: held / live" 1
-	echo "$out" | row "$what: after churn" 2
-	echo "$out" | row "$what: 90 % freed, MiB" 3
-	echo "$out" | row "$what: all freed, MiB" 4
+for part in ${PARTS:-micro memory programs}; do
+	$part
+	echo
 done
-echo
-if command -v python3 >/dev/null 2>&1; then
-	. bench/malloc_programs.sh
-	programs
-fi

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -585,6 +586,110 @@ static void refusal(void)
 	CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
 }
 
+/*
+ * Signal handlers.  No malloc promises anything to a handler that interrupts malloc itself, which
+ * may hold a lock; one that interrupts anything else may allocate, at any time of a thread's life.
+ */
+#define NR_SIGNALS 300
+static struct {
+	volatile sig_atomic_t is_outside; /* of malloc: the handler may call it */
+	volatile unsigned nr, nr_wrong, end;
+	unsigned long random;
+	unsigned char *block[32];
+	size_t size[32];
+} handled;
+
+static void handler(int signal)
+{
+	unsigned i = (unsigned)next_random(&handled.random) % 32;
+	int saved = errno;
+	size_t size;
+
+	(void)signal;
+	if (!handled.is_outside)
+		return;
+	for (size_t k = 0; handled.block[i] && k < handled.size[i]; k += 61)
+		handled.nr_wrong += handled.block[i][k] != i + 1;
+	size = handled.nr % 16 ? next_random(&handled.random) % 5000 + 1 : 300000;
+	if (handled.nr % 3) {
+		call_free(handled.block[i]);
+		handled.block[i] = call_malloc(size);
+	} else {
+		handled.block[i] = call_realloc(handled.block[i], size);
+	}
+	handled.size[i] = size;
+	if (handled.block[i])
+		memset(handled.block[i], (int)i + 1, size);
+	handled.nr_wrong += !handled.block[i];
+	handled.nr++;
+	errno = saved;
+}
+
+/* Allocates and frees what `seed` says, until `handled.end` or `nr` times. */
+static void come_and_go(unsigned long seed, unsigned nr)
+{
+	void *mine[64] = { NULL };
+
+	for (unsigned i = 0; i < nr && !handled.end; i++) {
+		unsigned at = (unsigned)next_random(&seed) % 64;
+
+		call_free(mine[at]);
+		mine[at] = call_malloc(next_random(&seed) % 5000);
+	}
+	for (unsigned i = 0; i < 64; i++)
+		call_free(mine[i]);
+}
+
+static void *comes_and_goes(void *unused)
+{
+	(void)unused;
+	come_and_go(7, ~0U);
+	return NULL;
+}
+
+/* The first call of a thread's life. */
+static void *first_in_handler(void *unused)
+{
+	(void)unused;
+	(void)pthread_kill(pthread_self(), SIGUSR1);
+	return NULL;
+}
+
+static void in_signal_handlers(void)
+{
+	struct itimerval every = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	pthread_t thread;
+	sigset_t alarm;
+
+	handled.random = 88172645463325252UL;
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	CHECK(!sigaction(SIGALRM, &action, NULL) && !sigaction(SIGUSR1, &action, NULL));
+	(void)pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	CHECK(!pthread_create(&thread, NULL, comes_and_goes, NULL));
+	(void)pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
+	CHECK(!setitimer(ITIMER_REAL, &every, NULL));
+	for (unsigned round = 0; handled.nr < NR_SIGNALS; round++) {
+		come_and_go(round + 1, 100);
+		handled.is_outside = 1;
+		for (volatile unsigned spin = 0; spin < 20000; spin++)
+			;
+		handled.is_outside = 0;
+	}
+	CHECK(!setitimer(ITIMER_REAL, &never, NULL));
+	handled.end = 1;
+	CHECK(!pthread_join(thread, NULL));
+	handled.is_outside = 1;
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK(!pthread_create(&thread, NULL, first_in_handler, NULL));
+		CHECK(!pthread_join(thread, NULL));
+	}
+	CHECK(handled.nr >= NR_SIGNALS + 20 && !handled.nr_wrong);
+	for (unsigned i = 0; i < 32; i++)
+		call_free(handled.block[i]);
+}
+
 /* A double free must not go on as if nothing had been: the process ends, at the latest soon. */
 static void double_free_ends(void)
 {
@@ -631,6 +736,7 @@ static const struct {
 	{ "destructors at thread exit", thread_exit_destructors },
 	{ "threads leave nothing", threads_leave_nothing },
 	{ "fork from threads", fork_from_threads },
+	{ "in signal handlers", in_signal_handlers },
 	{ "refusal", refusal },
 	{ "a double free ends the process", double_free_ends },
 };
