@@ -21,8 +21,11 @@ static void take(const char *entry)
 		memcpy(value_debug, entry + 19, length);
 		/* U and L are ours: debug.c knows whole stacks. */
 		for (size_t i = 0; i < length && nr < sizeof core_debug - 12; i++)
-			if (!strchr("ULul", value_debug[i]))
+			if (strchr("FZPQWfzpqw", value_debug[i]))
 				core_debug[nr++] = value_debug[i];
+			else if (!strchr("ULul", value_debug[i]))
+				say("ondol-malloc: ONDOL_MALLOC_DEBUG: no check '%c' (there are "
+				    "FZPUQWL)\n", value_debug[i]);
 		memcpy(core_debug + nr, ",malloc-*", 10);
 		heap.debug = value_debug;
 		heap.core_debug = nr ? core_debug : NULL; /* no letters would be all */

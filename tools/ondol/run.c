@@ -106,6 +106,18 @@ static bool parse_lazy(const char *arg, enum ondol_lazy_policy *out_policy)
 	return policy < ONDOL_NR_LAZY;
 }
 
+/* Blocks of letters and cache names, as the core reads them (slab_debug.c). */
+static bool slab_letters_known(const char *text)
+{
+	for (; text; text = strchr(text, ';')) {
+		text += *text == ';';
+		text += strspn(text, "FZPUQWfzpuqw");
+		if (*text && *text != ',' && *text != ';')
+			return false;
+	}
+	return true;
+}
+
 static error_t parse_run(int key, char *arg, struct argp_state *state)
 {
 	struct run_input *input = state->input;
@@ -134,6 +146,9 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 			return bad(state, "lazy", arg, "want eager, delay2 or pcp");
 		break;
 	case OPT_SLAB_DEBUG:
+		if (!slab_letters_known(arg))
+			return bad(state, "slab-debug", arg,
+				   "want letters of FZPUQW, then cache names, as FZ,kmalloc-*");
 		o->slab_debug = arg;
 		break;
 	case OPT_PIN:
