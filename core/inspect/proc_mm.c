@@ -173,7 +173,7 @@ static void out_vm_flags(struct out *out, ondol_vm_flags_t flags)
 		{ ONDOL_VM_NORESERVE, "nr" },  { ONDOL_VM_WIPEONFORK, "wf" },
 		{ ONDOL_VM_DONTDUMP, "dd" },   { ONDOL_VM_HUGEPAGE, "hg" },
 		{ ONDOL_VM_NOHUGEPAGE, "nh" }, { ONDOL_VM_MERGEABLE, "mg" },
-		{ ONDOL_VM_LOCKONFAULT, "lf" },
+		{ ONDOL_VM_LOCKONFAULT, "lf" }, { ONDOL_VM_SEALED, "sl" },
 	};
 
 	out_printf(out, "VmFlags: ");

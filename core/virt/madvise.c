@@ -114,9 +114,22 @@ static int advise_willneed(const struct ondol_mm_struct *mm, const struct vma *v
 	return 0;
 }
 
+/* Of sealed memory that the program may not write nothing is thrown away: mseal(2). */
+static bool discards_sealed(const struct vma *vma, int advice)
+{
+	const ondol_vm_flags_t free_to = ONDOL_VM_WRITE | ONDOL_VM_SHARED;
+
+	if (!(vma->flags & ONDOL_VM_SEALED) || (vma->flags & free_to))
+		return false;
+	return advice == ADV_DONTNEED || advice == ADV_FREE || advice == ADV_DONTNEED_LOCKED ||
+	       advice == ADV_REMOVE || advice == ADV_DONTFORK || advice == ADV_WIPEONFORK;
+}
+
 static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
 			 int advice)
 {
+	if (ondol_unlikely(discards_sealed(vma, advice)))
+		return -ONDOL_EPERM;
 	switch (advice) {
 	case ADV_DONTNEED:
 	case ADV_FREE:

@@ -122,6 +122,8 @@ static int protect_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t 
 
 	if (prot & ~(flags >> 4))
 		return -ONDOL_EACCES; /* beyond what MAYREAD, MAYWRITE, MAYEXEC allow */
+	if (old & ONDOL_VM_SEALED)
+		return -ONDOL_EPERM;
 	if (flags == old)
 		return 0;
 	/* Private memory counts against the data limit from when it may be written. */
@@ -164,8 +166,6 @@ int ondol_mprotect(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t 
 			return -ONDOL_EINVAL;
 		addr = vma->start;
 	}
-	if (mm_range_sealed(mm, addr, end))
-		return -ONDOL_EPERM;
 	/* Up to the first hole or refusal: the regions before it stay changed. */
 	while (addr < end) {
 		uint64_t to;
@@ -178,6 +178,30 @@ int ondol_mprotect(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t 
 		r = protect_region(mm, vma, addr, to, prot);
 		if (r)
 			return r;
+		addr = to;
+	}
+	return 0;
+}
+
+int ondol_mseal(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint64_t length)
+{
+	uint64_t size = page_align(length), end = addr + size;
+
+	if ((addr & ~ONDOL_PAGE_MASK) || (length && !size) || end < addr)
+		return -ONDOL_EINVAL;
+	if (!size)
+		return 0;
+	if (!mm_range_ok(mm, addr, size))
+		return -ONDOL_ENOMEM;
+	if (mm_pages_mapped(mm, addr, end) != size >> ONDOL_PAGE_SHIFT)
+		return -ONDOL_ENOMEM;
+	while (addr < end) {
+		struct vma *vma = vma_find(mm, addr);
+		uint64_t to = min_u64(vma->end, end);
+
+		if (!(vma->flags & ONDOL_VM_SEALED) &&
+		    !vma_modify(mm, vma, addr, to, vma->flags | ONDOL_VM_SEALED))
+			return -ONDOL_ENOMEM;
 		addr = to;
 	}
 	return 0;

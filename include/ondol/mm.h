@@ -192,6 +192,13 @@ ONDOL_MUST_CHECK int ondol_madvise(struct ondol_mm_struct *mm, ondol_virt_addr_t
 /* vec: one byte a page, bit 0: resident. */
 ONDOL_MUST_CHECK int ondol_mincore(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				   uint64_t length, unsigned char *vec);
+/*
+ * mseal(2): no part of the range is unmapped, mapped over, moved or protected any more, and
+ * what is in it cannot be discarded where it could not be written.  For good; a fork inherits it.
+ * -ONDOL_ENOMEM: there is a hole, and nothing is sealed.
+ */
+ONDOL_MUST_CHECK int ondol_mseal(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
+				 uint64_t length);
 /* lock: fault everything in and mark it; the port passes RLIMIT_MEMLOCK in the limits. */
 ONDOL_MUST_CHECK int ondol_mlock(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				 uint64_t length, bool lock);

@@ -33,7 +33,6 @@
 #endif
 #define SYS_process_madvise_ 440
 #define SYS_memfd_secret_ 447
-#define SYS_mseal_ 462
 #define SYS_set_mempolicy_home_node_ 450
 #define SYS_io_uring_setup_ 425
 #define SYS_clone3_ 435
@@ -165,7 +164,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_remap_file_pages, ERRNO(EINVAL)),
 	ON(SYS_process_madvise_, ERRNO(ENOSYS)),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
-	ON(SYS_mseal_, ERRNO(ENOSYS)),
+	ON(SYS_mseal_, NOTIFY),
 	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */
 	RET(SECCOMP_RET_ALLOW),
 };

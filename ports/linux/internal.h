@@ -85,6 +85,8 @@ struct fault_node {
 	struct uffd_msg msg;
 };
 
+#define SYS_mseal_ 462 /* since 6.10 */
+
 struct hole { /* a page where the host refuses an access, which it will tell by a signal */
 	uint64_t addr;
 	bool read_only; /* reads come as faults all the same */

@@ -612,6 +612,8 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 		return ondol_mlockall(g->mm, (uint32_t)arg[0]);
 	case SYS_munlockall:
 		return ondol_munlockall(g->mm);
+	case SYS_mseal_:
+		return arg[2] ? -EINVAL : ondol_mseal(g->mm, arg[0], arg[1]);
 	case SYS_shmat:
 		return call_shmat(mon, g, arg);
 	case SYS_shmdt:

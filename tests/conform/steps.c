@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +35,12 @@
 #define CHILD_STEPS 6u
 #define DUMP_EVERY 64u
 
-static bool verbose;
+static bool verbose, windows;
+/*
+ * In a child the host may leave out entries that it can make again (of pages only read), and
+ * Ondol copies them; both are right.
+ */
+static bool in_child;
 static uint64_t seed;
 static int file_fd[2];
 static uintptr_t first_brk;
@@ -340,6 +346,25 @@ static void step_brk(void)
 		say_touch("write", got - PAGE, touch(got - PAGE, true, (unsigned char)draw()));
 }
 
+/* For good, so only in children; where this Linux has it (6.10). */
+static void step_seal(void)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+	size_t length;
+	uintptr_t addr = any_range(&length);
+
+	uname(&name);
+	sscanf(name.release, "%u.%u", &major, &minor);
+	if (!in_child || major < 6 || (major == 6 && minor < 10)) {
+		printf("no seal");
+		return;
+	}
+	long r = syscall(462, addr, length, 0ul);
+
+	printf("mseal(%s, %#zx) = %s", place(addr), length, outcome(r, false));
+}
+
 /* ------------------------------------------------------------------ what can be seen */
 
 static uint64_t digest;
@@ -352,11 +377,6 @@ static void see(const char *text)
 		printf("    %s", text);
 }
 
-/*
- * In a child the host may leave out entries that it can make again (of pages only read), and
- * Ondol copies them; both are right.
- */
-static bool in_child, windows;
 static char residency[PAGES + 2];
 
 /*
@@ -484,7 +504,7 @@ static void step(unsigned number, bool may_fork)
 		step_mprotect, step_mremap,  step_mremap,   step_madvise, step_madvise,
 		step_lock,     step_msync,   step_mincore,  step_transfer, step_truncate,
 		step_brk,      step_touch,   step_touch,    step_touch,	step_touch,
-		step_mprotect,
+		step_mprotect, step_seal,
 	};
 
 	state = seed * 0x2545f4914f6cdd1du + number;

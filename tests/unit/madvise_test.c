@@ -244,6 +244,47 @@ static void residency(void **state)
 	end();
 }
 
+/* mseal(2): what can still be done to sealed memory, and what cannot. */
+static void sealed(void **state)
+{
+	struct ondol_mremap_args move = { .size = sizeof move, .flags = ONDOL_MREMAP_MAYMOVE,
+					  .old_addr = AT(1), .old_length = PAGE,
+					  .new_length = 2 * PAGE };
+	struct ondol_mmap_args over = { .size = sizeof over, .vm_flags = RW, .addr = AT(2),
+					.length = PAGE, .map_flags = ONDOL_MAP_FIXED };
+	ondol_virt_addr_t at;
+
+	(void)state;
+	begin();
+	map(0, 4, RW);
+	map(5, 1, R);
+	poke(1, 7);
+	assert_int_equal(ondol_mseal(fx.mm, AT(1) + 1, PAGE), -ONDOL_EINVAL);
+	assert_int_equal(ondol_mseal(fx.mm, AT(1), UINT64_MAX), -ONDOL_EINVAL);
+	assert_int_equal(ondol_mseal(fx.mm, AT(3), 3 * PAGE), -ONDOL_ENOMEM); /* a hole */
+	assert_int_equal(ondol_mseal(fx.mm, AT(1), 0), 0);
+	assert_int_equal(ondol_munmap(fx.mm, AT(3), PAGE), 0); /* so nothing was sealed */
+	map(3, 1, RW);
+
+	assert_int_equal(ondol_mseal(fx.mm, AT(1), 2 * PAGE), 0);
+	assert_int_equal(ondol_mseal(fx.mm, AT(1), 2 * PAGE), 0);
+	assert_int_equal(ondol_mseal(fx.mm, AT(5), PAGE), 0);
+	assert_int_equal(ondol_munmap(fx.mm, AT(0), 4 * PAGE), -ONDOL_EPERM);
+	assert_int_equal(ondol_mprotect(fx.mm, AT(2), PAGE, R, false), -ONDOL_EPERM);
+	assert_int_equal(ondol_mremap(fx.mm, &move, &at), -ONDOL_EPERM);
+	assert_int_equal(ondol_mmap(fx.mm, &over, &at), -ONDOL_EPERM);
+	assert_int_equal(advise(1, 1, NORMAL), 0);
+	assert_int_equal(peek(1), 7);
+	assert_int_equal(advise(1, 1, DONTNEED), 0); /* it could be written, too */
+	assert_int_equal(peek(1), 0);
+	assert_int_equal(advise(5, 1, DONTNEED), -ONDOL_EPERM);
+	assert_int_equal(advise(5, 1, WIPEONFORK), -ONDOL_EPERM);
+	assert_int_equal(ondol_munmap(fx.mm, AT(0), PAGE), 0);
+	assert_int_equal(ondol_munmap(fx.mm, AT(3), PAGE), 0);
+	assert_valid();
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +296,7 @@ int main(void)
 		cmocka_unit_test(locking),
 		cmocka_unit_test(locking_all),
 		cmocka_unit_test(residency),
+		cmocka_unit_test(sealed),
 	};
 
 	return cmocka_run_group_tests_name("madvise", tests, NULL, NULL);
