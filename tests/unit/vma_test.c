@@ -597,7 +597,10 @@ static void sealed_regions_stay(void **state)
 	map(0, 8, RW);
 	map(2, 2, R | ONDOL_VM_SEALED);
 	assert_int_equal(ondol_munmap(fx.mm, AT(0), 8 * PAGE), -ONDOL_EPERM);
+	/* Up to the sealed one the regions change, as before a hole. */
 	assert_int_equal(ondol_mprotect(fx.mm, AT(0), 8 * PAGE, R, false), -ONDOL_EPERM);
+	assert_picture("RR|RR|WWWW");
+	protect(0, 2, RW);
 	assert_int_equal(try_map(fx.mm, AT(1), 2, R, ONDOL_MAP_FIXED, NULL, 0, &at), -ONDOL_EPERM);
 	assert_int_equal(ondol_mremap(fx.mm, &move, &at), -ONDOL_EPERM);
 	move.old_addr = AT(0);
