@@ -4,7 +4,6 @@
 
 enum { ET_DYN = 3 };
 
-#define COLOUR (UINT64_C(16) << ONDOL_PAGE_SHIFT)
 #define PROT_MAY (ONDOL_VM_MAYREAD | ONDOL_VM_MAYWRITE | ONDOL_VM_MAYEXEC)
 
 static uint64_t page_down(uint64_t addr)
@@ -62,9 +61,11 @@ static int choose_bias(struct ondol_mm_struct *mm, const struct ondol_elf_info *
 			return -ONDOL_ENOMEM;
 		base = (base + info->align - 1) & ~(info->align - 1);
 	} else {
-		/* As mmap places files: a window of the file is a window of memory. */
-		r = find_room(mm, span, span < COLOUR || info->align > COLOUR ? info->align :
-									 COLOUR, &base);
+		uint64_t align = info->align;
+
+		if (span >= ONDOL_FILE_COLOUR && align < ONDOL_FILE_COLOUR)
+			align = ONDOL_FILE_COLOUR;
+		r = find_room(mm, span, align, &base);
 		if (r)
 			return r;
 	}

@@ -2,7 +2,6 @@
 /* mmap: a new region, or a neighbour that grows over the hole. */
 #include "virt/virt.h"
 
-#define FILE_COLOUR (UINT64_C(16) << ONDOL_PAGE_SHIFT)
 #define PGOFF_END (UINT64_C(1) << (64 - ONDOL_PAGE_SHIFT)) /* file offsets are 64-bit bytes */
 
 static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
@@ -25,23 +24,19 @@ static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mmap_
 	return 0;
 }
 
-/*
- * A file that is larger than a fault-around window is placed so that its windows in memory are
- * windows of the file: address and offset agree modulo FILE_COLOUR, so one fault fills a whole
- * window of both.
- */
+/* As vma_unmapped_area, but for a file with ONDOL_FILE_COLOUR where there is room for that. */
 static int place_coloured(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 			  uint64_t hint, uint64_t length, uint64_t *out_addr)
 {
 	bool low = args->map_flags & ONDOL_MAP_32BIT;
-	uint64_t slack = FILE_COLOUR - ONDOL_PAGE_SIZE, addr;
-	uint64_t want = (args->pgoff << ONDOL_PAGE_SHIFT) & (FILE_COLOUR - 1);
+	uint64_t slack = ONDOL_FILE_COLOUR - ONDOL_PAGE_SIZE, addr;
+	uint64_t want = args->pgoff << ONDOL_PAGE_SHIFT;
 	int r = vma_unmapped_area(mm, hint, length, low, out_addr);
 
-	if (!r && args->file && length >= FILE_COLOUR && length <= mm->task_size - slack &&
+	if (!r && args->file && length >= ONDOL_FILE_COLOUR && length <= mm->task_size - slack &&
 	    (!hint || *out_addr != hint) &&
 	    !vma_unmapped_area(mm, 0, length + slack, low, &addr))
-		*out_addr = addr + ((want - addr) & (FILE_COLOUR - 1));
+		*out_addr = addr + ((want - addr) & (ONDOL_FILE_COLOUR - 1));
 	return r;
 }
 

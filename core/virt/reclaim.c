@@ -45,12 +45,8 @@ static uint64_t take_window(struct ondol_mm_struct *mm, const struct vma *vma, u
 		return 0;
 	if (!tlb_extent(mm, start, end, present, &lo, &hi))
 		return 0;
-	if (mm->soft_fill && tlb_extent(mm, lo, hi, mm->pgt.format->accessed_mask, &lo, &hi)) {
-		tlb_invalidate(mm, lo, hi);
-		tlb_clear_accessed(mm, lo, hi);
-		if (spare)
-			return 0;
-	}
+	if (tlb_forget(mm, lo, hi) && spare)
+		return 0;
 	gather_begin(&g, mm, false);
 	taken = gather_clean(&g, vma, start, end);
 	gather_end(&g);

@@ -65,15 +65,16 @@ void tlb_clear_accessed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end
 	}
 }
 
-void tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+bool tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 {
 	uint64_t lo, hi;
 
 	if (!mm->soft_fill ||
 	    !tlb_extent(mm, start, end, mm->pgt.format->accessed_mask, &lo, &hi))
-		return;
+		return false;
 	tlb_invalidate(mm, lo, hi);
 	tlb_clear_accessed(mm, lo, hi);
+	return true;
 }
 
 void ondol_tlb_evicted(struct ondol_mm_struct *mm, ondol_virt_addr_t start, ondol_virt_addr_t end)

@@ -437,8 +437,11 @@ void tlb_invalidate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 void tlb_protect(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint32_t prot);
 /* Clear the accessed bit of entries in [start, end). */
 void tlb_clear_accessed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
-/* Software-filled hardware forgets [start, end), and no entry there is accessed; else nothing. */
-void tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/*
+ * Software-filled hardware forgets [start, end), and no entry there is accessed; else nothing.
+ * False: there was nothing that it could have held.
+ */
+bool tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 
 /* ---------------------------------------------------------------- munmap.c, mmap.c, mprotect.c */
 

@@ -121,6 +121,11 @@ struct ondol_mm_layout {
 	ondol_virt_addr_t mmap_base; /* mmap goes down from here */
 };
 
+/*
+ * Where mmap and the ELF loader may choose, a file of this many bytes or more is placed so that
+ * address and file offset agree modulo it: a fault-around window of memory is one of the file.
+ */
+#define ONDOL_FILE_COLOUR (UINT64_C(16) << ONDOL_PAGE_SHIFT)
 struct ondol_mmap_args { /* two integers never sit side by side */
 	uint32_t size;             /* sizeof(struct ondol_mmap_args) */
 	uint32_t map_flags;        /* ONDOL_MAP_* */

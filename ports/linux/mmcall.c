@@ -21,6 +21,10 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -409,7 +413,8 @@ static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr,
  */
 static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
 {
-	bool populates = arg[2] == 22 || arg[2] == 23, hole = false; /* MADV_POPULATE_READ, WRITE */
+	bool populates = arg[2] == MADV_POPULATE_READ || arg[2] == MADV_POPULATE_WRITE;
+	bool hole = false;
 	uint64_t at = arg[0], end = at + page_up(arg[1]);
 	struct ondol_vma_info vma;
 
@@ -440,13 +445,13 @@ static int64_t natives_populate(struct monitor *mon, struct guest_mm *g, const _
 				int64_t r)
 {
 	uint64_t start = arg[0] & ~(PAGE_BYTES - 1);
-	__u64 advice[] = { start, arg[0] + arg[1] - start, 22 /* MADV_POPULATE_READ */ };
+	__u64 advice[] = { start, arg[0] + arg[1] - start, MADV_POPULATE_READ };
 
 	if (r || !g->nr_native_maps)
 		return r;
 	r = natives_forward(mon, g, SYS_madvise, advice, 0);
 	if (r == -EINVAL) { /* it may only be written */
-		advice[2] = 23;
+		advice[2] = MADV_POPULATE_WRITE;
 		r = natives_forward(mon, g, SYS_madvise, advice, 0);
 	}
 	return r == -EFAULT ? -ENOMEM : 0; /* past the file's end */
