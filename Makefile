@@ -127,11 +127,11 @@ $(B)/bench/%: bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -o $@ $<
 # memset is wrapped, so that a fault can be timed without clearing the page.
-$(B)/bench/core: bench/core.c $(B)/libondol.a Makefile
+$(B)/bench/core: bench/core.c bench/common.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a \
 		-Wl,--wrap=memset -ldl
-$(B)/bench/slab: bench/slab.c $(B)/libondol.a Makefile
+$(B)/bench/slab: bench/slab.c bench/common.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a -pthread -ldl
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile

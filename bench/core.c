@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "common.h"
 
 #define RAM_SIZE (1ull << 30)
 #define ROUNDS_MAX 99
@@ -50,46 +51,12 @@ void *__wrap_memset(void *to, int c, size_t size)
 	return to;
 }
 
-static void must(int r, const char *what)
-{
-	if (!r)
-		return;
-	fprintf(stderr, "bench/core: %s: %s\n", what, ondol_strerror(r));
-	exit(1);
-}
-
 static void need(const void *p, const char *what)
 {
 	must(p ? 0 : -ONDOL_ENOMEM, what);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static uint32_t rnd(void)
-{
-	static uint64_t x = 88172645463325252ull;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x >> 32);
-}
-
 /* ------------------------------------------------------------------ the machine */
-
-static void on_panic(void *ctx, const struct ondol_panic_report *report)
-{
-	(void)ctx;
-	fprintf(stderr, "bench/core: panic: %s:%u %s\n", report->file, report->line,
-		report->expression);
-	abort();
-}
 
 static void on_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			  ondol_virt_addr_t end)

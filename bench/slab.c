@@ -24,8 +24,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common.h"
 
 #define RAM_SIZE (1ull << 30)
 #define KERNEL ONDOL_GFP_KERNEL
@@ -39,46 +40,7 @@ static struct ondol_kmem_cache *cache;
 static __thread uint32_t cpu;
 static void *slots[LIVE];
 
-static void must(int r, const char *what)
-{
-	if (!r)
-		return;
-	fprintf(stderr, "bench/slab: %s: %s\n", what, ondol_strerror(r));
-	exit(1);
-}
-
-static double read_clock(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static double now(void)
-{
-	return read_clock(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static uint32_t rnd(void)
-{
-	static uint64_t x = 88172645463325252ull;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x >> 32);
-}
-
 /* ------------------------------------------------------------------ machines */
-
-static void on_panic(void *ctx, const struct ondol_panic_report *report)
-{
-	(void)ctx;
-	fprintf(stderr, "bench/slab: panic: %s:%u %s\n", report->file, report->line,
-		report->expression);
-	abort();
-}
 
 static uint32_t this_cpu(void *ctx)
 {
