@@ -3,12 +3,14 @@
 # make bench: Ondol beside the host, in one run.  Figures are of this machine, now.
 #   BENCH_CPU=N   pin everything to one CPU (default: the first that may be used)
 #   BENCH_ROUNDS  rounds of whole programs (default 9)
-#   BENCH_ALSO    another runner's command line, in turn with ours for whole programs
+#   BENCH_ALSO    another runner's command line, in turn with ours
+#   BENCH_GUEST   rounds of memory operations (default 3)
 set -u
 B=${B:-build}
 ONDOL=${ONDOL:-$B/ondol}
 CPU=${BENCH_CPU:-$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[,-].*//')}
 ROUNDS=${BENCH_ROUNDS:-9}
+GUEST_ROUNDS=${BENCH_GUEST:-3}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT INT TERM
 pin="taskset -c $CPU"
@@ -20,22 +22,35 @@ echo "## The core alone, ns (bench/core.c: no host kernel in what is timed)"
 GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096 $pin "$B/bench/core" "$ROUNDS" || exit 1
 why=$("$ONDOL" doctor) || { echo "$why"; exit 125; }
 echo
-echo "## Memory operations, ns (guest: bench/guest.c)"
-$pin "$B/bench/guest" > "$work/native"
-for n in 1 16 64; do
-	$pin "$ONDOL" run --fault-around $n -- "$B/bench/guest" > "$work/around$n" || exit 1
+echo "## Memory operations, ns (guest: bench/guest.c, $GUEST_ROUNDS rounds in turn)"
+round=0
+while [ $round -lt "$GUEST_ROUNDS" ]; do
+	$pin "$B/bench/guest" >> "$work/native"
+	for n in 1 16 64; do
+		$pin "$ONDOL" run --fault-around $n -- "$B/bench/guest" >> "$work/around$n" || exit 1
+	done
+	$pin "$ONDOL" run -- "$B/bench/guest" >> "$work/around0" || exit 1
+	[ -z "${BENCH_ALSO:-}" ] || $pin $BENCH_ALSO "$B/bench/guest" >> "$work/also" || exit 1
+	round=$((round + 1))
 done
-$pin "$ONDOL" run -- "$B/bench/guest" > "$work/around0" || exit 1
-printf '%-22s %10s %20s %20s %20s %20s\n' operation native "1 page a fault" "16 pages" "64 pages" \
-	"as it comes"
-while read -r name native; do
+# median FILE NAME
+median()
+{
+	awk -v k="$2" '$1 == k { print $2 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+also=""
+[ -z "${BENCH_ALSO:-}" ] || also=" $(printf '%20s' also)"
+printf '%-22s %10s %20s %20s %20s %20s%s\n' operation native "1 page a fault" "16 pages" "64 pages" \
+	"as it comes" "$also"
+for name in $(awk '!seen[$1]++ { print $1 }' "$work/native"); do
+	native=$(median "$work/native" "$name")
 	printf '%-22s %10s' "$name" "$native"
-	for n in 1 16 64 0; do
-		v=$(awk -v k="$name" '$1 == k { print $2 }' "$work/around$n")
+	for n in around1 around16 around64 around0 ${BENCH_ALSO:+also}; do
+		v=$(median "$work/$n" "$name")
 		awk -v v="$v" -v n="$native" 'BEGIN { printf " %11s (%5.2fx)", v, v / n }'
 	done
 	echo
-done < "$work/native"
+done
 echo
 echo "## Whole programs, wall ms (bench/wall.c, $ROUNDS rounds in turn)"
 printf '#include <stdio.h>\nint main(void) { puts("hi"); return 0; }\n' > "$work/hello.c"

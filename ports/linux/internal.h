@@ -219,6 +219,7 @@ struct monitor {
 	struct guest_mm *dying; /* wait for their worker to be reaped */
 	uint32_t nr_dying;
 	bool late_faults; /* some mm may have some that wait for nothing but us */
+	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	struct file_object *files[1024];
 	uint32_t nr_files;

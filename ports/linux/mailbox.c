@@ -336,6 +336,7 @@ int64_t worker_give_fd(struct monitor *mon, struct guest_mm *g, int fd)
 			continue;
 		}
 		memset(&notif, 0, sizeof notif);
+		mon->notif_taken = true;
 		if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
 			continue;
 		if ((pid_t)notif.pid != g->worker) {

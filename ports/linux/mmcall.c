@@ -31,6 +31,8 @@
 #ifndef MAP_ABOVE4G
 #define MAP_ABOVE4G 0x80
 #endif
+#define HEAP_AHEAD 64u /* pages: glibc grows its heap by 33 or 34 */
+
 #define MAP_LEGACY_MASK \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
@@ -299,6 +301,25 @@ static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u6
 	return r;
 }
 
+/*
+ * A heap that was touched to its very end grows because more is about to be touched: what is
+ * added, [start, end), is mapped with the call, which would else be followed by a fault for each
+ * window of it.  Not while memory is short, and not where the user says how many pages a fault
+ * brings.
+ */
+static void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	unsigned char resident = 0;
+
+	if (start >= end || end - start > HEAP_AHEAD * PAGE_BYTES || mon->options->fault_around ||
+	    ondol_nr_free_pages(mon->machine) < mon->pages_plenty ||
+	    ondol_mincore(g->mm, start - PAGE_BYTES, PAGE_BYTES, &resident) || !(resident & 1))
+		return;
+	while (start < end)
+		start = fault_ahead(mon, g, start, HEAP_AHEAD, ONDOL_VM_READ | ONDOL_VM_WRITE);
+	worker_wait(mon, g);
+}
+
 static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_mm_layout before;
@@ -309,6 +330,8 @@ static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 	if (g->nr_holes && brk != before.brk)
 		holes_restore(mon, g, brk < before.brk ? brk : before.brk,
 			      page_up(brk > before.brk ? brk : before.brk));
+	if (page_up(before.brk) > page_up(before.start_brk))
+		heap_ahead(mon, g, page_up(before.brk), page_up(brk));
 	return (int64_t)brk;
 }
 

@@ -226,6 +226,7 @@ static void main_loop(struct monitor *mon)
 		bool waiting = mon->early_notifs || mon->late_faults;
 		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : -1);
 
+		mon->notif_taken = false;
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.ptr == &mon->signal_fd)
 				signal_events(mon);

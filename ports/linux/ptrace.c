@@ -85,6 +85,7 @@ static void serve_stub_call(struct monitor *mon, struct task *task, struct guest
 	struct seccomp_notif notif;
 
 	memset(&notif, 0, sizeof notif);
+	mon->notif_taken = true;
 	if (ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))
 		return;
 	if (notif.data.nr == STUB_CALL_BOOT && (pid_t)notif.pid == task->tid) {

@@ -315,7 +315,11 @@ void notif_events(struct monitor *mon)
 	struct pollfd p = { .fd = mon->notif, .events = POLLIN };
 	struct seccomp_notif notif;
 
-	if (poll(&p, 1, 0) <= 0) /* a nested wait has taken it */
+	/*
+	 * Receiving waits for one to come.  The main loop has been told of one, and one whose
+	 * caller has died since is ENOENT; but a nested wait may have taken it.
+	 */
+	if (mon->notif_taken && poll(&p, 1, 0) <= 0)
 		return;
 	memset(&notif, 0, sizeof notif);
 	if (!ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_RECV, &notif))

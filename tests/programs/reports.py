@@ -117,6 +117,19 @@ def json_one_page_a_fault():
           kinds["cow_copy"] + kinds["cow_reuse"])
 
 
+def heap_comes_with_the_call():
+    """A heap touched to its end that grows: one message a step, where faults would be two more."""
+    program = os.path.join(TOP, os.environ.get("B", "build"), "tests/programs/heap_steps")
+    steps, messages = 40, {}
+    for options in [], ["--fault-around", "64"]:
+        out, err, status = run(["--json"] + options, [program])
+        equal((out, status), (b"%d steps\n" % steps, 0))
+        seen = json.loads(err.decode())
+        messages[len(options)] = seen["host_tlb"]["messages"]
+        assert seen["faults"]["pages"] >= 33 * steps, seen
+    assert messages[0] + steps - 2 <= messages[2], messages
+
+
 def json_of_odd_names():
     for name in (b'quote" back\\slash', b"new\nline \x01\x7f", "온돌".encode(), b"\xff\xfe \xc3",
                  b"\xed\xa0\x80 \xf4\x90\x80\x80 \xc0\xaf"):
@@ -375,6 +388,7 @@ def main():
         os.environ["LC_ALL"] = "C"
         test("--json: keys, types, sums", json_of_a_run)
         test("--json: one page a fault (A4)", json_one_page_a_fault)
+        test("heap_steps: what brk adds is mapped with the call", heap_comes_with_the_call)
         test("--json: odd names", json_of_odd_names)
         test("--json: of programs that fail", json_of_a_failure)
         test("--stats", stats)
