@@ -60,7 +60,7 @@ static const struct {
 	{ "PERCPU-1", "A chunk's maps agree: an end is in use, and ends count the allocations" },
 	{ "PERCPU-2", "What is freed is the start of per-CPU data" },
 	{ "VMA-1", "Regions are sorted, page aligned, not empty, and do not overlap" },
-	{ "VMA-2", "The tree's lo, hi and gap values are right, its colours too" },
+	{ "VMA-2", "The tree's hole and gap values are right, its last region and colours too" },
 	{ "VMA-3", "Regions lie below task_size; the access flags are within the MAY flags" },
 	{ "VMA-4", "A shared region has a mapping; a native region has no frame" },
 	{ "MPOL-1", "A policy names only nodes with memory, and one at least where its mode wants "

@@ -29,15 +29,18 @@ static const struct vma *region_at(const struct ondol_mm_struct *mm, uint64_t ad
 /* ------------------------------------------------------------------ regions */
 
 static bool check_region(const struct ondol_mm_struct *mm, const struct vma *vma,
-			 struct ondol_broken_invariant *out)
+			 const struct vma *prev, struct ondol_broken_invariant *out)
 {
 	const struct vma *next = vma_next(vma);
+	uint64_t hole = vma_hole_below(vma, prev);
 	ondol_vm_flags_t access = vma->flags & ONDOL_VM_ACCESS;
 
 	if (vma->start >= vma->end || (vma->start | vma->end) & ~ONDOL_PAGE_MASK)
 		return inspect_broken(out, "VMA-1", vma->start, vma->start, vma->end);
 	if (next && next->start < vma->end)
 		return inspect_broken(out, "VMA-1", vma->start, vma->end, next->start);
+	if (vma->hole != hole || (vma == mm->last) != !next)
+		return inspect_broken(out, "VMA-2", vma->start, hole, vma->hole);
 	if (vma->end > mm->task_size || access & ~(vma->flags >> 4))
 		return inspect_broken(out, "VMA-3", vma->start, mm->task_size, vma->flags);
 	if (!vma_is_native(vma) && (vma_is_shared(vma) || vma->file) &&
@@ -49,13 +52,15 @@ static bool check_region(const struct ondol_mm_struct *mm, const struct vma *vma
 static bool check_regions(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
 {
 	struct ondol_mm_struct sum = { .nr_vma = 0 }; /* only its counters are used */
+	const struct vma *prev = NULL;
 	bool cached = !mm->mmap_cache;
 
 	if (rb_check(&mm->mm_rb, &vma_augment))
 		return inspect_broken(out, "VMA-2", mm->nr_vma, 0, 1);
 	for (const struct vma *vma = vma_first(mm); vma; vma = vma_next(vma)) {
-		if (!check_region(mm, vma, out))
+		if (!check_region(mm, vma, prev, out))
 			return false;
+		prev = vma;
 		sum.nr_vma++;
 		mm_account(&sum, vma->flags, (int64_t)vma_pages(vma));
 		cached |= vma == mm->mmap_cache;

@@ -138,7 +138,7 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 	copy = vma_alloc(child, &props, vma->start, vma->end, vma->pgoff);
 	if (!copy)
 		return -ONDOL_ENOMEM;
-	vma_link(child, copy);
+	vma_link(child, child->last, copy);
 	vma_rejoin(child, copy); /* what only a lock told apart is one region now (F12) */
 	mm_account(child, props.flags, (int64_t)vma_pages(vma));
 	if (vma->flags & ONDOL_VM_WIPEONFORK) {

@@ -90,7 +90,7 @@ static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *prop
 	ondol_vm_flags_t flags = props->flags;
 	uint64_t pages = length >> ONDOL_PAGE_SHIFT;
 
-	if (mm->nr_vma > MAX_MAP_COUNT)
+	if (mm->nr_vma > mm_max_map_count(mm))
 		return -ONDOL_ENOMEM;
 	if ((flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + pages > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
@@ -131,11 +131,11 @@ static int shared_anon_file(struct ondol_machine *m, uint64_t nr_pages,
 static int map_region(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t start,
 		      uint64_t end, uint64_t pgoff)
 {
-	bool replace = vma_overlaps(mm, start, end);
-	struct vma *vma = NULL;
+	struct vma *prev = vma_below(mm, end), *vma;
+	bool replace = prev && prev->end > start;
 	int r;
 
-	if (!replace && vma_extend(mm, start, end, pgoff, props))
+	if (!replace && vma_extend(mm, prev, start, end, pgoff, props))
 		goto done;
 	vma = vma_alloc(mm, props, start, end, pgoff);
 	if (!vma)
@@ -146,12 +146,13 @@ static int map_region(struct ondol_mm_struct *mm, const struct vma_props *props,
 			vma_free(mm, vma);
 			return r;
 		}
-		if (vma_extend(mm, start, end, pgoff, props)) {
+		prev = vma_below(mm, start);
+		if (vma_extend(mm, prev, start, end, pgoff, props)) {
 			vma_free(mm, vma);
 			goto done;
 		}
 	}
-	vma_link(mm, vma);
+	vma_link(mm, prev, vma);
 	mm->mmap_cache = vma;
 done:
 	mm_account(mm, props->flags, (int64_t)((end - start) >> ONDOL_PAGE_SHIFT));

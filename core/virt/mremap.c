@@ -111,7 +111,7 @@ static bool grow_in_place(struct remap *rm)
 	if (end != rm->old_addr + rm->old_len || !mm_range_ok(mm, rm->old_addr, rm->new_len) ||
 	    (next && new_end > next->start)) /* as with MAP_FIXED: guard gaps do not count */
 		return false;
-	vma_extend(mm, end, new_end, vma_pgoff_at(rm->vma, end), &props);
+	vma_extend(mm, rm->vma, end, new_end, vma_pgoff_at(rm->vma, end), &props);
 	mm_account(mm, props.flags, (int64_t)((new_end - end) >> ONDOL_PAGE_SHIFT));
 	fill_locked(mm, props.flags, end, new_end);
 	return true;
@@ -169,15 +169,15 @@ static int link_new(struct remap *rm, const struct vma_props *props, uint64_t pg
 {
 	struct ondol_mm_struct *mm = rm->mm;
 	uint64_t end = rm->new_addr + rm->new_len;
-	struct vma *vma;
+	struct vma *prev = vma_below(mm, rm->new_addr), *vma;
 
-	if (!vma_extend(mm, rm->new_addr, end, pgoff, props)) {
-		if (mm->nr_vma > MAX_MAP_COUNT)
+	if (!vma_extend(mm, prev, rm->new_addr, end, pgoff, props)) {
+		if (mm->nr_vma > mm_max_map_count(mm))
 			return -ONDOL_ENOMEM;
 		vma = vma_alloc(mm, props, rm->new_addr, end, pgoff);
 		if (!vma)
 			return -ONDOL_ENOMEM;
-		vma_link(mm, vma);
+		vma_link(mm, prev, vma);
 	}
 	mm_account(mm, props->flags, (int64_t)(rm->new_len >> ONDOL_PAGE_SHIFT));
 	return 0;

@@ -4,8 +4,9 @@
 
 bool mm_range_sealed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 {
-	for (const struct vma *vma = vma_find(mm, start); vma && vma->start < end;
-	     vma = vma_next(vma))
+	const struct vma *vma = vma_find(mm, start);
+
+	for (vma = vma && vma->start < end ? vma : NULL; vma; vma = vma_next_below(vma, end))
 		if (vma->flags & ONDOL_VM_SEALED)
 			return true;
 	return false;
@@ -29,14 +30,14 @@ static void cut_regions(struct ondol_mm_struct *mm, struct vma *vma, uint64_t st
 {
 	struct vma *next;
 
-	for (; vma && vma->start < end; vma = next) {
+	for (; vma; vma = next) {
 		uint64_t lo = max_u64(vma->start, start), hi = min_u64(vma->end, end);
 
-		next = vma_next(vma);
+		next = vma_next_below(vma, end);
 		mm_account(mm, vma->flags, -(int64_t)((hi - lo) >> ONDOL_PAGE_SHIFT));
 		if (tail) { /* VVVVVVV -> VV...TT */
 			vma_set_end(mm, vma, lo);
-			vma_link(mm, tail);
+			vma_link(mm, vma, tail);
 		} else if (lo > vma->start) {
 			vma_set_end(mm, vma, lo);
 		} else if (hi < vma->end) {
@@ -48,11 +49,14 @@ static void cut_regions(struct ondol_mm_struct *mm, struct vma *vma, uint64_t st
 	}
 }
 
-/* Regions that overlap [start, end) do not count: they are going, or gone. */
-static void free_tables_between(struct mmu_gather *g, uint64_t start, uint64_t end)
+/*
+ * The tables of [start, end) that neither `below`, the last region that begins under start, nor
+ * `above`, the first that ends beyond end, needs.  What else overlaps the range is going, or gone.
+ */
+static void free_tables_between(struct mmu_gather *g, uint64_t start, uint64_t end,
+				const struct vma *below, const struct vma *above)
 {
 	const struct ondol_pgtable_format *f = g->mm->pgt.format;
-	const struct vma *below = vma_below(g->mm, start), *above = vma_find(g->mm, end);
 	uint64_t top = UINT64_C(1) << pgtable_table_shift(f, f->nr_levels - 1u);
 
 	gather_tables(g, start, end, below ? min_u64(below->end, start) : 0,
@@ -64,13 +68,13 @@ void mm_free_tables(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 	struct mmu_gather g;
 
 	gather_begin(&g, mm, false);
-	free_tables_between(&g, start, end);
+	free_tables_between(&g, start, end, vma_below(mm, start), vma_find(mm, end));
 	gather_end(&g);
 }
 
 int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 {
-	struct vma *first = vma_find(mm, start), *tail = NULL;
+	struct vma *first = vma_find(mm, start), *last = NULL, *tail = NULL;
 	struct mmu_gather g;
 
 	if (!first || first->start >= end)
@@ -80,7 +84,7 @@ int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 	if (first->start < start && first->end > end) {
 		struct vma_props props = vma_props(first);
 
-		if (mm->nr_vma >= MAX_MAP_COUNT)
+		if (mm->nr_vma >= mm_max_map_count(mm))
 			return -ONDOL_ENOMEM;
 		tail = vma_alloc(mm, &props, end, first->end, vma_pgoff_at(first, end));
 		if (!tail)
@@ -88,13 +92,16 @@ int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 	}
 	gather_begin(&g, mm, false);
 	gather_announce(&g, start, end);
-	for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
+	for (struct vma *vma = first; vma; vma = vma_next_below(vma, end)) {
 		gather_zap(&g, vma, max_u64(vma->start, start), min_u64(vma->end, end));
-	free_tables_between(&g, start, end);
+		last = vma;
+	}
+	free_tables_between(&g, start, end, first->start < start ? first : vma_prev(first),
+			    last->end > end ? last : vma_after(mm, last));
 	/* Before the regions let go of their files: a file's last reference drops its pages. */
 	gather_end(&g);
 	if (g.dirtied) /* no more writes: now the contents are final */
-		for (const struct vma *vma = first; vma && vma->start < end; vma = vma_next(vma))
+		for (const struct vma *vma = first; vma; vma = vma_next_below(vma, end))
 			write_back(vma, max_u64(vma->start, start), min_u64(vma->end, end));
 	cut_regions(mm, first, start, end, tail);
 	return 0;

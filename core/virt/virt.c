@@ -35,7 +35,7 @@
  *
  * 4 Invariants, checked by ondol_mm_validate (core/inspect/validate_mm.c).
  *   [VMA-1]  Regions are sorted, page aligned, not empty, and do not overlap (F12).
- *   [VMA-2]  The tree's lo, hi and gap values are right, its colours too.
+ *   [VMA-2]  The tree's hole and gap values are right, its last region and colours too.
  *   [VMA-3]  Regions lie below task_size; the access flags are within the MAY flags.
  *   [VMA-4]  A shared region has a mapping; a native region has no frame.
  *   [MM-1]   nr_vma, total_vm and its parts count the regions.

@@ -22,7 +22,7 @@
 #include "phys/mempolicy.h"
 #include "phys/zone.h"
 
-#define MAX_MAP_COUNT 65530u  /* Linux's sysctl vm.max_map_count */
+#define MAX_MAP_COUNT 65530u  /* Linux's default of the sysctl vm.max_map_count */
 #define STACK_GUARD_PAGES 256 /* kept free below a region that grows down: 1 MiB */
 #define STACK_GUARD_GAP (STACK_GUARD_PAGES * ONDOL_PAGE_SIZE)
 #define POLICIES_MAX 255u     /* different memory policies of regions at a time */
@@ -85,9 +85,8 @@ struct ondol_address_space {
 struct vma {
 	struct rb_node rb;
 	uint64_t start, end; /* [start, end) */
-	/* Of the subtree below this node, see vma_tree.c: */
-	uint64_t lo, hi; /* its first address (guard gap included) and its end */
-	uint64_t gap;    /* its largest hole between two regions */
+	uint64_t hole; /* bytes free below it, see vma_tree.c */
+	uint64_t gap;  /* the largest hole of the subtree below this node */
 	ondol_vm_flags_t flags;
 	uint32_t policy; /* its memory policy's number; 0: none of its own */
 	uint64_t pgoff; /* page of the file that start shows; 0 for anonymous regions */
@@ -99,6 +98,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	struct ondol_machine *m;  /* (c) */
 	struct rb_root mm_rb;
 	struct vma *mmap_cache;   /* the region found last, or NULL */
+	struct vma *last;         /* the highest region, or NULL */
 	struct pgtable pgt;
 	bool soft_fill;           /* (c) ONDOL_MMU_SOFTWARE_FILL */
 	bool no_write_trap;       /* (c) ONDOL_MMU_NO_WRITE_TRAP */
@@ -195,6 +195,11 @@ static inline uint32_t flags_prot(ondol_vm_flags_t flags)
 	       (flags & ONDOL_VM_EXEC ? ONDOL_PROT_EXEC : 0);
 }
 
+static inline uint64_t mm_max_map_count(const struct ondol_mm_struct *mm)
+{
+	return mm->limits.map_count ? mm->limits.map_count : MAX_MAP_COUNT;
+}
+
 /* ---------------------------------------------------------------- vma_tree.c */
 
 #define vma_of(node) rb_entry_or_null(node, struct vma, rb)
@@ -218,12 +223,33 @@ static inline struct vma *vma_first(const struct ondol_mm_struct *mm)
 	return vma_of(rb_first(&mm->mm_rb));
 }
 
+/* The region behind prev, the first one if that is NULL.  Of the last it is known at once. */
+static inline struct vma *vma_after(const struct ondol_mm_struct *mm, const struct vma *prev)
+{
+	if (!prev)
+		return vma_first(mm);
+	return prev == mm->last ? NULL : vma_next(prev);
+}
+
+/* The successor if it starts below `end`, else NULL: a loop over a range looks no further. */
+static inline struct vma *vma_next_below(const struct vma *vma, uint64_t end)
+{
+	struct vma *next = vma->end < end ? vma_next(vma) : NULL;
+
+	return next && next->start < end ? next : NULL;
+}
+
 /* The last region that starts below addr, or NULL. */
 struct vma *vma_below(struct ondol_mm_struct *mm, uint64_t addr);
 /* Whether a region overlaps [start, end). */
 bool vma_overlaps(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
-void vma_link(struct ondol_mm_struct *mm, struct vma *vma);
+/* prev: its predecessor, or NULL. */
+void vma_link(struct ondol_mm_struct *mm, struct vma *prev, struct vma *vma);
 void vma_unlink(struct ondol_mm_struct *mm, struct vma *vma);
+/* What is free below vma, whose predecessor is prev (or NULL). */
+uint64_t vma_hole_below(const struct vma *vma, const struct vma *prev);
+/* GROWSDOWN may have changed, which decides about the guard gap. */
+void vma_flags_changed(struct vma *vma);
 /* Move an end.  Neighbours must not be overlapped, not even for a moment. */
 void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start);
 void vma_set_end(struct ondol_mm_struct *mm, struct vma *vma, uint64_t end);
@@ -257,11 +283,11 @@ struct vma_name *vma_name_new(struct ondol_machine *m, const char *text);
 void vma_name_get(struct vma_name *name);
 void vma_name_put(struct ondol_machine *m, struct vma_name *name);
 /*
- * Cover the hole [start, end) by growing a neighbour that has these properties, and join it
- * with the other neighbour if that has them too.  NULL: none fits.
+ * Cover the hole [start, end) above prev (or NULL) by growing a neighbour that has these
+ * properties, and join it with the other neighbour if that has them too.  NULL: none fits.
  */
-struct vma *vma_extend(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint64_t pgoff,
-		       const struct vma_props *props);
+struct vma *vma_extend(struct ondol_mm_struct *mm, struct vma *prev, uint64_t start, uint64_t end,
+		       uint64_t pgoff, const struct vma_props *props);
 /*
  * Give [start, end) of vma other flags, splitting and merging as needed.  Returns the region
  * that covers the range now; NULL: no memory or too many regions, nothing has changed.

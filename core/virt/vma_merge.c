@@ -117,11 +117,10 @@ static bool joins_prev(const struct vma *prev, uint64_t start, uint64_t pgoff,
 	       (!props->file || prev->pgoff + vma_pages(prev) == pgoff);
 }
 
-struct vma *vma_extend(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint64_t pgoff,
-		       const struct vma_props *props)
+struct vma *vma_extend(struct ondol_mm_struct *mm, struct vma *prev, uint64_t start, uint64_t end,
+		       uint64_t pgoff, const struct vma_props *props)
 {
-	struct vma *next = vma_find(mm, start);
-	struct vma *prev = next ? vma_prev(next) : vma_of(rb_last(&mm->mm_rb));
+	struct vma *next = vma_after(mm, prev);
 	uint64_t pgoff_end = pgoff + ((end - start) >> ONDOL_PAGE_SHIFT);
 	bool with_next = joins_next(next, end, pgoff_end, props);
 
@@ -146,13 +145,13 @@ static int vma_split(struct ondol_mm_struct *mm, struct vma *vma, uint64_t addr)
 	struct vma_props props = vma_props(vma);
 	struct vma *upper;
 
-	if (mm->nr_vma >= MAX_MAP_COUNT)
+	if (mm->nr_vma >= mm_max_map_count(mm))
 		return -ONDOL_ENOMEM;
 	upper = vma_alloc(mm, &props, addr, vma->end, vma_pgoff_at(vma, addr));
 	if (!upper)
 		return -ONDOL_ENOMEM;
 	vma_set_end(mm, vma, addr);
-	vma_link(mm, upper);
+	vma_link(mm, vma, upper);
 	return 0;
 }
 
@@ -252,7 +251,7 @@ struct vma *vma_change(struct ondol_mm_struct *mm, struct vma *vma, uint64_t sta
 	policy_put(mm->m, middle->policy);
 	middle->policy = props->policy;
 	middle->flags = props->flags;
-	rb_update(&middle->rb, &vma_augment); /* GROWSDOWN decides about the guard gap */
+	vma_flags_changed(middle);
 	return middle;
 }
 

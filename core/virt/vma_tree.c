@@ -3,17 +3,17 @@
  * Regions by address: the red-black tree mm_rb, the mmap_cache in front of it (F4), and the
  * search for a free range.
  *
- * Each node knows of its subtree the first address (lo), the end (hi) and the largest hole
- * between two of its regions (gap).  All three follow from the node and its two children, so
- * they survive rotations without looking at neighbours:
+ * Each region knows the hole below it, from the end of its predecessor (or address 0) to its own
+ * start, and the largest hole in its subtree (gap).  A hole changes only when one of its two
+ * regions does; gap follows from the node and its two children, so it survives rotations, and
+ * the way up ends where it stays the same.
  *
- *              .-- node --.                 lo  = left.lo
- *       [left lo ... hi]  [right lo ... hi] hi  = right.hi
- *                     |--|--|               gap = max(left.gap, right.gap, the two holes)
- *                     holes at node
+ *	    prev        vma               gap = max(hole, left.gap, right.gap)
+ *	---[    ]......[   ]---
+ *	        |-hole-|
  *
- * The hole below a region that grows down ends a guard gap below its start (vma_start_gap).
- * A guard gap that reaches beyond the region below says nothing about the hole below that one.
+ * The hole below a region that grows down ends a guard gap below its start (vma_start_gap); if
+ * the guard gap reaches beyond the predecessor, there is none.
  */
 #include "virt/virt.h"
 
@@ -26,25 +26,31 @@ static bool vma_update(struct rb_node *node)
 {
 	struct vma *vma = rb_entry(node, struct vma, rb);
 	const struct vma *left = vma_of(node->left), *right = vma_of(node->right);
-	uint64_t start = vma_start_gap(vma), lo = start, hi = vma->end, gap = 0;
+	uint64_t gap = vma->hole;
 	bool changed;
 
-	if (left) {
-		lo = left->lo;
-		gap = max_u64(left->gap, hole(left->hi, start));
-	}
-	if (right) {
-		hi = right->hi;
-		gap = max_u64(gap, max_u64(right->gap, hole(vma->end, right->lo)));
-	}
-	changed = vma->lo != lo || vma->hi != hi || vma->gap != gap;
-	vma->lo = lo;
-	vma->hi = hi;
+	if (left)
+		gap = max_u64(gap, left->gap);
+	if (right)
+		gap = max_u64(gap, right->gap);
+	changed = vma->gap != gap;
 	vma->gap = gap;
 	return changed;
 }
 
 const struct rb_augment vma_augment = { .update = vma_update };
+
+uint64_t vma_hole_below(const struct vma *vma, const struct vma *prev)
+{
+	return hole(prev ? prev->end : 0, vma_start_gap(vma));
+}
+
+/* One of the ends of vma's hole has moved. */
+static void hole_changed(struct vma *vma, const struct vma *prev)
+{
+	vma->hole = vma_hole_below(vma, prev);
+	rb_update(&vma->rb, &vma_augment);
+}
 
 struct vma *vma_find(struct ondol_mm_struct *mm, uint64_t addr)
 {
@@ -80,6 +86,8 @@ struct vma *vma_below(struct ondol_mm_struct *mm, uint64_t addr)
 	struct rb_node *node = mm->mm_rb.node;
 	struct vma *found = NULL;
 
+	if (mm->last && mm->last->start < addr)
+		return mm->last;
 	while (node) {
 		struct vma *vma = rb_entry(node, struct vma, rb);
 
@@ -100,25 +108,45 @@ bool vma_overlaps(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 	return vma && vma->start < end;
 }
 
-void vma_link(struct ondol_mm_struct *mm, struct vma *vma)
+void vma_link(struct ondol_mm_struct *mm, struct vma *prev, struct vma *vma)
 {
-	struct rb_node **link = &mm->mm_rb.node, *parent = NULL;
+	struct vma *next = vma_after(mm, prev);
+	struct rb_node *parent = NULL, **link = &mm->mm_rb.node;
 
-	while (*link) {
-		parent = *link;
-		link = vma->start < rb_entry(parent, struct vma, rb)->start ? &parent->left
-									    : &parent->right;
+	/* Two neighbours in order: the upper has no left child, or the lower no right one. */
+	if (prev && !prev->rb.right) {
+		parent = &prev->rb;
+		link = &parent->right;
+	} else if (next) {
+		parent = &next->rb;
+		link = &parent->left;
 	}
+	if (next)
+		hole_changed(next, vma);
+	else
+		mm->last = vma;
+	vma->hole = vma_hole_below(vma, prev);
 	rb_insert(&mm->mm_rb, parent, link, &vma->rb, &vma_augment);
 	mm->nr_vma++;
 }
 
 void vma_unlink(struct ondol_mm_struct *mm, struct vma *vma)
 {
+	struct vma *next = vma_after(mm, vma), *prev = vma_prev(vma);
+
 	if (mm->mmap_cache == vma)
 		mm->mmap_cache = NULL;
+	if (!next)
+		mm->last = prev;
 	rb_erase(&mm->mm_rb, &vma->rb, &vma_augment);
+	if (next)
+		hole_changed(next, prev);
 	mm->nr_vma--;
+}
+
+void vma_flags_changed(struct vma *vma)
+{
+	hole_changed(vma, vma_prev(vma));
 }
 
 void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start)
@@ -127,102 +155,69 @@ void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start)
 	if (vma->file) /* pages, not bytes, so that wrapping does the right thing downwards */
 		vma->pgoff += (start >> ONDOL_PAGE_SHIFT) - (vma->start >> ONDOL_PAGE_SHIFT);
 	vma->start = start;
-	rb_update(&vma->rb, &vma_augment);
+	hole_changed(vma, vma_prev(vma));
 }
 
 void vma_set_end(struct ondol_mm_struct *mm, struct vma *vma, uint64_t end)
 {
-	(void)mm;
+	struct vma *next = vma_after(mm, vma);
+
 	vma->end = end;
-	rb_update(&vma->rb, &vma_augment);
+	if (next)
+		hole_changed(next, vma);
 }
 
-/*
- * The end of the highest hole of at least `length` below `vma` (and above the lowest region).
- * 0: none.  *out_from: where it begins.
- */
-static uint64_t highest_hole_below(struct vma *vma, uint64_t length, uint64_t *out_from)
+/* The highest region at or below `vma` with a hole of `length` below it, or NULL. */
+static struct vma *highest_hole(struct vma *vma, uint64_t length)
 {
 	struct vma *up, *left, *right;
 
-	for (;;) {
+	for (;; vma = up) {
+		if (vma->hole >= length)
+			return vma;
 		left = vma_of(vma->rb.left);
-		if (left && hole(left->hi, vma_start_gap(vma)) >= length) {
-			*out_from = left->hi;
-			return vma_start_gap(vma);
-		}
-		if (left && left->gap >= length) {
-			vma = left;
+		if (left && left->gap >= length)
 			break;
-		}
 		/* Nothing below vma in its own subtree: up, to the first smaller one. */
 		while ((up = vma_of(rb_parent(&vma->rb))) && up->rb.left == &vma->rb)
 			vma = up;
 		if (!up)
-			return 0;
-		if (hole(up->end, vma->lo) >= length) {
-			*out_from = up->end;
-			return vma->lo;
-		}
-		vma = up;
+			return NULL;
 	}
-	/* vma's subtree has one; take the rightmost. */
-	for (;;) {
-		left = vma_of(vma->rb.left);
+	/* left's subtree has one; take the rightmost. */
+	for (vma = left;;) {
 		right = vma_of(vma->rb.right);
-		if (right && right->gap >= length) {
+		if (right && right->gap >= length)
 			vma = right;
-		} else if (right && hole(vma->end, right->lo) >= length) {
-			*out_from = vma->end;
-			return right->lo;
-		} else if (left && hole(left->hi, vma_start_gap(vma)) >= length) {
-			*out_from = left->hi;
-			return vma_start_gap(vma);
-		} else {
-			vma = left; /* by elimination: it has the gap */
-		}
+		else if (vma->hole >= length)
+			return vma;
+		else
+			vma = vma_of(vma->rb.left); /* by elimination: it has the gap */
 	}
 }
 
-/* The mirror image: the lowest hole of at least `length` above `vma`; its begin, or 0. */
-static uint64_t lowest_hole_above(struct vma *vma, uint64_t length, uint64_t *out_to)
+/* The mirror image: the lowest region above `vma` with a hole of `length` below it, or NULL. */
+static struct vma *lowest_hole(struct vma *vma, uint64_t length)
 {
 	struct vma *up, *left, *right;
 
-	for (;;) {
+	for (;; vma = up) {
 		right = vma_of(vma->rb.right);
-		if (right && hole(vma->end, right->lo) >= length) {
-			*out_to = right->lo;
-			return vma->end;
-		}
-		if (right && right->gap >= length) {
-			vma = right;
+		if (right && right->gap >= length)
 			break;
-		}
 		while ((up = vma_of(rb_parent(&vma->rb))) && up->rb.right == &vma->rb)
 			vma = up;
-		if (!up)
-			return 0;
-		if (hole(vma->hi, vma_start_gap(up)) >= length) {
-			*out_to = vma_start_gap(up);
-			return vma->hi;
-		}
-		vma = up;
+		if (!up || up->hole >= length)
+			return up;
 	}
-	for (;;) {
+	for (vma = right;;) {
 		left = vma_of(vma->rb.left);
-		right = vma_of(vma->rb.right);
-		if (left && left->gap >= length) {
+		if (left && left->gap >= length)
 			vma = left;
-		} else if (left && hole(left->hi, vma_start_gap(vma)) >= length) {
-			*out_to = vma_start_gap(vma);
-			return left->hi;
-		} else if (right && hole(vma->end, right->lo) >= length) {
-			*out_to = right->lo;
-			return vma->end;
-		} else {
-			vma = right;
-		}
+		else if (vma->hole >= length)
+			return vma;
+		else
+			vma = vma_of(vma->rb.right);
 	}
 }
 
@@ -231,19 +226,18 @@ static int area_top_down(struct ondol_mm_struct *mm, uint64_t length, uint64_t l
 			 uint64_t *out_addr)
 {
 	struct vma *below = vma_below(mm, high), *above;
-	uint64_t from, to = high;
+	uint64_t from = below ? below->end : 0, to = high;
 
 	/* The hole that `high` cuts off, or that lies above a region reaching beyond it. */
-	above = below ? vma_next(below) : vma_first(mm);
+	above = vma_after(mm, below);
 	if (above)
 		to = min_u64(to, vma_start_gap(above));
-	from = below ? below->end : 0;
 	if (below && hole(from, to) < length) {
-		to = highest_hole_below(below, length, &from);
-		if (!to) { /* under the lowest region */
-			from = 0;
-			to = vma_start_gap(vma_first(mm));
-		}
+		above = highest_hole(below, length);
+		if (!above)
+			return -ONDOL_ENOMEM;
+		to = vma_start_gap(above);
+		from = to - above->hole;
 	}
 	/* Every hole further down ends below this one's begin. */
 	from = max_u64(from, low);
@@ -257,23 +251,17 @@ static int area_top_down(struct ondol_mm_struct *mm, uint64_t length, uint64_t l
 static int area_bottom_up(struct ondol_mm_struct *mm, uint64_t length, uint64_t low, uint64_t high,
 			  uint64_t *out_addr)
 {
-	struct vma *above = vma_find(mm, low), *below;
-	uint64_t from = low, to;
+	struct vma *above = vma_find(mm, low);
+	uint64_t from = low, to = high;
 
-	if (above) {
-		to = vma_start_gap(above);
-		if (above->start <= low || hole(from, to) < length) {
-			from = lowest_hole_above(above, length, &to);
-			if (!from) {
-				below = vma_of(rb_last(&mm->mm_rb));
-				from = below->end;
-				to = high;
-			}
-		}
-	} else {
-		to = high;
+	/* The hole that `low` cuts off, or one further up, or the room above all regions. */
+	if (above && (above->start <= low || hole(low, vma_start_gap(above)) < length)) {
+		above = lowest_hole(above, length);
+		from = above ? vma_start_gap(above) - above->hole : mm->last->end;
 	}
-	if (hole(from, min_u64(to, high)) < length)
+	if (above)
+		to = min_u64(high, vma_start_gap(above));
+	if (hole(from, to) < length)
 		return -ONDOL_ENOMEM;
 	*out_addr = from;
 	return 0;
@@ -288,7 +276,7 @@ static bool hint_is_free(struct ondol_mm_struct *mm, uint64_t hint, uint64_t len
 	next = vma_find(mm, hint);
 	if (next && hint + length > vma_start_gap(next))
 		return false;
-	prev = next ? vma_prev(next) : vma_of(rb_last(&mm->mm_rb));
+	prev = next ? vma_prev(next) : mm->last;
 	return !prev || hint >= prev->end;
 }
 

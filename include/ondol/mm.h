@@ -111,6 +111,7 @@ void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_
 
 struct ondol_mm_limits { /* bytes; UINT64_MAX: none */
 	uint64_t as, data, stack, memlock;
+	uint64_t map_count; /* regions, Linux's vm.max_map_count; 0: its default, 65530 */
 };
 
 /* start_code <= end_code, start_data <= end_data, start_brk <= brk, ... (F6) */

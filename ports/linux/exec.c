@@ -299,7 +299,7 @@ static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char
 	return r;
 }
 
-uint64_t limits_refresh(struct task *task, struct guest_mm *g)
+uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct guest_mm *g)
 {
 	struct rlimit64 stack = { RLIM64_INFINITY, RLIM64_INFINITY }, memlock = stack;
 	struct ondol_mm_limits limits;
@@ -309,6 +309,7 @@ uint64_t limits_refresh(struct task *task, struct guest_mm *g)
 	limits.as = task->rlimit_as[0];
 	limits.data = task->rlimit_data[0];
 	limits.stack = stack.rlim_cur;
+	limits.map_count = mon->max_map_count;
 	limits.memlock = task_capable(task, CAP_IPC_LOCK) ? UINT64_MAX : memlock.rlim_cur;
 	ondol_mm_set_limits(g->mm, &limits);
 	return stack.rlim_cur;
@@ -405,7 +406,7 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	struct loaded loader = { .read_ahead = mon->options->fault_around ? 0 : LOADER_AHEAD };
 	uint64_t stack_limit, entry, sp;
 
-	stack_limit = limits_refresh(task, g);
+	stack_limit = limits_refresh(mon, task, g);
 	layout_set(g, NULL, stack_limit);
 	snprintf(path, sizeof path, "/proc/%d/exe", task->tid);
 	ssize_t n = readlink(path, name, sizeof name - 1);

@@ -199,6 +199,7 @@ struct monitor {
 	char nodefs_path[128];
 	pid_t front_pid;
 	int uffd_device, epoll, signal_fd, notif;
+	uint64_t max_map_count; /* regions of a guest, mappings of the host: vm.max_map_count */
 	uint64_t max_host_maps;
 	pid_t pid, root;
 	int root_status;
@@ -322,7 +323,8 @@ bool status_field(pid_t pid, const char *name, char *value, size_t size);
 
 /* exec.c, fork.c */
 void exec_takeover(struct monitor *mon, struct task *task);
-uint64_t limits_refresh(struct task *task, struct guest_mm *g); /* the stack's, in bytes */
+/* The stack's, in bytes. */
+uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct guest_mm *g);
 void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *regs);
 void fork_happened(struct monitor *mon, struct task *parent, struct task *child);
 void fork_failed(struct monitor *mon, struct task *task);

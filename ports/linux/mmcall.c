@@ -624,19 +624,19 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 	case SYS_mincore:
 		return call_mincore(mon, g, arg);
 	case SYS_mlock:
-		limits_refresh(task, g);
+		limits_refresh(mon, task, g);
 		return natives_populate(mon, g, arg, ondol_mlock(g->mm, arg[0], arg[1], true));
 	case SYS_mlock2:
 		if (arg[2] & ~(uint64_t)MLOCK_ONFAULT)
 			return -EINVAL;
-		limits_refresh(task, g);
+		limits_refresh(mon, task, g);
 		if (arg[2])
 			return ondol_mlock_onfault(g->mm, arg[0], arg[1]);
 		return natives_populate(mon, g, arg, ondol_mlock(g->mm, arg[0], arg[1], true));
 	case SYS_munlock:
 		return ondol_mlock(g->mm, arg[0], arg[1], false);
 	case SYS_mlockall:
-		limits_refresh(task, g);
+		limits_refresh(mon, task, g);
 		return ondol_mlockall(g->mm, (uint32_t)arg[0]);
 	case SYS_munlockall:
 		return ondol_munlockall(g->mm);

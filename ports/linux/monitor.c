@@ -268,6 +268,7 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 			max_maps = 65530;
 		fclose(f);
 	}
+	mon->max_map_count = max_maps;
 	/* A fill splits the placeholder in two: two host mappings each at worst. */
 	mon->max_host_maps = max_maps * 9 / 20;
 	mon->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);

@@ -111,7 +111,7 @@ static void limit_apply(struct monitor *mon, struct task *task, unsigned resourc
 		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
 			if (t->tgid == task->tgid)
 				memcpy(limit_of(t, resource), value, 2 * sizeof *value);
-	limits_refresh(task, task->mm);
+	limits_refresh(mon, task, task->mm);
 }
 
 /* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are the core's. */

@@ -494,6 +494,7 @@ static void limits(void **state)
 /* vm.max_map_count: 65530 regions, then no more; what needs no record still works. */
 static void max_map_count(void **state)
 {
+	struct ondol_mm_limits limits;
 	uint64_t at, n;
 
 	(void)state;
@@ -516,6 +517,11 @@ static void max_map_count(void **state)
 	map(0, 5, R);
 	assert_int_equal(ondol_mprotect(fx.mm, AT(0), PAGE, RW, false), 0);
 	assert_int_equal(ondol_munmap(fx.mm, AT(2), PAGE), -ONDOL_ENOMEM);
+	ondol_mm_limits(fx.mm, &limits);
+	assert_int_equal(limits.map_count, 0); /* that is Linux's default */
+	limits.map_count = 100000;
+	ondol_mm_set_limits(fx.mm, &limits);
+	assert_int_equal(ondol_munmap(fx.mm, AT(2), PAGE), 0);
 	ondol_mmput(fx.mm);
 	fx.mm = new_mm();
 	end();
