@@ -10,6 +10,7 @@
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
+#   make bench-vma    regions, up to a million, beside the kernel and std::map
 #   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc; WRITE=1 renews
@@ -134,6 +135,15 @@ $(B)/bench/core: bench/core.c bench/common.h $(B)/libondol.a Makefile
 $(B)/bench/slab: bench/slab.c bench/common.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a -pthread -ldl
+# std::map beside it, where there is a C++ compiler.
+BENCH_CXX := $(shell command -v $(or $(CXX),c++))
+$(B)/bench/vma: bench/vma.c bench/vma_map.cc bench/common.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(if $(BENCH_CXX),$(BENCH_CXX) $(CFLAGS) -Wall -Wextra -c -o $@-map.o bench/vma_map.cc)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude $(if $(BENCH_CXX),-DHAVE_STD_MAP) -o $@ $< \
+		$(if $(BENCH_CXX),$@-map.o) $(B)/libondol.a $(if $(BENCH_CXX),-lstdc++)
+bench-vma: $(B)/bench/vma
+	@taskset -c 0 $(B)/bench/vma
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -DADAPTER='"phys_$*.h"' -o $@ $< \
@@ -312,5 +322,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc bench-slab malloc-test conform ladder
+.PHONY: bench-malloc bench-vma bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:

@@ -91,7 +91,7 @@ int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **out_mm)
 		.no_write_trap = m->mmu && (m->mmu->flags & ONDOL_MMU_NO_WRITE_TRAP),
 		.users = 1,
 		.task_size = m->profile->task_size,
-		.limits = { UINT64_MAX, UINT64_MAX, UINT64_C(8) << 20, UINT64_MAX },
+		.limits = { UINT64_MAX, UINT64_MAX, UINT64_C(8) << 20, UINT64_MAX, MAX_MAP_COUNT },
 	};
 	r = pgtable_init(&mm->pgt, m, m->profile->format);
 	if (r) {

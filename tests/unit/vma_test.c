@@ -518,12 +518,45 @@ static void max_map_count(void **state)
 	assert_int_equal(ondol_mprotect(fx.mm, AT(0), PAGE, RW, false), 0);
 	assert_int_equal(ondol_munmap(fx.mm, AT(2), PAGE), -ONDOL_ENOMEM);
 	ondol_mm_limits(fx.mm, &limits);
-	assert_int_equal(limits.map_count, 0); /* that is Linux's default */
+	assert_int_equal(limits.map_count, MAX_MAP_COUNT);
 	limits.map_count = 100000;
 	ondol_mm_set_limits(fx.mm, &limits);
 	assert_int_equal(ondol_munmap(fx.mm, AT(2), PAGE), 0);
 	ondol_mmput(fx.mm);
 	fx.mm = new_mm();
+	end();
+}
+
+/* A million regions: each is found, each hole is, and all of it comes back. */
+static void a_million_regions(void **state)
+{
+	const uint64_t n = 1000000;
+	struct ondol_mm_limits limits;
+	uint64_t at;
+
+	(void)state;
+	begin_with(192, NULL, NULL, NULL);
+	ondol_mm_limits(fx.mm, &limits);
+	limits.map_count = n + 8;
+	ondol_mm_set_limits(fx.mm, &limits);
+	for (uint64_t i = 0; i < n; i++) { /* in an order that is none */
+		uint64_t k = i * 611953 % n;
+
+		assert_int_equal(try_map(fx.mm, AT(3 * k), 2, R, ONDOL_MAP_FIXED, NULL, 0, &at), 0);
+	}
+	assert_int_equal(stats_of(fx.mm).nr_vma, n);
+	assert_int_equal(ondol_mm_validate(fx.mm, NULL), 0);
+	for (uint64_t k = 0; k < n; k += 999) {
+		assert_int_equal(vma_find(fx.mm, AT(3 * k + 1))->start, AT(3 * k));
+		assert_int_equal(vma_find(fx.mm, AT(3 * k) - 1)->start, AT(3 * k));
+	}
+	/* Fill what lies above; then the one hole of two pages is where two pages go. */
+	at = fx.mm->layout.mmap_base;
+	map((AT(3 * n) - AT(0)) / PAGE, (at - AT(3 * n)) / PAGE, RW);
+	unmap(3 * (n / 3) + 1, 1);
+	assert_int_equal(try_map(fx.mm, 0, 2, RW, 0, NULL, 0, &at), 0);
+	assert_int_equal(at, AT(3 * (n / 3) + 1));
+	assert_int_equal(ondol_mm_validate(fx.mm, NULL), 0);
 	end();
 }
 
@@ -662,7 +695,7 @@ static void obvious_overcommit(void **state)
 static void obvious_overcommit_grows(void **state)
 {
 	struct ondol_mm_layout layout = { .start_brk = AT(0), .brk = AT(0) };
-	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
 	uint64_t ram;
 
 	(void)state;
@@ -701,6 +734,7 @@ int main(void)
 		cmocka_unit_test(fixed_addresses),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(max_map_count),
+		cmocka_unit_test(a_million_regions),
 		cmocka_unit_test(layout_in_order),
 		cmocka_unit_test(heap_limits),
 		cmocka_unit_test(sealed_regions_stay),
