@@ -18,6 +18,7 @@
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make conform      random memory calls natively and under ondol, STEPS=100000, SEED=1
 #   make programs     unmodified programs natively and under ondol, T=substring
+#   make soak         86,400 forks, 100 processes at once, 4 GiB touched: no growth, FORKS=86400
 #   make ladder       42 programs from true to a browser: times, faults, memory, RUNG=substring
 #
 # T=substring runs only the tests whose name contains it; SEED=N repeats a random test.
@@ -255,10 +256,16 @@ LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --
 	echo "ok - ladder \# SKIP no python3"; fi'
 CONFORM_TEST := 'if command -v python3 >/dev/null; then tests/conform/conform.py; else \
 	echo "ok - conform \# SKIP no python3"; fi'
-programs: all
+# Programs that a test in Python starts itself; run.sh builds its own.
+GUESTS := $(B)/tests/programs/heap_steps $(B)/tests/programs/crowd
+SOAK_TEST := 'if command -v python3 >/dev/null; then tests/soak/soak.py --fast; else \
+	echo "ok - soak \# SKIP no python3"; fi'
+programs: all $(GUESTS)
 	@T= tests/run.sh 'tests/programs/run.sh $(T)' $(if $(T),,$(PROGRAM_TESTS))
 conform: all
 	@T= tests/run.sh 'tests/conform/conform.py --steps $(or $(STEPS),100000)'
+soak: all $(GUESTS)
+	@tests/soak/soak.py $(if $(FORKS),--forks $(FORKS))
 ladder: all
 	@tests/ladder/ladder.py $(RUNG)
 MALLOC_TESTS := tests/malloc/run.sh $(B)/tests/malloc/fuzz $(B)/tests/malloc/stress \
@@ -271,10 +278,10 @@ malloc-test: all malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%)
 test:
 	@tools/dev/need.sh
 	@$(MAKE) --no-print-directory all core-tests sim-build $(B)/tests/canary/canary asan-build tsan-build \
-		malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%)
+		malloc-stress-build $(EMBED_TESTS:%=$(B)/tests/malloc/%) $(GUESTS)
 	@tests/run.sh $(FAST_TESTS) tests/tidy/variants.sh $(ASAN_TESTS) $(TSAN_TESTS) \
 		$(MALLOC_TESTS) $(CONFORM_TEST) tests/programs/run.sh $(PROGRAM_TESTS) \
-		$(LADDER_TEST)
+		$(LADDER_TEST) $(SOAK_TEST)
 
 # Provers are large: only who asks for proofs needs them.
 proof:
@@ -322,5 +329,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: bench-malloc bench-vma bench-slab malloc-test conform ladder
+.PHONY: soak bench-malloc bench-vma bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:
