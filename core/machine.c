@@ -7,6 +7,7 @@
  *	memory    | ... free ... | page array, maps, per-CPU lists (reserved) |
  */
 #include "base/format.h"
+#include "phys/kmap.h"
 #include "phys/zone.h"
 #include "slab/slab.h"
 #include "virt/virt.h"
@@ -73,6 +74,8 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 		r = check_port(port);
 	if (!r)
 		r = check_mmu(desc->mmu);
+	if (!r)
+		r = kmap_check_port(port, desc->nr_cpus);
 	if (r)
 		return r;
 	if (!storage || storage_size < size || (uintptr_t)storage & (align - 1))
@@ -85,11 +88,15 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	m->mmu_ctx = desc->mmu_ctx;
 	m->overcommit_guess = DESC_FLAG(desc, overcommit_guess);
 	m->reclaim_mapped = DESC_FLAG(desc, reclaim_mapped);
+	m->kmap.low_end = port->direct_map_bytes ? port->direct_map_bytes >> ONDOL_PAGE_SHIFT :
+						   UINT64_MAX;
 	m->nr_cpus = desc->nr_cpus;
 	m->nr_nodes = desc->nr_nodes;
 	r = phys_init(m, desc, &carve);
 	if (!r)
 		r = slab_init(m, desc, &carve);
+	if (!r)
+		r = kmap_init(m);
 	if (!r)
 		r = ondol_virt_init(m);
 	if (r)
@@ -121,6 +128,7 @@ int ondol_machine_fini(struct ondol_machine *m)
 		return -ONDOL_EBUSY;
 	}
 	ondol_virt_fini(m);
+	kmap_fini(m);
 	slab_fini(m);
 	ondol_drain_all_pages(m);
 	/* Every layer gave back what it took, or the accounts are wrong. */

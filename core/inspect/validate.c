@@ -31,6 +31,8 @@ static const struct {
 		    "no list or pair map knows a block there" },
 	{ "USE-1", "The frames counted for a use are the frames so marked" },
 	{ "NOFAIL-1", "A NOFAIL request can be met" },
+	{ "KMAP-1", "A persistent slot holds no frame or a frame above direct_map_bytes, each "
+		    "frame at most once; one that is in use holds an allocated frame" },
 	{ "PCP-1", "A block on a per-CPU list is marked PCP, has the list's order and type, no "
 		   "reference and no use, belongs to the list's zone, and is nowhere else" },
 	{ "PCP-2", "The zone's frames marked PCP are those on its per-CPU lists" },

@@ -2,6 +2,7 @@
 /* The invariants of core/phys: BUDDY, ZONE, PCP, SHELF, LAZY, USE.  See validate.c. */
 #include "base/bitmap.h"
 #include "inspect/validate.h"
+#include "phys/kmap.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
 #include "phys/shelf.h"
@@ -411,5 +412,7 @@ bool validate_phys(struct ondol_machine *m, struct ondol_broken_invariant *out)
 		if (!inspect_equal(out, "USE-1", use, used[use], (uint64_t)counted))
 			return false;
 	}
+	if (!kmap_valid(m, used))
+		return inspect_broken(out, "KMAP-1", used[0], 0, 1);
 	return check_sums(m, out);
 }

@@ -10,6 +10,7 @@
 #include <ondol/machine.h>
 
 #include "base/hooks.h"
+#include "base/spinlock.h"
 #include "phys/page.h"
 
 struct phys_cpu;         /* a CPU's page lists: phys/zone.h */
@@ -22,6 +23,19 @@ enum pcp_way {
 	PCP_ALONE, /* one CPU without interrupts: straight on */
 	PCP_CPUS,  /* the port has this_cpu and sync_cpus, and no interrupts */
 	PCP_HOOKED /* all else */
+};
+
+struct kmap_slot {
+	uint64_t pfn;   /* UINT64_MAX: none */
+	uint32_t users;
+};
+
+struct kmap {
+	uint64_t low_end;  /* (c) the first pfn that the direct map does not cover */
+	struct spinlock lock;
+	uint32_t nr_slots; /* (c) persistent ones */
+	struct kmap_slot *slot; /* under lock */
+	uint8_t *depth;         /* of each CPU's stack of local mappings: its own */
 };
 
 struct ondol_machine {
@@ -43,6 +57,7 @@ struct ondol_machine {
 	struct ondol_phys_state *phys;
 	struct ondol_slab_state *slab;
 	struct ondol_virt_state *virt;
+	struct kmap kmap;         /* phys/kmap.c */
 	struct ondol_hooks hooks; /* upward calls: base/hooks.h */
 	/* What the machine itself has out after init: anything beyond is somebody's leak. */
 	uint64_t own_frames, own_objects; /* frames that are not slabs; objects of all caches */

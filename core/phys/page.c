@@ -34,11 +34,6 @@ struct ondol_page *ondol_pfn_to_page(const struct ondol_machine *m, ondol_pfn_t 
 	return load_relaxed(&page->flags) & ONDOL_PG_HOLE ? NULL : page;
 }
 
-void *ondol_page_address(const struct ondol_machine *m, const struct ondol_page *page)
-{
-	return page_host(m, page);
-}
-
 enum ondol_page_use ondol_page_use(const struct ondol_page *page)
 {
 	return page_use(page);

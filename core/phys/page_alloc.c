@@ -19,6 +19,7 @@
  */
 #include "base/math.h"
 #include "phys/buddy.h"
+#include "phys/kmap.h"
 #include "phys/pcp.h"
 #include "phys/request.h"
 #include "phys/section.h"
@@ -41,9 +42,9 @@ static PCP_INLINE struct ondol_page *hand_out(struct ondol_page *page, uint32_t 
 	return page;
 }
 
-static void clear_frames(const struct ondol_machine *m, struct ondol_page *page, unsigned order)
+static void clear_frames(struct ondol_machine *m, struct ondol_page *page, unsigned order)
 {
-	__builtin_memset(page_host(m, page), 0, (size_t)ONDOL_PAGE_SIZE << order);
+	kmap_clear(m, page, UINT32_C(1) << order);
 }
 
 static void make_compound(const struct ondol_machine *m, struct ondol_page *page, unsigned order)
@@ -61,7 +62,7 @@ static void make_compound(const struct ondol_machine *m, struct ondol_page *page
 	}
 }
 
-static struct ondol_page *finish(const struct ondol_machine *m, struct ondol_page *page,
+static struct ondol_page *finish(struct ondol_machine *m, struct ondol_page *page,
 				 ondol_gfp_t gfp, unsigned order)
 {
 	if (ondol_unlikely(gfp & ONDOL_GFP_COMP && order))

@@ -328,13 +328,14 @@ static int reserve_metadata(struct ondol_machine *m, struct memblock *mb, uint16
 
 	if (m->nr_pages > SIZE_MAX / sizeof *m->pages / 2)
 		return -ONDOL_ENOMEM;
+	low = min_u64(low, m->kmap.low_end);
 	lay_out_metadata(m, &room);
 	nr_pages = align_up(room.used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT;
 	r = memblock_alloc(mb, nr_pages, 0, min_u64(low, movable), first_node, &pfn);
 	if (r)
 		r = memblock_alloc(mb, nr_pages, 0, low, ONDOL_NODE_ANY, &pfn);
 	if (r)
-		r = memblock_alloc(mb, nr_pages, 0, UINT64_MAX, ONDOL_NODE_ANY, &pfn);
+		r = memblock_alloc(mb, nr_pages, 0, m->kmap.low_end, ONDOL_NODE_ANY, &pfn);
 	if (r) {
 		log_printf(m->port, ONDOL_LOG_ERR, "the records of %llu frames, %u nodes and %u "
 			   "CPUs need %llu KiB of the machine's memory in one piece",

@@ -85,7 +85,7 @@ static uint64_t copy_page(struct fault *f, void *slot, struct ondol_page *page, 
 	struct ondol_mm_struct *mm = f->mm;
 	struct ondol_page *old = pte_page(mm, pte);
 
-	__builtin_memcpy(page_data(mm, page), page_data(mm, old), ONDOL_PAGE_SIZE);
+	kmap_copy(mm->m, page, old);
 	page_make_anon(mm->m, page);
 	pte = pte_exchange(&mm->pgt, slot,
 			   pte_template(mm, flags_prot(f->vma->flags)) |

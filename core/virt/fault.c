@@ -61,8 +61,7 @@ static struct ondol_page *alloc_frames(const struct fault *f, uint64_t addr, uin
 	for (uint32_t i = n; i < 1u << order; i++)
 		ondol_put_page(m, &page[i]);
 	if (zero && !(gfp & ONDOL_GFP_ZERO))
-		__builtin_memset(machine_pfn_host(m, machine_page_pfn(m, page)), 0,
-				 (size_t)n << ONDOL_PAGE_SHIFT);
+		kmap_clear(m, page, n);
 	return page;
 }
 

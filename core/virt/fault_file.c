@@ -64,8 +64,7 @@ static int copy_cached(struct fault *f, struct fault_run *run, struct ondol_page
 		if (addr != f->addr)
 			from = cache_get_page(mapping, vma_pgoff_at(f->vma, addr));
 		if (from) {
-			__builtin_memcpy(page_data(mm, copy), page_data(mm, from),
-					 ONDOL_PAGE_SIZE);
+			kmap_copy(mm->m, copy, from);
 			ondol_put_page(mm->m, from);
 			page_make_anon(mm->m, copy);
 			pte_set(&mm->pgt, run->slot,

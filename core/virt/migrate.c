@@ -158,8 +158,7 @@ static bool copy_anon(struct ondol_machine *m, struct ondol_page *old, struct on
 
 	if (page_refs(old) != maps + 1)
 		return false;
-	__builtin_memcpy(ondol_page_address(m, new), ondol_page_address(m, old),
-			 ONDOL_PAGE_SIZE);
+	kmap_copy(m, new, old);
 	page_make_anon(m, new);
 	new->data.mapcount = maps;
 	__atomic_store_n(&new->refcount, maps, __ATOMIC_RELEASE);

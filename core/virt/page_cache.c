@@ -310,8 +310,7 @@ bool cache_replace(struct ondol_page *old, struct ondol_page *new)
 	bool alone = page_refs(old) == maps + 2;
 
 	if (alone) {
-		__builtin_memcpy(ondol_page_address(m, new), ondol_page_address(m, old),
-				 ONDOL_PAGE_SIZE);
+		kmap_copy(m, new, old);
 		new->data.mapping = mapping;
 		new->data.index = index;
 		ondol_page_set_use(m, new, ONDOL_PAGE_CACHE);
@@ -391,13 +390,23 @@ static int read_frames(struct ondol_address_space *mapping, uint64_t index, uint
 		       struct ondol_page *page)
 {
 	struct ondol_machine *m = mapping->m;
+	int r = 0;
 
 	if (!mapping->ops)
 		return 0; /* zeroed by the allocator */
 	if (machine_should_fail(m, ONDOL_FAIL_READ_PAGE))
 		return -ONDOL_EIO;
-	return mapping->ops->read_pages(mapping->ctx, index, n,
-					machine_pfn_host(m, machine_page_pfn(m, page)));
+	if (page_is_low(m, page))
+		return mapping->ops->read_pages(mapping->ctx, index, n, page_host(m, page));
+	for (uint32_t i = 0; i < n && !r; i++) {
+		void *host = ondol_kmap(m, &page[i]);
+
+		if (!host)
+			return -ONDOL_ENOMEM;
+		r = mapping->ops->read_pages(mapping->ctx, index + i, 1, host);
+		ondol_kunmap(m, &page[i]);
+	}
+	return r;
 }
 
 /* Read the n pages from lo on into one block.  -ONDOL_ENOMEM, -ONDOL_EIO: nothing done. */
@@ -485,6 +494,7 @@ int cache_writeback(struct ondol_address_space *mapping, uint64_t first, uint64_
 	for (; index < end; index++) {
 		uintptr_t saved = mapping_lock(mapping);
 		struct ondol_page *page = tree_next(mapping, &index);
+		void *host;
 		int r;
 
 		while (page && index < end && !(page->flags & ONDOL_PG_DIRTY)) {
@@ -498,8 +508,10 @@ int cache_writeback(struct ondol_address_space *mapping, uint64_t first, uint64_
 			break;
 		/* Clean from here: a write during the call makes it dirty again. */
 		__atomic_fetch_and(&page->flags, ~ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
-		r = mapping->ops->write_page(mapping->ctx, index,
-					     machine_pfn_host(m, machine_page_pfn(m, page)));
+		host = ondol_kmap(m, page);
+		r = host ? mapping->ops->write_page(mapping->ctx, index, host) : -ONDOL_ENOMEM;
+		if (host)
+			ondol_kunmap(m, page);
 		if (r) {
 			__atomic_fetch_or(&page->flags, ONDOL_PG_DIRTY, __ATOMIC_RELAXED);
 			error = error ? error : r;
@@ -593,8 +605,7 @@ void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint6
 	drop_pages(mapping, first, end, UINT64_MAX, true);
 	saved = mapping_lock(mapping);
 	while ((page = tree_next(mapping, &index)) && index < end) {
-		__builtin_memset(machine_pfn_host(m, machine_page_pfn(m, page)), 0,
-				 ONDOL_PAGE_SIZE);
+		kmap_clear(m, page, 1);
 		if (!++index)
 			break;
 	}

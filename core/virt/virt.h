@@ -18,6 +18,7 @@
 #include "base/rbtree.h"
 #include "base/spinlock.h"
 #include "pgtable/pgtable.h"
+#include "phys/kmap.h"
 #include "phys/machine.h"
 #include "phys/mempolicy.h"
 #include "phys/zone.h"
@@ -416,12 +417,6 @@ static inline unsigned page_rss_class(const struct ondol_page *page)
 static inline void page_add_map(struct ondol_page *page)
 {
 	__atomic_fetch_add(&page->data.mapcount, 1, __ATOMIC_RELAXED);
-}
-
-static inline unsigned char *page_data(const struct ondol_mm_struct *mm,
-				       const struct ondol_page *page)
-{
-	return machine_pfn_host(mm->m, machine_page_pfn(mm->m, page));
 }
 
 /* ---------------------------------------------------------------- gather.c */

@@ -140,6 +140,7 @@ ONDOL_MUST_CHECK int ondol_mm_validate(struct ondol_mm_struct *mm,
 
 /* Fail the nth event of a kind (1: the next; 0: none): a field of the production machine. */
 enum ondol_fail_point { ONDOL_FAIL_ALLOC_PAGES, ONDOL_FAIL_SLAB, ONDOL_FAIL_READ_PAGE,
+			ONDOL_FAIL_KMAP,
 			ONDOL_FAIL_NR };
 struct ondol_fail_plan {
 	uint64_t nth[ONDOL_FAIL_NR];

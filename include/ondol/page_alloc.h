@@ -111,7 +111,18 @@ uint32_t ondol_page_count(const struct ondol_page *page);
 ondol_pfn_t ondol_page_to_pfn(const struct ondol_machine *m, const struct ondol_page *page);
 /* NULL for a frame the machine does not have.  With deferred_init: writes its record first. */
 struct ondol_page *ondol_pfn_to_page(const struct ondol_machine *m, ondol_pfn_t pfn);
+/*
+ * The frame's bytes; NULL for one above port.direct_map_bytes that nobody has mapped.  What is a
+ * single allocation there is one piece of memory only below that.
+ */
 void *ondol_page_address(const struct ondol_machine *m, const struct ondol_page *page);
+/*
+ * A frame's bytes until ondol_kunmap, also of one above port.direct_map_bytes; those may be mapped
+ * as long as there are slots, by several callers and across a wait.  NULL: every slot is in use.
+ * [atomic]
+ */
+void *ondol_kmap(struct ondol_machine *m, struct ondol_page *page);
+void ondol_kunmap(struct ondol_machine *m, struct ondol_page *page);
 
 void ondol_page_set_use(struct ondol_machine *m, struct ondol_page *page, enum ondol_page_use use);
 enum ondol_page_use ondol_page_use(const struct ondol_page *page);

@@ -30,7 +30,8 @@ struct ondol_port { /* constant from ondol_machine_init on */
 	void *ctx;
 
 	/*
-	 * Host pointer to managed physical memory.  All of it is one window: the
+	 * Host pointer to managed physical memory.  All of it is one window (but see
+	 * direct_map_bytes): the
 	 * pointer for address pa is direct_map + pa.  Bare metal: the direct map.
 	 * Hosted: the mapped memory file.  Must not be NULL; holes in the memory
 	 * map need not be backed.
@@ -80,6 +81,19 @@ struct ondol_port { /* constant from ondol_machine_init on */
 	 * their objects at such a page (ONDOL_SLAB_FIREWALL).  NULL: they get red zones.  [atomic]
 	 */
 	bool (*guard)(void *ctx, void *at, size_t size, bool on);
+
+	/*
+	 * Memory without a permanent address: bytes from address 0 on that direct_map covers, a
+	 * multiple of the page size; 0: all.  The profile's DMA and NORMAL zones lie below it, and
+	 * frames above are given only to who asks with ONDOL_GFP_HIGHMEM.  The core reaches the
+	 * bytes of those through a window of nr_kmap_slots pages (more than 4 a CPU) at
+	 * kmap_window: kmap_set makes page `slot` of it show frame pfn from when it returns, on
+	 * every CPU, or nothing (pfn.value UINT64_MAX).  Linux: highmem, kmap.  [atomic]
+	 */
+	uint64_t direct_map_bytes;
+	unsigned char *kmap_window;
+	uint32_t nr_kmap_slots;
+	void (*kmap_set)(void *ctx, uint32_t slot, ondol_pfn_t pfn);
 };
 
 /*

@@ -269,6 +269,7 @@ static void fail_each(enum ondol_fail_point point, bool persistent)
 		assert_int_equal(toy_new(&fx.toy, 8, 1, NULL, hw.kind == HW_NONE ? NULL : &hw.ops,
 					 &hw), 0);
 		fx.m = hw.m = fx.toy.m;
+		hw.ram = fx.toy.ram;
 		failed = live(point, persistent, nth);
 		assert_int_equal(toy_free(&fx.toy), 0); /* -EBUSY: a leak */
 	}
@@ -289,7 +290,6 @@ static void fail_everywhere(enum ondol_fail_point point)
 		memset(&hw, 0, sizeof hw);
 		hw_init(&hw, kinds[i].kind, kinds[i].no_write_trap, kinds[i].with_protect);
 		hw.first = AT(0) / PAGE;
-		hw.port = &fx.toy.port;
 		hw.format = &ondol_pgtable_x86_64;
 		hw.report = hardware_broken;
 		fail_each(point, false);

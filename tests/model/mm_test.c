@@ -423,7 +423,7 @@ static void do_access(struct model *m, const struct op *op, uint32_t access)
 	if (w.hw.kind == HW_NONE) {
 		r = page_fault(m, i, access, around);
 		if (!r)
-			host = w.toy.port.direct_map +
+			host = (unsigned char *)w.toy.ram +
 			       hw_entry(&w.hw, m->mm, hw_addr(&w.hw, i)).phys.value;
 	} else {
 		while (!(host = hw_access(&w.hw, m->mm, i, access, window)) && !r && tries++ < 3)
@@ -651,7 +651,8 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 		regions[i] = (struct ondol_mem_region){ .start = { (uint64_t)i << 24 },
 							.end = { (i + UINT64_C(1)) << 24 },
 							.type = ONDOL_MEM_USABLE, .node = i };
-	if (toy_init(&w.toy, &desc))
+	if (w.config->low_bytes ? toy_init_high(&w.toy, &desc, w.config->low_bytes)
+				: toy_init(&w.toy, &desc))
 		abort();
 	for (unsigned i = 0; i < POLICIES; i++)
 		expect("mempolicy_make", ondol_mempolicy_make(w.toy.m, policies[i].mode,
@@ -660,19 +661,24 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 
 static void begin(const struct config *config)
 {
+	static struct ondol_profile highmem;
 	const struct ondol_profile *profile = config->profile ? config->profile :
 								 &ondol_profile_x86_64;
 	const struct ondol_mmu_ops *ops = hw_init(&w.hw, config->kind, config->no_write_trap,
 						  config->with_protect);
 
+	if (config->low_bytes) {
+		highmem = toy_highmem_profile(config->low_bytes);
+		profile = &highmem;
+	}
 	w.config = config;
 	w.hw.report = hardware_broken;
 	w.hw.first = profile->mmap_min_addr / ONDOL_PAGE_SIZE;
 	w.hw.format = profile->format;
-	w.hw.port = &w.toy.port;
 	w.implied = profile->format->prot_implied;
 	make_machine(profile, ops);
 	w.hw.m = w.toy.m;
+	w.hw.ram = w.toy.ram;
 	ondol_machine_stats(w.toy.m, &w.before);
 	for (unsigned i = 0; i < FILES; i++)
 		new_file(20 + 17 * i);
@@ -705,22 +711,6 @@ static void end(void)
 		expect(ondol_page_use_name(use), (int64_t)s.pages[use],
 		       (int64_t)w.before.pages[use]);
 	expect("machine_fini", toy_free(&w.toy), 0);
-}
-
-static void clean_up(bool failed)
-{
-	for (unsigned i = 0; i < w.nr_objects; i++)
-		free(w.object[i]);
-	w.nr_objects = 0;
-	if (!failed)
-		return;
-	for (unsigned i = 0; i < w.nr_mms; i++) {
-		free(ondol_mm_private(w.mm[i]->mm));
-		free(w.mm[i]);
-	}
-	w.nr_mms = 0;
-	munmap(w.toy.ram, w.toy.ram_size);
-	free(w.toy.storage);
 }
 
 static const char *run_ops(void *ctx, const struct op *ops, unsigned *nr)
@@ -772,15 +762,18 @@ static void against_the_model(const struct config *config)
 		against_the_model(&config);                                                   \
 	}
 
-TEST(no_hardware, HW_NONE, false, false, NULL)
-TEST(walker, HW_WALKER, false, false, NULL)
-TEST(walker_with_protect, HW_WALKER, false, true, NULL)
-TEST(walker_two_levels, HW_WALKER, false, false, &ondol_profile_i386_2_4)
-TEST(walker_pae, HW_WALKER, false, true, &ondol_profile_i386_2_6)
-TEST(software, HW_SOFTWARE, false, false, NULL)
-TEST(software_with_protect, HW_SOFTWARE, false, true, NULL)
-TEST(software_no_write_trap, HW_SOFTWARE, true, true, NULL)
-TEST(software_no_write_trap_no_protect, HW_SOFTWARE, true, false, NULL)
+TEST(no_hardware, HW_NONE, false, false, NULL, 0)
+TEST(walker, HW_WALKER, false, false, NULL, 0)
+TEST(walker_with_protect, HW_WALKER, false, true, NULL, 0)
+TEST(walker_two_levels, HW_WALKER, false, false, &ondol_profile_i386_2_4, 0)
+TEST(walker_pae, HW_WALKER, false, true, &ondol_profile_i386_2_6, 0)
+TEST(no_hardware_highmem, HW_NONE, false, false, NULL, UINT64_C(12) << 20)
+TEST(walker_highmem, HW_WALKER, false, true, NULL, UINT64_C(12) << 20)
+TEST(software_highmem, HW_SOFTWARE, false, true, NULL, UINT64_C(12) << 20)
+TEST(software, HW_SOFTWARE, false, false, NULL, 0)
+TEST(software_with_protect, HW_SOFTWARE, false, true, NULL, 0)
+TEST(software_no_write_trap, HW_SOFTWARE, true, true, NULL, 0)
+TEST(software_no_write_trap_no_protect, HW_SOFTWARE, true, false, NULL, 0)
 
 int main(void)
 {
@@ -790,6 +783,9 @@ int main(void)
 		cmocka_unit_test(walker_with_protect),
 		cmocka_unit_test(walker_two_levels),
 		cmocka_unit_test(walker_pae),
+		cmocka_unit_test(no_hardware_highmem),
+		cmocka_unit_test(walker_highmem),
+		cmocka_unit_test(software_highmem),
 		cmocka_unit_test(software),
 		cmocka_unit_test(software_with_protect),
 		cmocka_unit_test(software_no_write_trap),

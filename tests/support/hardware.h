@@ -28,7 +28,7 @@ struct hw { /* of a machine */
 	enum hw_kind kind;
 	bool no_write_trap;
 	uint64_t first; /* page */
-	const struct ondol_port *port;
+	unsigned char *ram; /* all of it */
 	struct ondol_machine *m;
 	const struct ondol_pgtable_format *format;
 	struct ondol_mmu_ops ops;
@@ -85,7 +85,7 @@ static inline void *hw_slot(const struct hw *hw, const struct ondol_mm_struct *m
 	for (unsigned level = f->nr_levels - 1u;; level--) {
 		uint64_t index = (addr >> f->level[level].shift) &
 				 ((UINT64_C(1) << f->level[level].bits) - 1);
-		unsigned char *slot = hw->port->direct_map + table + index * f->pte_size;
+		unsigned char *slot = hw->ram + table + index * f->pte_size;
 		uint64_t entry = hw_load(hw, slot);
 
 		if (!level) {
@@ -213,7 +213,7 @@ static inline void hw_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_
 			(unsigned long long)start, (unsigned long long)end);
 }
 
-/* Before the machine exists; then set hw->m, hw->port and hw->format. */
+/* Before the machine exists; then set hw->m, hw->ram and hw->format. */
 static inline const struct ondol_mmu_ops *hw_init(struct hw *hw, enum hw_kind kind,
 						  bool no_write_trap, bool with_protect)
 {
@@ -328,7 +328,7 @@ static inline unsigned char *hw_access(struct hw *hw, struct ondol_mm_struct *mm
 		return NULL;
 	if (!hw_grants(t, access))
 		hw_fail(hw, "page %u: filled without the right asked for", i);
-	return hw->port->direct_map + (t->pfn << ONDOL_PAGE_SHIFT);
+	return hw->ram + (t->pfn << ONDOL_PAGE_SHIFT);
 }
 
 /* It forgets by itself. */

@@ -22,6 +22,7 @@ struct config {
 	enum hw_kind kind;
 	bool no_write_trap, with_protect;
 	const struct ondol_profile *profile;
+	uint64_t low_bytes; /* of the direct map; 0: all memory */
 };
 
 #define POLICIES 5
@@ -209,7 +210,7 @@ static void check_present(struct model *m, unsigned i, struct ondol_pte_view ent
 	struct mpage *p = &m->page[i];
 	uint64_t pfn = ondol_phys_to_pfn(entry.phys).value;
 	const struct ondol_page *frame = ondol_pfn_to_page(w.toy.m, ondol_pfn(pfn));
-	const void *host = w.toy.port.direct_map + entry.phys.value;
+	const void *host = (unsigned char *)w.toy.ram + entry.phys.value;
 	bool anon = ondol_page_use(frame) == ONDOL_PAGE_ANON;
 
 	if (!p->mapped || mp_native(p))
@@ -339,6 +340,23 @@ static struct range pick_range(const struct model *m, uint64_t a, uint64_t b)
 static ondol_vm_flags_t pick_prot(uint64_t a)
 {
 	return (ondol_vm_flags_t)(a % 4 ? ONDOL_VM_READ | (a >> 8) % 4 : (a >> 8) % 8);
+}
+
+/* What a run leaves, which ended in the middle if it failed. */
+static void clean_up(bool failed)
+{
+	for (unsigned i = 0; i < w.nr_objects; i++)
+		free(w.object[i]);
+	w.nr_objects = 0;
+	if (!failed)
+		return;
+	for (unsigned i = 0; i < w.nr_mms; i++) {
+		free(ondol_mm_private(w.mm[i]->mm));
+		free(w.mm[i]);
+	}
+	w.nr_mms = 0;
+	toy_ram_free(&w.toy);
+	free(w.toy.storage);
 }
 
 #endif /* TESTS_SUPPORT_MM_WORLD_H */

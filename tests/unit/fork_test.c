@@ -172,7 +172,7 @@ static void begin_software(void)
 	memset(&hw, 0, sizeof hw);
 	begin_with(16, NULL, hw_init(&hw, HW_SOFTWARE, true, true), &hw);
 	hw.first = AT(0) / PAGE;
-	hw.port = &fx.toy.port;
+	hw.ram = fx.toy.ram;
 	hw.m = fx.m;
 	hw.format = &ondol_pgtable_x86_64;
 	hw.report = hardware_broken;

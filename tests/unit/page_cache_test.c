@@ -251,7 +251,8 @@ static void written_by_hardware(void **state)
 	for (uint64_t i = 0; i < 2; i++) {
 		assert_int_equal(touch(i, ONDOL_FAULT_WRITE), ONDOL_FAULT_FILE_READ);
 		slot = pgtable_find(&fx.mm->pgt, AT(i));
-		memset(page_data(fx.mm, pte_page(fx.mm, pte_get(&fx.mm->pgt, slot))), 0x77, 8);
+		memset(ondol_page_address(fx.m, pte_page(fx.mm, pte_get(&fx.mm->pgt, slot))),
+		       0x77, 8);
 		pte_or(&fx.mm->pgt, slot, fx.mm->pgt.format->dirty_mask);
 	}
 	assert_int_equal(ondol_msync(fx.mm, AT(0), PAGE, ONDOL_MS_SYNC), 0);

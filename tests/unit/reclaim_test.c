@@ -39,8 +39,8 @@ static void begin_small(enum hw_kind kind, bool reclaim)
 	hw.report = hardware_broken;
 	hw.first = AT(0) / PAGE;
 	hw.format = ondol_profile_x86_64.format;
-	hw.port = &fx.toy.port;
 	assert_int_equal(toy_init(&fx.toy, &desc), 0);
+	hw.ram = fx.toy.ram;
 	fx.m = hw.m = fx.toy.m;
 	fx.mm = new_mm();
 	hw_attach(fx.mm);
