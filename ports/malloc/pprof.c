@@ -184,10 +184,10 @@ static void emit_sample(struct writer *w, const struct profile_site *site)
 
 	for (uint32_t i = 0; i < nr; i++)
 		put(&m, 1, location_of(w, frames[i] - 1));
-	put(&m, 2, (uint64_t)(site->allocated + 0.5));
-	put(&m, 2, (uint64_t)(site->allocated_bytes + 0.5));
 	put(&m, 2, (uint64_t)(site->in_use + 0.5));
 	put(&m, 2, (uint64_t)(site->in_use_bytes + 0.5));
+	put(&m, 2, (uint64_t)(site->allocated + 0.5));
+	put(&m, 2, (uint64_t)(site->allocated_bytes + 0.5));
 	emit(w, PROFILE_SAMPLE, &m);
 }
 
@@ -198,14 +198,15 @@ static void emit_all(struct writer *w)
 	size_t nr = sites ? profile_sum(sites, nr_most) : 0;
 
 	(void)string(w, "");
-	emit_type(w, PROFILE_SAMPLE_TYPE, "alloc_objects", "count");
-	emit_type(w, PROFILE_SAMPLE_TYPE, "alloc_space", "bytes");
+	/* Written at the end, when little is in use: what a viewer shows first is who allocated. */
 	emit_type(w, PROFILE_SAMPLE_TYPE, "inuse_objects", "count");
 	emit_type(w, PROFILE_SAMPLE_TYPE, "inuse_space", "bytes");
+	emit_type(w, PROFILE_SAMPLE_TYPE, "alloc_objects", "count");
+	emit_type(w, PROFILE_SAMPLE_TYPE, "alloc_space", "bytes");
 	emit_type(w, PROFILE_PERIOD_TYPE, "space", "bytes");
 	emit_number(w, PROFILE_PERIOD, PROFILE_INTERVAL);
 	emit_number(w, PROFILE_TIME, (uint64_t)time(NULL) * 1000000000u);
-	emit_number(w, PROFILE_DEFAULT_TYPE, string(w, "inuse_space"));
+	emit_number(w, PROFILE_DEFAULT_TYPE, string(w, "alloc_space"));
 	read_mappings(w);
 	for (size_t i = 0; i < nr; i++)
 		emit_sample(w, &sites[i]);

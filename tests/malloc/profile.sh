@@ -20,7 +20,7 @@ if go tool pprof -h 2>&1 | grep -q sample_index; then
 	profile_says inuse_space churner 0
 	profile_says alloc_space churner 95
 	profile_says inuse_space one 50
-	go tool pprof -lines -top "$tmp"/profile.* 2>&1 | grep -q 'keeper.*profiled.c:'
+	go tool pprof -sample_index=inuse_space -lines -top "$tmp"/profile.* 2>&1 | grep -q 'keeper.*profiled.c:'
 	verdict $? 'profile: lines'
 else
 	skip 'profile' 'no go tool pprof (golang-go)'
