@@ -11,7 +11,7 @@
  * A frame that is ours alone is chained through its own record, without bound.  A shared one
  * may be in somebody else's chain, so those wait in a short array; full, it forces a flush.
  */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting)
 {
@@ -34,14 +34,17 @@ void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end)
 		tlb_invalidate(mm, lo, hi);
 }
 
-/* Drop the reference that an entry stood for. */
-static void put_mapped(struct ondol_machine *m, struct ondol_page *page)
+void put_mapped(struct ondol_machine *m, struct ondol_page *page)
 {
+	bool cached = (page->flags & ONDOL_PG_SWAPCACHE) != 0;
+
 	if (page_refs(page) == 1)
 		page->data.mapcount = 0;
 	else
 		__atomic_fetch_sub(&page->data.mapcount, 1, __ATOMIC_RELAXED);
 	ondol_put_page(m, page);
+	if (ondol_unlikely(cached))
+		swap_unmapped(m, page);
 }
 
 /* Free what was gathered so far; the hardware is told first. */
@@ -110,6 +113,12 @@ static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint
 			uint64_t pte = pte_get(&mm->pgt, slot);
 			struct ondol_page *page;
 
+			if (ondol_unlikely(pte_is_swap(mm, pte)) && !only_clean) {
+				pte_set(&mm->pgt, slot, 0);
+				swap_put(mm->m, pte_slot(mm, pte));
+				mm->nr_swap--;
+				continue;
+			}
 			if (!(pte & f->present_mask) || (only_clean && !is_clean(mm, vma, pte)))
 				continue;
 			pte = pte_exchange(&mm->pgt, slot, 0);

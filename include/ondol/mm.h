@@ -253,6 +253,8 @@ enum ondol_fault_kind { /* what handling it took */
 	ONDOL_FAULT_FILE_READ,  /* it had to be read: a major fault */
 	ONDOL_FAULT_COW_COPY,
 	ONDOL_FAULT_COW_REUSE,
+	ONDOL_FAULT_SWAP_READ,  /* it was in swap and had to be read: a major fault */
+	ONDOL_FAULT_SWAP_CACHE, /* it was in swap, and in another program's frame still */
 	ONDOL_FAULT_NR,
 };
 struct ondol_fault_args {
@@ -275,7 +277,7 @@ struct ondol_fault_result {
 /*
  * Make the page table allow `access` at `addr`.
  * -ONDOL_EFAULT: no region (SEGV_MAPERR); -ONDOL_EACCES: it forbids it (SEGV_ACCERR);
- * -ONDOL_ENXIO, -ONDOL_EIO: past the end of the file, or unreadable (SIGBUS);
+ * -ONDOL_ENXIO, -ONDOL_EIO: past the end of the file, or unreadable there or in swap (SIGBUS);
  * -ONDOL_ENOMEM: no frame.
  */
 ONDOL_MUST_CHECK int ondol_handle_mm_fault(struct ondol_mm_struct *mm,

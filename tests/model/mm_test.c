@@ -288,7 +288,9 @@ static void do_mincore(struct model *m, const struct op *op)
 
 		if ((present || mp_native(&m->page[i])) && !(vec[i - r.lo] & 1))
 			broken("mincore: page %u is there", i);
-		if (!m->page[i].object && !mp_native(&m->page[i]) && !present && vec[i - r.lo])
+		/* With swap the frame of another may be told. */
+		if (!m->page[i].object && !mp_native(&m->page[i]) && !present && vec[i - r.lo] &&
+		    !w.config->swap)
 			broken("mincore: page %u is not there", i);
 	}
 }
@@ -560,11 +562,54 @@ static void do_contig(struct model *m, const struct op *op)
 	}
 }
 
+/* What of a program may go to swap goes there. */
+static void page_out(struct model *m)
+{
+	for (unsigned i = model_next(m, 0), end; i < NR; i = model_next(m, end)) {
+		uint64_t length;
+		int r;
+
+		end = model_end(m, i);
+		length = (end - i) * ONDOL_PAGE_SIZE;
+		r = ondol_madvise(m->mm, hw_addr(&w.hw, i), length, A_PAGEOUT);
+		expect("page out", r, m->page[i].flags & ONDOL_VM_LOCKED ? -ONDOL_EINVAL : 0);
+	}
+}
+
+/*
+ * Frames become scarce: all but a few hundred are taken, or for a moment as many as can be had,
+ * so that whatever can go does.  The next such operation gives back what this one keeps.
+ */
+static void do_squeeze(struct model *m, const struct op *op)
+{
+	const uint32_t most = COUNT(w.squeezed), keep = 700 + op->b % 1000;
+	bool all = op->a % 4 == 0;
+
+	if (!w.config->swap)
+		return;
+	if (op->c % 4) {
+		page_out(m);
+		return;
+	}
+	while (w.nr_squeezed)
+		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
+	while (w.nr_squeezed < most && (all || ondol_nr_free_pages(w.toy.m) > keep)) {
+		struct ondol_page *page = ondol_alloc_pages(
+			w.toy.m, ONDOL_GFP_HIGHUSER_MOVABLE | ONDOL_GFP_NOWARN, 0);
+
+		if (!page)
+			break;
+		w.squeezed[w.nr_squeezed++] = page;
+	}
+	while (all && w.nr_squeezed)
+		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
+}
+
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       NR_KINDS };
+       SQUEEZE, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -575,7 +620,7 @@ static const struct {
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
-	{ "contig", 4 },
+	{ "contig", 4 }, { "squeeze", 8 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -632,6 +677,7 @@ static void do_op(const struct op *op)
 	case MBIND: do_mbind(m, op); break;
 	case MOVE: do_move(m, op); break;
 	case CONTIG: do_contig(m, op); break;
+	case SQUEEZE: do_squeeze(m, op); break;
 	}
 }
 
@@ -641,7 +687,8 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 	struct ondol_mem_region regions[NODES];
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
 					   .nr_regions = NODES, .nr_nodes = NODES, .nr_cpus = 1,
-					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw };
+					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw,
+					   .reclaim_mapped = w.config->swap };
 	static const struct { uint32_t mode; uint64_t nodes; } policies[POLICIES] = {
 		{ ONDOL_MPOL_DEFAULT, 0 }, { ONDOL_MPOL_BIND, 2 }, { ONDOL_MPOL_INTERLEAVE, 3 },
 		{ ONDOL_MPOL_PREFERRED, 2 }, { ONDOL_MPOL_LOCAL, 0 },
@@ -673,19 +720,58 @@ static void begin(const struct config *config)
 	w.implied = profile->format->prot_implied;
 	make_machine(profile, ops);
 	w.hw.m = w.toy.m;
+	if (config->swap) { /* the first cannot take it all */
+		expect("zram_add", ondol_zram_add(w.toy.m, ZRAM_PAGES, 2), 0);
+		expect("swap_add", test_swap_add(&w.swap, w.toy.m, 4000, 1), 0);
+	}
 	ondol_machine_stats(w.toy.m, &w.before);
 	for (unsigned i = 0; i < FILES; i++)
 		new_file(20 + 17 * i);
 	new_mm();
 }
 
+/* Every page that can be read shows what it should, wherever it was. */
+static void read_all(struct model *m)
+{
+	for (unsigned i = 0; i < NR; i++) {
+		struct content c;
+
+		if (!m->page[i].mapped || !(m->page[i].flags & ONDOL_VM_ACCESS) ||
+		    model_fault(m, i, ONDOL_FAULT_READ, w.implied))
+			continue;
+		expect("copy_from_user",
+		       ondol_copy_from_user(m->mm, &c.first, hw_addr(&w.hw, i), 8), 0);
+		expect("copy_from_user",
+		       ondol_copy_from_user(m->mm, &c.last,
+					    hw_addr(&w.hw, i) + ONDOL_PAGE_SIZE - 8, 8), 0);
+		if (!same_content(c, mp_content(&m->page[i])))
+			broken("page %u: other contents at the end", i);
+	}
+}
+
+static uint64_t swapped_in, swapped_hits; /* over all rounds: it did happen */
+
 /* G10, and every page that was written is in its file. */
 static void end(void)
 {
 	struct ondol_machine_stats s;
 
-	while (w.nr_mms)
+	while (w.nr_squeezed)
+		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
+	while (w.nr_mms) {
+		if (w.config->swap)
+			read_all(w.mm[0]);
 		put_mm(0);
+	}
+	if (w.config->swap) {
+		struct ondol_swap_stats swap;
+
+		ondol_swap_stats(w.toy.m, &swap);
+		expect("slots left", (int64_t)swap.free, (int64_t)swap.total);
+		expect("pages left on the area", w.swap.nr_used, 0);
+		swapped_in += swap.in;
+		swapped_hits += swap.cache_hits;
+	}
 	for (unsigned i = 0; i < FILES; i++) {
 		struct object *o = w.object[i];
 
@@ -705,6 +791,7 @@ static void end(void)
 		expect(ondol_page_use_name(use), (int64_t)s.pages[use],
 		       (int64_t)w.before.pages[use]);
 	expect("machine_fini", toy_free(&w.toy), 0);
+	test_swap_free(&w.swap);
 }
 
 static void clean_up(bool failed)
@@ -719,6 +806,7 @@ static void clean_up(bool failed)
 		free(w.mm[i]);
 	}
 	w.nr_mms = 0;
+	test_swap_free(&w.swap);
 	munmap(w.toy.ram, w.toy.ram_size);
 	free(w.toy.storage);
 }
@@ -755,7 +843,8 @@ static const char *run_ops(void *ctx, const struct op *ops, unsigned *nr)
 
 static void against_the_model(const struct config *config)
 {
-	struct ops_test test = { .name = "mm_test", .nr_ops = 250, .nr_rounds = 12,
+	struct ops_test test = { .name = "mm_test", .nr_ops = 250,
+				 .nr_rounds = config->swap ? 40 : 12,
 				 .make = make_op, .run = run_ops, .print = print_op,
 				 .ctx = (void *)(uintptr_t)config };
 
@@ -766,21 +855,38 @@ static void against_the_model(const struct config *config)
 #define TEST(test, ...)                                                                       \
 	static void test(void **state)                                                        \
 	{                                                                                     \
-		static const struct config config = { #test, __VA_ARGS__ };                   \
+		static const struct config config = { .name = #test, __VA_ARGS__ };                   \
                                                                                               \
 		(void)state;                                                                  \
 		against_the_model(&config);                                                   \
 	}
 
-TEST(no_hardware, HW_NONE, false, false, NULL)
-TEST(walker, HW_WALKER, false, false, NULL)
-TEST(walker_with_protect, HW_WALKER, false, true, NULL)
-TEST(walker_two_levels, HW_WALKER, false, false, &ondol_profile_i386_2_4)
-TEST(walker_pae, HW_WALKER, false, true, &ondol_profile_i386_2_6)
-TEST(software, HW_SOFTWARE, false, false, NULL)
-TEST(software_with_protect, HW_SOFTWARE, false, true, NULL)
-TEST(software_no_write_trap, HW_SOFTWARE, true, true, NULL)
-TEST(software_no_write_trap_no_protect, HW_SOFTWARE, true, false, NULL)
+TEST(no_hardware, .kind = HW_NONE)
+TEST(walker, .kind = HW_WALKER)
+TEST(walker_with_protect, .kind = HW_WALKER, .with_protect = true)
+TEST(walker_two_levels, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_4)
+TEST(walker_pae, .kind = HW_WALKER, .with_protect = true, .profile = &ondol_profile_i386_2_6)
+TEST(software, .kind = HW_SOFTWARE)
+TEST(software_with_protect, .kind = HW_SOFTWARE, .with_protect = true)
+TEST(software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true, .with_protect = true)
+TEST(software_no_write_trap_no_protect, .kind = HW_SOFTWARE, .no_write_trap = true)
+TEST(swap_no_hardware, .kind = HW_NONE, .swap = true)
+TEST(swap_walker, .kind = HW_WALKER, .swap = true)
+TEST(swap_walker_two_levels, .kind = HW_WALKER, .with_protect = true,
+     .profile = &ondol_profile_i386_2_4, .swap = true)
+TEST(swap_walker_pae, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_6, .swap = true)
+TEST(swap_software, .kind = HW_SOFTWARE, .with_protect = true, .swap = true)
+TEST(swap_software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true,
+     .with_protect = true, .swap = true)
+
+static void swap_was_used(void **state)
+{
+	(void)state;
+	printf("# %llu read from swap, %llu from others' frames\n", (unsigned long long)swapped_in,
+	       (unsigned long long)swapped_hits);
+	assert_true(swapped_in > 100);
+	assert_true(swapped_hits > 0);
+}
 
 int main(void)
 {
@@ -794,6 +900,13 @@ int main(void)
 		cmocka_unit_test(software_with_protect),
 		cmocka_unit_test(software_no_write_trap),
 		cmocka_unit_test(software_no_write_trap_no_protect),
+		cmocka_unit_test(swap_no_hardware),
+		cmocka_unit_test(swap_walker),
+		cmocka_unit_test(swap_walker_two_levels),
+		cmocka_unit_test(swap_walker_pae),
+		cmocka_unit_test(swap_software),
+		cmocka_unit_test(swap_software_no_write_trap),
+		cmocka_unit_test(swap_was_used),
 	};
 
 	return cmocka_run_group_tests_name("mm", tests, NULL, NULL);
