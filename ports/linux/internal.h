@@ -130,6 +130,7 @@ struct guest_mm {
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
+	bool frames_held;           /* the host's devices or pipes may have some: swap.c */
 	char comm[32];
 };
 
@@ -151,6 +152,7 @@ struct task {
 	int pidfd;                  /* of the thread group, or -1 */
 	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
 	struct ondol_mempolicy policy; /* set_mempolicy's */
+	uint64_t futex_page;        /* of the last futex that is not PRIVATE, or 0: swap.c */
 };
 
 #define TASK_HASH 1024
@@ -171,7 +173,7 @@ struct port_stats {
 	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
 	uint64_t flushes, protects, evictions, worker_waits;
 	uint64_t calls, opens, forks, execs, threads, signals;
-	uint64_t oom_kills, bad_accesses;
+	uint64_t oom_kills, bad_accesses, swap_errors;
 	uint64_t pages_local, pages_remote; /* mapped from the thread's own node, from another */
 };
 
@@ -183,6 +185,9 @@ struct monitor {
 	struct ondol_port port;
 	uint64_t pages_plenty; /* with so many free, windows may grow: a quarter */
 	struct ondol_kmem_cache *task_cache, *mm_cache;
+	int swap_fd;         /* or -1 */
+	uint64_t swap_pages; /* of the file */
+	struct ondol_swap_stats swap_at_peak, swap_at_end;
 
 	unsigned char *ram;  /* direct map of all nodes */
 	uint64_t ram_bytes;
@@ -381,8 +386,18 @@ void files_destroy(struct monitor *mon);
 #define VIEW_NAME "ondol-proc" /* of the memory files that stand for files of /proc */
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
+/* swap.c */
+bool swap_create(struct monitor *mon); /* false: it has said why not */
+void swap_note_open(struct task *task, const struct seccomp_data *data);
+void swap_note_futex(struct task *task, uint64_t addr);
+/* Whether private pages of [start, end) must keep their frames. */
+bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end);
+void swap_sample(struct monitor *mon);
+void swap_summary(struct monitor *mon, FILE *out);
+void swap_summary_json(struct monitor *mon, FILE *out);
+
 /* filter.c */
-int filter_install(bool see_folders);
+int filter_install(bool see_folders, bool swap);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

@@ -39,6 +39,7 @@ enum view {
 	VIEW_MEMINFO,
 	VIEW_PAGETYPEINFO,
 	VIEW_SLABINFO,
+	VIEW_SWAPS,
 	VIEW_VMSTAT,
 	VIEW_ZONEINFO,
 };
@@ -57,6 +58,7 @@ static enum view view_of(const char *name)
 		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
 		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
 		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
+		{ "swaps", VIEW_SWAPS },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -240,6 +242,8 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return ondol_proc_pagetypeinfo(m, text_write, out);
 	case VIEW_SLABINFO:
 		return ondol_proc_slabinfo(m, text_write, out);
+	case VIEW_SWAPS:
+		return ondol_proc_swaps(m, text_write, out);
 	case VIEW_VMSTAT:
 		return ondol_proc_vmstat(m, text_write, out);
 	case VIEW_ZONEINFO:

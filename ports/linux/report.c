@@ -126,6 +126,7 @@ void report_sample(struct monitor *mon)
 
 	if (!mon->options->stats)
 		return;
+	swap_sample(mon);
 	ondol_machine_stats(mon->machine, &now);
 	if (pages_used(&now) > mon->peak_sampled) {
 		mon->peak_sampled = pages_used(&now);
@@ -164,6 +165,7 @@ static const char *const fault_names[ONDOL_FAULT_NR] = {
 	[ONDOL_FAULT_SPURIOUS] = "spurious",       [ONDOL_FAULT_ZERO_FILL] = "zero_fill",
 	[ONDOL_FAULT_FILE_MINOR] = "page_cache",   [ONDOL_FAULT_FILE_READ] = "file_read",
 	[ONDOL_FAULT_COW_COPY] = "cow_copy",       [ONDOL_FAULT_COW_REUSE] = "cow_reuse",
+	[ONDOL_FAULT_SWAP_READ] = "swap_read",     [ONDOL_FAULT_SWAP_CACHE] = "swap_cache",
 };
 
 #define LLU(x) ((unsigned long long)(x))
@@ -198,6 +200,10 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->faults[ONDOL_FAULT_FILE_MINOR]), LLU(s->faults[ONDOL_FAULT_FILE_READ]),
 		LLU(s->faults[ONDOL_FAULT_COW_COPY]), LLU(s->faults[ONDOL_FAULT_COW_REUSE]),
 		LLU(s->faults[ONDOL_FAULT_SPURIOUS]));
+	if (s->faults[ONDOL_FAULT_SWAP_READ] + s->faults[ONDOL_FAULT_SWAP_CACHE])
+		fprintf(out, "              swap read %llu, swap cache %llu\n",
+			LLU(s->faults[ONDOL_FAULT_SWAP_READ]),
+			LLU(s->faults[ONDOL_FAULT_SWAP_CACHE]));
 	fprintf(out, "              %llu pages populated, %llu refused\n", LLU(s->fault_pages),
 		LLU(s->faults_refused));
 	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges (%s)\n",
@@ -212,6 +218,7 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 	if (s->pages_unmapped)
 		fprintf(out, "  reclaim     %llu mapped pages of files were taken back\n",
 			LLU(s->pages_unmapped));
+	swap_summary(mon, out);
 	if (mon->nr_nodes > 1)
 		fprintf(out,
 			"  nodes       %llu pages mapped from the processor's own node, %llu from "
@@ -292,6 +299,7 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
+	swap_summary_json(mon, out);
 	fprintf(out, ",\"numa\":{\"pages_local\":%llu,\"pages_remote\":%llu}",
 		LLU(h->pages_local), LLU(h->pages_remote));
 	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,"
@@ -397,6 +405,7 @@ void report_proc(struct monitor *mon)
 		      { "slabinfo", ondol_proc_slabinfo },
 		      { "slabusage", ondol_slab_usage },
 		      { "vmstat", ondol_proc_vmstat },
+		      { "swaps", ondol_proc_swaps },
 		      { "meminfo", ondol_proc_meminfo } };
 
 	struct proc_file file;
