@@ -23,7 +23,7 @@ struct figures {
 	uint64_t free, anon, cache, mapped, shmem, slab, slab_reclaimable, slab_unreclaimable;
 	uint64_t pgtable, total, used, available, committed, commit_limit, present;
 	uint64_t high_total, high_free, low_total, low_free, data;
-	uint64_t frees, faults, major_faults, reuses, unmapped, stolen;
+	uint64_t frees, faults, major_faults, reuses, unmapped, stolen, oom_kills;
 	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
@@ -141,7 +141,7 @@ static const struct line event_lines[] = {
 	LINE("pgrotated", zero),
 	LINE("drop_pagecache", zero),
 	LINE("drop_slab", zero),
-	LINE("oom_kill", zero),
+	LINE("oom_kill", oom_kills),
 	LINE("pgmigrate_success", zero),
 	LINE("pgmigrate_fail", zero),
 	LINE("nr_unstable", zero),
@@ -502,6 +502,7 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	count_swap(m, f);
 	f->unmapped = stats.pages_unmapped;
 	f->stolen = f->unmapped + f->swap_out;
+	f->oom_kills = stats.oom_kills;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
 }
 

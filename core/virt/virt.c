@@ -140,6 +140,7 @@ static void add_counters(struct ondol_machine_stats *stats, const struct virt_co
 	stats->tlb_fills += c->tlb_fills;
 	stats->tlb_invalidates += c->tlb_invalidates;
 	stats->tlb_protects += c->tlb_protects;
+	stats->oom_kills += c->oom_kills;
 }
 
 void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
@@ -151,7 +152,7 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 	for (unsigned i = 0; i < ONDOL_FAULT_NR; i++)
 		sum.faults[i] = 0;
 	sum.faults_refused = sum.fault_pages = sum.vma_lookups = sum.mmap_cache_hits = 0;
-	sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
+	sum.oom_kills = sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
 	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = sum.pages_swapped = 0;
 	if (v) {
 		saved = virt_lock(m);

@@ -35,7 +35,7 @@ struct virt_counters {
 	uint64_t faults[ONDOL_FAULT_NR];
 	uint64_t faults_refused, fault_pages;
 	uint64_t vma_lookups, mmap_cache_hits;
-	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 };
 
 struct ondol_virt_state {

@@ -87,7 +87,7 @@ struct ondol_machine_stats {
 	uint64_t pages_swapped;                 /* now: entries that name a slot of swap */
 	uint64_t nr_mm, nr_vma, nr_vma_peak;
 	uint64_t vma_lookups, mmap_cache_hits;
-	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 	uint32_t page_record_size;              /* bytes of struct page */
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */

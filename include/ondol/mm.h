@@ -285,6 +285,20 @@ ONDOL_MUST_CHECK int ondol_handle_mm_fault(struct ondol_mm_struct *mm,
 					   struct ondol_fault_result *out_result);
 
 /*
+ * Out of memory: how much of it the end of the mm would give back, in pages, by resident and
+ * swapped pages and page tables, moved by `score_adj` (-1000 .. 1000) thousandths of all RAM and
+ * swap.  INT64_MIN: exempt.  Who has the most is to go; the embedder ends it.
+ */
+#define ONDOL_OOM_SCORE_ADJ_MIN (-1000)
+int64_t ondol_oom_badness(const struct ondol_mm_struct *mm, int score_adj);
+/* The same as /proc/PID/oom_score tells it, 0 .. 2000. */
+int64_t ondol_oom_score(const struct ondol_mm_struct *mm, int score_adj);
+/* RAM and swap, in pages. */
+uint64_t ondol_oom_total_pages(const struct ondol_machine *m);
+/* It has been ended for that: oom_kill in vmstat. */
+void ondol_oom_count_kill(struct ondol_mm_struct *mm);
+
+/*
  * The hardware's part, for ports whose hardware is a software-filled TLB: translate addr
  * for `access` and take along its neighbours.  Returns the longest run around addr, inside
  * the aligned window of `window` pages, of present entries with consecutive frames, equal

@@ -89,6 +89,7 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	ondol_mm_set_private(g->mm, NULL);
 	ondol_mmput(g->mm);
 	g->mm = NULL;
+	oom_mm_gone(mon, g);
 	if (g->worker <= 0) {
 		guest_mm_free(mon, g);
 		return;

@@ -226,6 +226,7 @@ struct monitor {
 	uint32_t nr_dying;
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
+	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	struct file_object *files[1024];
 	uint32_t nr_files;
@@ -239,7 +240,9 @@ void monitor_warn(const char *format, ...) __attribute__((format(printf, 1, 2)))
 void trace(const struct monitor *mon, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void report_sample(struct monitor *mon);
-void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
+/* `victim` ends, since `task` found no frame for addr. */
+void report_oom(struct monitor *mon, const struct task *victim, const struct task *task,
+		uint64_t addr);
 int text_write(void *ctx, const char *text, size_t size); /* an ondol_write_t; ctx: FILE */
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
 /* With --validate: of `g`, or of the whole machine if NULL. */
@@ -285,6 +288,8 @@ extern const struct ondol_mmu_ops linux_mmu_ops;
 
 /* fault.c */
 void fault_events(struct monitor *mon, struct guest_mm *g);
+/* After the next address space that ends for want of memory. */
+void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 void fault_serve_late_of(struct monitor *mon, struct guest_mm *g);
 void fault_serve_late(struct monitor *mon);
@@ -385,6 +390,13 @@ void files_destroy(struct monitor *mon);
 /* procfs.c: true if the call was answered */
 #define VIEW_NAME "ondol-proc" /* of the memory files that stand for files of /proc */
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
+
+/* oom.c */
+int oom_score_adj(pid_t tgid);
+/* No frame for the thread's fault: somebody is ended.  True: not it, so it may try again after. */
+bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr);
+/* An address space has given back all that it had. */
+void oom_mm_gone(struct monitor *mon, const struct guest_mm *g);
 
 /* swap.c */
 bool swap_create(struct monitor *mon); /* false: it has said why not */

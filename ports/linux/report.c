@@ -39,11 +39,6 @@ void trace(const struct monitor *mon, const char *format, ...)
 
 /* ------------------------------------------------------------------ out of memory */
 
-struct holder {
-	struct guest_mm *g;
-	uint64_t pages;
-};
-
 /* Zone by zone, one warning a line. */
 static void report_refusal(const struct ondol_refusal *refusal)
 {
@@ -54,29 +49,21 @@ static void report_refusal(const struct ondol_refusal *refusal)
 		monitor_warn("  %.*s", (int)(end - line), line);
 }
 
-void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
+void report_oom(struct monitor *mon, const struct task *victim, const struct task *task,
+		uint64_t addr)
 {
-	struct holder top[5] = { 0 };
 	struct ondol_machine_stats stats;
+	struct ondol_swap_stats swap;
 	struct ondol_refusal refusal;
+	char other[64] = "";
 
 	ondol_machine_stats(mon->machine, &stats);
+	ondol_swap_stats(mon->machine, &swap);
 	ondol_last_refusal(mon->machine, &refusal);
-	for (struct guest_mm *g = mon->mms; g; g = g->next) {
-		struct ondol_mm_stats mm;
-		struct holder h = { .g = g };
-
-		ondol_mm_stats(g->mm, &mm);
-		h.pages = mm.rss_anon + mm.rss_file + mm.rss_shmem;
-		for (int i = 0; i < 5; i++)
-			if (h.pages > top[i].pages) {
-				struct holder swap = top[i];
-				top[i] = h;
-				h = swap;
-			}
-	}
-	monitor_warn("out of memory: %s (%d) is killed, touching %#llx: %s",
-		     task->mm ? task->mm->comm : "?", task->tgid, (unsigned long long)addr,
+	if (victim->mm != task->mm)
+		snprintf(other, sizeof other, " for %s (%d)", task->mm->comm, task->tgid);
+	monitor_warn("out of memory: %s (%d) is killed%s, touching %#llx: %s", victim->mm->comm,
+		     victim->tgid, other, (unsigned long long)addr,
 		     refusal.reason ? refusal.reason : "no free frame");
 	monitor_warn("  %llu of %llu KiB free; data %llu, page cache %llu, page tables %llu, "
 		     "slab %llu, Ondol itself %llu KiB",
@@ -84,11 +71,12 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 		     4ull * stats.pages[ONDOL_PAGE_ANON], 4ull * stats.pages[ONDOL_PAGE_CACHE],
 		     4ull * stats.pages[ONDOL_PAGE_PGTABLE], 4ull * stats.pages[ONDOL_PAGE_SLAB],
 		     4ull * (stats.pages[ONDOL_PAGE_RESERVED] + stats.pages[ONDOL_PAGE_KERNEL]));
+	if (swap.total)
+		monitor_warn("  %llu of %llu KiB of swap free; %llu pages compressed to %llu KiB",
+			     4ull * swap.free, 4ull * swap.total,
+			     (unsigned long long)swap.zram_pages,
+			     (unsigned long long)swap.zram_bytes_used / 1024);
 	report_refusal(&refusal);
-	for (int i = 0; i < 5 && top[i].g; i++)
-		monitor_warn("  %-16s %8llu KiB resident", top[i].g->comm,
-			     (unsigned long long)top[i].pages * 4);
-	monitor_warn("  give the machine more with --mem");
 }
 
 /* ------------------------------------------------------------------ invariants */
