@@ -64,6 +64,11 @@ struct ondol_page {
 		struct { /* second frame of a slab of few large objects; its `slab.head` stays */
 			uint16_t state[8];
 		} slab_states;
+		struct { /* first frame of a zspage: virt/zsmalloc.c */
+			uint32_t next, prev; /* zspages of the class with room */
+			uint32_t more[3];    /* its other frames */
+			uint16_t inuse, free; /* objects; the first free one */
+		} zs;
 		struct { /* anonymous memory and page cache */
 			struct ondol_address_space *mapping; /* NULL: anonymous */
 			uint32_t index;    /* page offset in the mapping */

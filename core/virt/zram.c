@@ -3,23 +3,24 @@
  * A swap area in the machine's own memory: pages come out smaller than they went in.
  *
  *	page of one 8-byte word, repeated   the word, in the slot's record
- *	else, compressed (base/lz4.c)       an object of a general cache, if it is ROOM at most
+ *	else, compressed (base/lz4.c)       an object in single frames (zsmalloc.c), if ROOM at most
  *	else                                refused: kept as it is, it would only change its place
  *
- * It is written to when there is no memory, to make some: objects may be taken past the
+ * It is written to when there is no memory, to make some: frames for objects are taken past the
  * watermarks (MEMALLOC), never by reclaim.  Each page that is taken frees its frame, so what the
  * reserve lends comes back at once, four quarters for three at worst.
  */
 #include "base/format.h"
 #include "base/lz4.h"
 #include "virt/swap.h"
+#include "virt/zsmalloc.h"
 
-#define ROOM (ONDOL_PAGE_SIZE * 3 / 4)
+#define ROOM ZS_MAX
 #define SAME_FILLED UINT32_MAX
 
 struct zram_slot {
 	union {
-		void *object;
+		struct zs_handle object;
 		uint64_t word;
 	};
 	uint32_t size; /* compressed bytes; SAME_FILLED; 0: empty */
@@ -30,7 +31,8 @@ ONDOL_STATIC_ASSERT(sizeof(struct zram_slot) == 1 << 4, "entries of the table");
 struct zram {
 	struct ondol_machine *m;
 	struct swap_table slots;
-	uint64_t pages, same, refused, bytes, bytes_used;
+	struct zs_pool pool;
+	uint64_t pages, same, refused, bytes;
 	struct lz4_table table;
 	unsigned char buffer[ROOM];
 };
@@ -55,7 +57,6 @@ static int zram_write(void *ctx, uint64_t slot, const void *host)
 	struct zram *zram = ctx;
 	struct zram_slot *s = swap_table_at(&zram->slots, slot);
 	size_t size;
-	void *object;
 
 	if (same_filled(host, &s->word)) {
 		s->size = SAME_FILLED;
@@ -64,24 +65,19 @@ static int zram_write(void *ctx, uint64_t slot, const void *host)
 		return 0;
 	}
 	size = lz4_compress(&zram->table, host, ONDOL_PAGE_SIZE, zram->buffer, ROOM);
-	object = size ? ondol_kmalloc(zram->m, size, ONDOL_GFP_MEMALLOC | ONDOL_GFP_NOWARN) :
-			NULL;
-	if (!object) {
+	if (!size || !zs_put(&zram->pool, zram->buffer, size, &s->object)) {
 		zram->refused++;
 		return -ONDOL_ENOSPC;
 	}
-	__builtin_memcpy(object, zram->buffer, size);
-	s->object = object;
 	s->size = (uint32_t)size;
 	zram->pages++;
 	zram->bytes += size;
-	zram->bytes_used += ondol_ksize(zram->m, object);
 	return 0;
 }
 
 static int zram_read(void *ctx, uint64_t slot, void *host)
 {
-	const struct zram *zram = ctx;
+	struct zram *zram = ctx;
 	const struct zram_slot *s = swap_table_at(&zram->slots, slot);
 
 	if (s->size == SAME_FILLED) {
@@ -89,8 +85,8 @@ static int zram_read(void *ctx, uint64_t slot, void *host)
 			((uint64_t *)host)[i] = s->word;
 		return 0;
 	}
-	return lz4_decompress(s->object, s->size, host, ONDOL_PAGE_SIZE) ==
-			       (ptrdiff_t)ONDOL_PAGE_SIZE ? 0 : -ONDOL_EIO;
+	return lz4_decompress(zs_get(&zram->pool, s->object, s->size, zram->buffer), s->size, host,
+			      ONDOL_PAGE_SIZE) == (ptrdiff_t)ONDOL_PAGE_SIZE ? 0 : -ONDOL_EIO;
 }
 
 static void zram_free(void *ctx, uint64_t slot)
@@ -103,8 +99,7 @@ static void zram_free(void *ctx, uint64_t slot)
 		zram->same--;
 	} else {
 		zram->bytes -= s->size;
-		zram->bytes_used -= ondol_ksize(zram->m, s->object);
-		ondol_kfree(zram->m, s->object);
+		zs_free(&zram->pool, s->object, s->size);
 	}
 	s->size = 0;
 }
@@ -133,7 +128,7 @@ void zram_stats(const void *ctx, struct ondol_swap_stats *stats)
 	stats->zram_same += zram->same;
 	stats->zram_refused += zram->refused;
 	stats->zram_bytes += zram->bytes;
-	stats->zram_bytes_used += zram->bytes_used;
+	stats->zram_bytes_used += zram->pool.frames << ONDOL_PAGE_SHIFT;
 }
 
 /* The next of zram0, zram1, ... */
@@ -158,6 +153,7 @@ int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority)
 	if (!zram)
 		return -ONDOL_ENOMEM;
 	zram->m = m;
+	zs_init(&zram->pool, m);
 	format_string(name, sizeof name, "/dev/zram%u", count_zram(m));
 	r = nr_pages ? swap_table_init(m, &zram->slots, nr_pages, 4) : -ONDOL_EINVAL;
 	if (!r)

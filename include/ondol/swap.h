@@ -53,9 +53,9 @@ struct ondol_swap_args {
  */
 ONDOL_MUST_CHECK int ondol_swap_add(struct ondol_machine *m, const struct ondol_swap_args *args);
 /*
- * An area in the machine's own memory: pages compressed (LZ4) into its general caches, those that
- * repeat one word as that word.  What does not become a quarter smaller it refuses.  It takes 24
- * bytes a page of `nr_pages` at once and the compressed bytes as they come.  -ONDOL_E* as above.
+ * An area in the machine's own memory: pages compressed (LZ4), those that repeat one word as that
+ * word.  What does not become a quarter smaller it refuses.  It takes 24 bytes a page of `nr_pages`
+ * at once and frames for what is compressed as they come.  -ONDOL_E* as above.
  */
 ONDOL_MUST_CHECK int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority);
 
@@ -82,7 +82,7 @@ struct ondol_swap_stats { /* pages, since the machine began unless it says other
 	uint64_t refault_distance_sum, refaults_near;
 	/* Of all compressed areas. */
 	uint64_t zram_pages, zram_same, zram_refused; /* now; of them, of one word; since */
-	uint64_t zram_bytes, zram_bytes_used; /* now: compressed; with what the caches round up */
+	uint64_t zram_bytes, zram_bytes_used; /* now: compressed; of the frames that hold them */
 };
 void ondol_swap_stats(struct ondol_machine *m, struct ondol_swap_stats *out_stats);
 /* /proc/swaps. */

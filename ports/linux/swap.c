@@ -116,28 +116,34 @@ static off_t slot_at(uint64_t slot)
 	return (off_t)((slot + 1) * PAGE_BYTES);
 }
 
+/* The first is told; what comes of it is the program's SIGBUS, or a page that stays. */
+static int file_error(struct monitor *mon, uint64_t slot, const char *what)
+{
+	if (!mon->stats.swap_errors++)
+		monitor_warn("--swap %s: page %llu cannot be %s: %s", mon->options->swap_file,
+			     (unsigned long long)slot, what,
+			     errno ? strerror(errno) : "the file has been cut");
+	return -ONDOL_EIO;
+}
+
 static int file_write(void *ctx, uint64_t slot, const void *host)
 {
 	struct monitor *mon = ctx;
 
+	errno = 0;
 	if (pwrite(mon->swap_fd, host, PAGE_BYTES, slot_at(slot)) == (ssize_t)PAGE_BYTES)
 		return 0;
-	if (!mon->stats.swap_errors++)
-		monitor_warn("swap file: page %llu cannot be written: %s",
-			     (unsigned long long)slot, strerror(errno));
-	return -ONDOL_EIO;
+	return file_error(mon, slot, "written");
 }
 
 static int file_read(void *ctx, uint64_t slot, void *host)
 {
 	struct monitor *mon = ctx;
 
+	errno = 0;
 	if (pread(mon->swap_fd, host, PAGE_BYTES, slot_at(slot)) == (ssize_t)PAGE_BYTES)
 		return 0;
-	mon->stats.swap_errors++;
-	monitor_warn("swap file: page %llu cannot be read: %s; its program gets a SIGBUS",
-		     (unsigned long long)slot, strerror(errno));
-	return -ONDOL_EIO;
+	return file_error(mon, slot, "read");
 }
 
 static void file_release(void *ctx)
@@ -236,7 +242,7 @@ void swap_summary(struct monitor *mon, FILE *out)
 			(double)s->refault_distance_sum / (double)s->in, LLU(s->refaults_near));
 	if (mon->options->zram_bytes)
 		fprintf(out, "  zram        %llu pages at most, %llu of one word; compressed to %.1f %% "
-			"(%.1f %% with rounding up); %llu pages refused\n",
+			"(%.1f %% with the gaps); %llu pages refused\n",
 			LLU(p->zram_pages), LLU(p->zram_same),
 			p->zram_pages ? 100.0 * (double)p->zram_bytes / 4096 /
 						(double)p->zram_pages : 0,
