@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * A program with more memory than there is, for swap.sh:
  *
@@ -7,6 +7,7 @@
  *   swap_use forks MIB         a child and its parent change halves of what they share
  *   swap_use told MIB          what /proc and sysinfo tell of swap agrees
  *   swap_use cut MIB FILE      the swap file loses its contents: SIGBUS, here alone
+ *   swap_use sleep MIB           has so much, and sleeps for two seconds
  *   swap_use shared MIB        a semaphore between processes, waited for under pressure
  */
 #include <pthread.h>
@@ -220,16 +221,18 @@ static void told(size_t pages)
 static void on_bus(int sig)
 {
 	(void)sig;
-	puts("SIGBUS");
-	fflush(stdout);
+	(void)!write(1, "SIGBUS\n", 7);
 	_exit(0);
 }
 
 static void cut(size_t pages, const char *file)
 {
-	uint64_t *at = memory(pages);
+	uint64_t *at;
 
 	signal(SIGBUS, on_bus);
+	if (mlockall(MCL_CURRENT)) /* what the handler needs must not be lost as well */
+		fail("mlockall");
+	at = memory(pages);
 	write_all(at, pages, 5);
 	if (truncate(file, 4096))
 		fail("truncate");
@@ -262,6 +265,15 @@ static void shared(size_t pages)
 	puts("shared");
 }
 
+static void sleeps(size_t pages)
+{
+	uint64_t *at = memory(pages);
+
+	write_all(at, pages, 1);
+	sleep(2);
+	check_all(at, pages, 1);
+}
+
 int main(int argc, char **argv)
 {
 	size_t pages = argc > 2 ? strtoul(argv[2], NULL, 10) << 8 : 0;
@@ -278,6 +290,8 @@ int main(int argc, char **argv)
 		told(pages);
 	else if (!strcmp(argv[1], "cut") && argc > 3)
 		cut(pages, argv[3]);
+	else if (!strcmp(argv[1], "sleep"))
+		sleeps(pages);
 	else if (!strcmp(argv[1], "shared"))
 		shared(pages);
 	else
