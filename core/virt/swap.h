@@ -102,7 +102,8 @@ void zram_stats(const void *ctx, struct ondol_swap_stats *stats);
 
 /*
  * Pages of private memory in [start, end), of one region, that the hardware has forgotten
- * (software fill) go to swap.  How many entries now name a slot; *out_freed: frames that are free for it.
+ * (software fill) go to swap.  How many entries now name a slot; *out_freed grows by the frames
+ * that are free for it.
  */
 uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
 			uint64_t *out_freed);

@@ -146,10 +146,7 @@ bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr)
 	report_oom(mon, victim, task, addr);
 	tell_processes(mon);
 	tell_victim(victim);
-	monitor_warn("  give the machine more with --mem%s",
-		     mon->options->swap_file || mon->options->zram_bytes ? ", --swap or --zram" :
-									   ", or a place for what "
-									   "does not fit with --swap");
+	monitor_warn("  give the machine more with --mem, --swap or --zram");
 	mon->oom_victim = victim->mm;
 	kill_all_of(mon, victim->mm);
 	return victim->mm != task->mm;

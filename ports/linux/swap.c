@@ -90,8 +90,8 @@ static bool file_open(struct monitor *mon)
 		return false;
 	}
 	if (size && !is_swap_file(fd)) {
-		monitor_warn("--swap %s: it holds something else; want a file that is new, empty, or "
-			     "made by mkswap", path);
+		monitor_warn("--swap %s: it holds something else; want a file that is new, "
+			     "empty, or made by mkswap", path);
 		return false;
 	}
 	if (!bytes)
@@ -232,17 +232,17 @@ void swap_summary(struct monitor *mon, FILE *out)
 
 	if (!s->total)
 		return;
-	fprintf(out, "  swap        %llu KiB, %llu in use at most; %llu pages out, %llu in, %llu from "
-		"others' frames\n",
+	fprintf(out, "  swap        %llu KiB, %llu in use at most; %llu pages out, %llu in, "
+		"%llu from others' frames\n",
 		KIB(s->total), KIB(p->total - p->free), LLU(s->out), LLU(s->in),
 		LLU(s->cache_hits));
 	if (s->in)
-		fprintf(out, "              came back after %.0f others on average; %llu of them would "
-			"have stayed with twice the memory\n",
+		fprintf(out, "              came back after %.0f others on average; %llu of them "
+			"would have stayed with twice the memory\n",
 			(double)s->refault_distance_sum / (double)s->in, LLU(s->refaults_near));
 	if (mon->options->zram_bytes)
-		fprintf(out, "  zram        %llu pages at most, %llu of one word; compressed to %.1f %% "
-			"(%.1f %% with the gaps); %llu pages refused\n",
+		fprintf(out, "  zram        %llu pages at most, %llu of one word; compressed to "
+			"%.1f %% (%.1f %% with the gaps); %llu pages refused\n",
 			LLU(p->zram_pages), LLU(p->zram_same),
 			p->zram_pages ? 100.0 * (double)p->zram_bytes / 4096 /
 						(double)p->zram_pages : 0,

@@ -12,10 +12,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support/mm_nodes.h"
+#include "support/mm_swap.h"
 #include "support/mm_world.h"
 #include "support/ops.h"
 
-#define NODES 2
 
 /* ------------------------------------------------------------------ operations */
 
@@ -491,120 +492,6 @@ static void do_shrink(const struct op *op)
 	ondol_address_space_shrink(mapping, op->b % 40);
 }
 
-static int model_mbind(struct model *m, unsigned lo, unsigned hi, uint8_t policy)
-{
-	for (unsigned i = lo; i < hi; i++) {
-		if (!m->page[i].mapped && policy)
-			return -ONDOL_EFAULT; /* the pages before it are done */
-		if (m->page[i].mapped)
-			m->page[i].policy = policy;
-	}
-	return 0;
-}
-
-static void do_mbind(struct model *m, const struct op *op)
-{
-	struct range r = pick_range(m, op->a, op->b);
-	uint8_t policy = (uint8_t)(op->c % POLICIES);
-	int expected = r.unaligned ? -ONDOL_EINVAL : model_mbind(m, r.lo, r.hi, policy);
-
-	expect("mbind", ondol_mbind(m->mm, r.addr, r.length, &w.policy[policy]), expected);
-}
-
-/* A page, or all of a range, to another node: what programs see stays. */
-static void do_move(struct model *m, const struct op *op)
-{
-	struct range r = pick_range(m, op->a, op->b);
-	unsigned node = op->c % NODES;
-	bool all = op->c >> 16 & 1;
-	int got;
-
-	if (op->c % 8 < 2) {
-		ondol_migrate_to_policy(m->mm, hw_addr(&w.hw, r.lo), hw_addr(&w.hw, r.hi),
-					&w.policy[1 + (op->c >> 3) % (POLICIES - 1)], all);
-		return;
-	}
-	got = ondol_move_page(m->mm, hw_addr(&w.hw, r.lo), node, all);
-	if (got >= 0) {
-		expect("moved to", got, node);
-		expect("node", ondol_page_node_at(m->mm, hw_addr(&w.hw, r.lo)), node);
-	} else if (!m->page[r.lo].mapped) {
-		expect("move_page", got, -ONDOL_EFAULT);
-	} else if (all) { /* nothing but absence stands against it */
-		expect("move_page of all", got, mp_native(&m->page[r.lo]) ? -ONDOL_EFAULT :
-								      -ONDOL_ENOENT);
-	}
-}
-
-/* The frames around a page's are wanted: it goes, whoever maps it. */
-static void do_contig(struct model *m, const struct op *op)
-{
-	struct ondol_pte_view entry = hw_entry(&w.hw, m->mm, hw_addr(&w.hw, pick_page(m, op->a)));
-	uint64_t pfn = ondol_phys_to_pfn(entry.phys).value, first = pfn - op->b % 32;
-	uint32_t nr = (uint32_t)(pfn - first + 1 + op->c % 32);
-	ondol_pfn_t busy;
-
-	if (!entry.present || pfn < first)
-		return;
-	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(first), nr, &busy);
-	if (!r) {
-		ondol_free_pages_exact(w.toy.m, ondol_pfn_to_page(w.toy.m, ondol_pfn(first)), nr);
-		return;
-	}
-	if (r == -ONDOL_EINVAL) /* across the nodes' border, or below the first frame */
-		return;
-	expect("alloc_contig_range", r, -ONDOL_EBUSY);
-	switch (ondol_page_use(ondol_pfn_to_page(w.toy.m, busy))) {
-	case ONDOL_PAGE_ANON:
-	case ONDOL_PAGE_CACHE:
-	case ONDOL_PAGE_FREE: broken("%llu could have moved", (unsigned long long)busy.value);
-	default:;
-	}
-}
-
-/* What of a program may go to swap goes there. */
-static void page_out(struct model *m)
-{
-	for (unsigned i = model_next(m, 0), end; i < NR; i = model_next(m, end)) {
-		uint64_t length;
-		int r;
-
-		end = model_end(m, i);
-		length = (end - i) * ONDOL_PAGE_SIZE;
-		r = ondol_madvise(m->mm, hw_addr(&w.hw, i), length, A_PAGEOUT);
-		expect("page out", r, m->page[i].flags & ONDOL_VM_LOCKED ? -ONDOL_EINVAL : 0);
-	}
-}
-
-/*
- * Frames become scarce: all but a few hundred are taken, or for a moment as many as can be had,
- * so that whatever can go does.  The next such operation gives back what this one keeps.
- */
-static void do_squeeze(struct model *m, const struct op *op)
-{
-	const uint32_t most = COUNT(w.squeezed), keep = 700 + op->b % 1000;
-	bool all = op->a % 4 == 0;
-
-	if (!w.config->swap)
-		return;
-	if (op->c % 4) {
-		page_out(m);
-		return;
-	}
-	while (w.nr_squeezed)
-		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
-	while (w.nr_squeezed < most && (all || ondol_nr_free_pages(w.toy.m) > keep)) {
-		struct ondol_page *page = ondol_alloc_pages(
-			w.toy.m, ONDOL_GFP_HIGHUSER_MOVABLE | ONDOL_GFP_NOWARN, 0);
-
-		if (!page)
-			break;
-		w.squeezed[w.nr_squeezed++] = page;
-	}
-	while (all && w.nr_squeezed)
-		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
-}
-
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
@@ -730,25 +617,6 @@ static void begin(const struct config *config)
 	new_mm();
 }
 
-/* Every page that can be read shows what it should, wherever it was. */
-static void read_all(struct model *m)
-{
-	for (unsigned i = 0; i < NR; i++) {
-		struct content c;
-
-		if (!m->page[i].mapped || !(m->page[i].flags & ONDOL_VM_ACCESS) ||
-		    model_fault(m, i, ONDOL_FAULT_READ, w.implied))
-			continue;
-		expect("copy_from_user",
-		       ondol_copy_from_user(m->mm, &c.first, hw_addr(&w.hw, i), 8), 0);
-		expect("copy_from_user",
-		       ondol_copy_from_user(m->mm, &c.last,
-					    hw_addr(&w.hw, i) + ONDOL_PAGE_SIZE - 8, 8), 0);
-		if (!same_content(c, mp_content(&m->page[i])))
-			broken("page %u: other contents at the end", i);
-	}
-}
-
 static uint64_t swapped_in, swapped_hits; /* over all rounds: it did happen */
 
 /* G10, and every page that was written is in its file. */
@@ -855,7 +723,7 @@ static void against_the_model(const struct config *config)
 #define TEST(test, ...)                                                                       \
 	static void test(void **state)                                                        \
 	{                                                                                     \
-		static const struct config config = { .name = #test, __VA_ARGS__ };                   \
+		static const struct config config = { .name = #test, __VA_ARGS__ };           \
                                                                                               \
 		(void)state;                                                                  \
 		against_the_model(&config);                                                   \

@@ -106,7 +106,7 @@ if command -v mkswap >/dev/null; then
 fi
 rm -f s.img
 expect 'what was there is gone: SIGBUS' 0 'SIGBUS' 'cannot be read: the file has been cut' \
-	$run --mem 24M --swap s.img:64M -- ./swap_use cut 20 s.img
+	$run --mem 24M --swap s.img:64M -- ./swap_use cut 40 s.img
 rm -f s.img
 
 # ---------------------------------------------------------------- the end of memory

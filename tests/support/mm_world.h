@@ -27,6 +27,7 @@ struct config {
 };
 
 #define POLICIES 5
+#define NODES 2
 #define ZRAM_PAGES 200u /* of the first swap area */
 
 struct world {

@@ -29,8 +29,8 @@ static const struct argp_option run_options[] = {
 	{ "mem", OPT_MEM, "SIZE", 0,
 	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G)", 1 },
 	{ "swap", OPT_SWAP, "FILE[:SIZE]", 0,
-	  "Private pages that do not fit go to this file, which is made, or grows to SIZE; one made "
-	  "by mkswap will do", 1 },
+	  "Private pages that do not fit go to this file, which is made, or grows to SIZE; one "
+	  "made by mkswap will do", 1 },
 	{ "zram", OPT_ZRAM, "SIZE", 0,
 	  "Before that they are compressed in the RAM itself, so much of them", 1 },
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
@@ -138,7 +138,8 @@ static bool parse_swap(char *arg, struct ondol_linux_options *o)
 	return *arg && o->swap_bytes >= SWAP_MIN && o->swap_bytes <= SWAP_MAX;
 }
 
-static error_t parse_run(int key, char *arg, struct argp_state *state)
+/* The options that make the machine. */
+static error_t parse_machine(int key, char *arg, struct argp_state *state)
 {
 	struct run_input *input = state->input;
 	struct ondol_linux_options *o = &input->options;
@@ -152,7 +153,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_SWAP:
 		if (!parse_swap(arg, o))
-			return bad(state, "swap", arg, "want FILE or FILE:SIZE, such as swap.img:1G");
+			return bad(state, "swap", arg,
+				   "want FILE or FILE:SIZE, such as swap.img:1G");
 		break;
 	case OPT_ZRAM:
 		if (!parse_size(arg, &o->zram_bytes) || o->zram_bytes < SWAP_MIN ||
@@ -189,6 +191,18 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		else
 			o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
 		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static error_t parse_run(int key, char *arg, struct argp_state *state)
+{
+	struct run_input *input = state->input;
+	struct ondol_linux_options *o = &input->options;
+
+	switch (key) {
 	case OPT_STATS:
 		o->stats = true;
 		break;
@@ -216,7 +230,7 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_machine(key, arg, state);
 	}
 	return 0;
 }
