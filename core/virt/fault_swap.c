@@ -12,6 +12,8 @@
  */
 #include "virt/swap.h"
 
+#define SWAP_AROUND 4u /* pages; more come for nothing where memory is used out of order */
+
 /* An entry whose page nobody else has, in memory or in swap. */
 static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
 {
@@ -22,8 +24,7 @@ static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
 static struct fault_run swap_run(const struct fault *f)
 {
 	const struct pgtable *pt = &f->mm->pgt;
-	uint64_t size = min_u64((uint64_t)f->around << ONDOL_PAGE_SHIFT,
-				UINT64_C(1) << pgtable_table_shift(pt->format, 0));
+	uint64_t size = (uint64_t)min_u64(f->around, SWAP_AROUND) << ONDOL_PAGE_SHIFT;
 	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
 	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
 	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };

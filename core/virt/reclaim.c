@@ -6,10 +6,9 @@
  * room, private pages, which are written there (swap_out.c).  Who needs one again faults it in
  * again.
  *
- * Second chance: of software-filled hardware a window that it may hold is only forgotten there,
- * and taken when the hand comes round and nobody has touched it meanwhile.  A touch costs a fill
- * of the TLB, not a read of the file.  So what a program uses again and again stays, and what
- * streams by goes.
+ * Second chance: a page that software-filled hardware may hold is only forgotten there, and taken
+ * when the hand comes round and nobody has touched it meanwhile.  A touch costs a fill of the TLB,
+ * not a read.  So what a program uses again and again stays, and what streams by goes.
  *
  * Dirty pages of files, locked regions and shared memory stay, since there is nowhere to put them;
  * so does the window that a fault is being handled in: it is wanted now.  The last RECLAIM_KEEP
@@ -21,7 +20,7 @@
  */
 #include "virt/swap.h"
 
-#define RECLAIM_WINDOW 16u /* pages: a fault-around window */
+#define RECLAIM_WINDOW 64u /* pages that one flush is for: the port's largest fault-around window */
 #define RECLAIM_KEEP 128   /* pages */
 #define RECLAIM_BATCH 256  /* pages */
 
@@ -46,27 +45,30 @@ static inline bool is_busy(struct ondol_mm_struct *mm, uint64_t start, uint64_t 
 
 /*
  * Clean pages of the file and private ones in [start, end), all in vma, leave the page table.
- * `spare`: unless they have been used since the hand was here.
+ * `spare`: not those that have been used since the hand was here, as far as the hardware tells.
  */
 static void take_window(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
 			uint64_t end, bool spare, struct reclaimed *taken)
 {
 	uint64_t present = mm->pgt.format->present_mask, lo, hi;
+	bool cold_only = spare && mm->soft_fill;
 	struct mmu_gather g;
 
 	if (mm->faulting >= start && mm->faulting < end)
 		return;
 	if (!tlb_extent(mm, start, end, present, &lo, &hi) || is_busy(mm, lo, hi))
 		return;
-	if (tlb_forget(mm, lo, hi) && spare)
-		return;
+	if (!cold_only)
+		tlb_forget(mm, lo, hi);
 	if (shows_file(vma)) {
 		gather_begin(&g, mm, false);
-		taken->unmapped += gather_clean(&g, vma, lo, hi);
+		taken->unmapped += gather_clean(&g, vma, lo, hi, cold_only);
 		gather_end(&g);
 	}
 	if (!vma_is_shared(vma) && swap_has_room(mm->m))
-		taken->swapped += swap_out_range(mm, lo, hi, &taken->freed);
+		taken->swapped += swap_out_range(mm, lo, hi, cold_only, &taken->freed);
+	if (cold_only)
+		tlb_forget(mm, lo, hi); /* and if nobody touches them, they are next */
 }
 
 static inline uint64_t nr_taken(const struct reclaimed *taken)

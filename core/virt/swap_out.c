@@ -7,7 +7,7 @@
  *	entry empty -> swap entry   the frame's reference goes; the last one frees it
  *	or -> present, as it was    no area takes the page
  *
- * Software-filled hardware has forgotten the window before, and asks for nothing meanwhile.  What
+ * Software-filled hardware does not hold these entries, and asks for nothing meanwhile.  What
  * others map of a page they map read-only [COW-2], so it cannot change either.
  */
 #include "virt/swap.h"
@@ -83,7 +83,7 @@ static void put_batch_out(struct swap_out *out)
 	out->nr = 0;
 }
 
-uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end,
+uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, bool cold_only,
 			uint64_t *out_freed)
 {
 	const struct ondol_pgtable_format *f = mm->pgt.format;
@@ -97,7 +97,8 @@ uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end
 		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
 			uint64_t pte = pte_get(&mm->pgt, slot);
 
-			if (!pte_present(mm, pte) || !may_go(&out, pte))
+			if (!pte_present(mm, pte) || (cold_only && (pte & f->accessed_mask)) ||
+			    !may_go(&out, pte))
 				continue;
 			if (!swap_has_room(mm->m))
 				break;

@@ -464,8 +464,9 @@ void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting
 void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end);
 /* Empty the part [start, end) of vma's page tables. */
 void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
-/* Only entries of clean pages of its file; how many. */
-uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
+/* Only entries of clean pages of its file, or of them those that are not accessed; how many. */
+uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end,
+		      bool cold_only);
 /* Drop the reference that an entry stood for. */
 void put_mapped(struct ondol_machine *m, struct ondol_page *page);
 /* swap.c: an entry less maps the cached frame; without one it goes, since the slot has it. */

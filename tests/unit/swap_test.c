@@ -308,8 +308,8 @@ static void read_ahead(void **state)
 		store(fx.mm, page, page);
 	page_out_of(fx.mm, 0, 64);
 	assert_int_equal(touch_around(5, ONDOL_FAULT_WRITE, 1).nr_pages, 1);
-	assert_int_equal(touch_around(9, ONDOL_FAULT_WRITE, 16).nr_pages, 8);
-	assert_int_equal(area.reads, 9);
+	assert_int_equal(touch_around(9, ONDOL_FAULT_WRITE, 16).nr_pages, 4);
+	assert_int_equal(area.reads, 5);
 	assert_int_equal(machine_stats().faults[ONDOL_FAULT_SWAP_READ], 2);
 	for (uint64_t page = 0; page < 64; page++)
 		assert_word(fx.mm, page, page);

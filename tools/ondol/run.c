@@ -55,7 +55,7 @@ static const struct argp_option run_options[] = {
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
 	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
 	{ "proc", OPT_PROC, "DIR", 0,
-	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, meminfo and each "
+	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, swaps, meminfo and each "
 	  "program's "
 	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
 	{ "validate", OPT_VALIDATE, 0, 0,
@@ -74,6 +74,7 @@ static const char run_doc[] =
 	"Examples:\n"
 	"  ondol run -- python3 -c 'print(sum(range(10**6)))'\n"
 	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
+	"  ondol run --mem 64M --swap swap.img:1G -- python3 big.py\n"
 	"  ondol run --proc out -- ls && cat out/buddyinfo\n";
 
 struct run_input {
