@@ -101,9 +101,9 @@ void zram_stats(const void *ctx, struct ondol_swap_stats *stats);
 /* ---------------------------------------------------------------- swap_out.c */
 
 /*
- * Pages of private memory in [start, end), of one region, go to swap; `cold_only`: those that
- * are not accessed, else the hardware has forgotten them (software fill).  How many entries now name a slot; *out_freed grows by the frames
- * that are free for it.
+ * Pages of private memory in [start, end), of one region, go to swap; `cold_only`: those that are
+ * not accessed, else the hardware has forgotten them (software fill).  How many entries now name a
+ * slot; *out_freed grows by the frames that are free for it.
  */
 uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, bool cold_only,
 			uint64_t *out_freed);

@@ -55,9 +55,8 @@ static const struct argp_option run_options[] = {
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
 	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
 	{ "proc", OPT_PROC, "DIR", 0,
-	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, swaps, meminfo and each "
-	  "program's "
-	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
+	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, swaps, meminfo and "
+	  "each program's maps, smaps, status into DIR, in the formats of /proc", 2 },
 	{ "validate", OPT_VALIDATE, 0, 0,
 	  "Check every invariant of an address space when it ends and of the machine at the end; "
 	  "a broken one is named, and the exit status is 125", 2 },
