@@ -6,7 +6,7 @@
 #   make test         all of them, also under the sanitizers, and the programs test
 #   make asan|tsan    the core's tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make proof        contracts, the drain protocol's model (frama-c, why3, cvc4, z3, spin)
-#   make fuzz         libFuzzer on the ELF loader, the lab's languages, the malloc, FUZZ_SECONDS=60 (clang)
+#   make fuzz         libFuzzer on the ELF loader, LZ4, the lab's languages, the malloc, FUZZ_SECONDS=60 (clang)
 #   make pictures     the lab's pictures in docs/ and its golden texts, anew
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
@@ -250,7 +250,7 @@ tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
 with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else \
 	echo "ok - $1 \# SKIP no python3"; fi'
-PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/as_user.sh tests/programs/nodes.sh tests/programs/slabs.sh \
+PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
 	echo "ok - ladder \# SKIP no python3"; fi'
@@ -298,6 +298,11 @@ fuzz:
 	@mkdir -p build/fuzz/corpus-elf
 	build/fuzz/elf_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus-elf tests/fuzz/corpus/elf
+	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -Icore -o build/fuzz/lz4_fuzz \
+		tests/unit/lz4_fuzz.c build/fuzz/libondol.a
+	@mkdir -p build/fuzz/corpus-lz4
+	build/fuzz/lz4_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/ build/fuzz/corpus-lz4
 	clang -O1 -g -fsanitize=address,undefined,fuzzer $(FUZZ_CFLAGS) -Itools \
 		-o build/fuzz/lab_fuzz tests/fuzz/lab_fuzz.c $(LAB_OBJ:$(B)/%=build/fuzz/%) \
 		build/fuzz/libondol.a

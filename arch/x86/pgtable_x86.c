@@ -14,7 +14,8 @@
  *   +---+------+------+----------------+-----+--+PAT-+--+--+---+---+---+---+---+
  *                      \____ bits 31..12 in a 4-byte entry
  *
- *   P    present: with P = 0 the processor ignores every other bit
+ *   P    present: with P = 0 the processor ignores every other bit; bit 9, free for us, then
+ *        tells that the frame bits are the number of a swap slot
  *   R/W  writable; U/S  reachable from ring 3; XD  no instruction fetch (8-byte entries)
  *   A    set by the processor at the first use; D  at the first write (leaves only)
  *   PS   bit 7 above level 0: the entry maps a large page instead of naming a table.
@@ -33,6 +34,7 @@
 #define X86_A (UINT64_C(1) << 5)
 #define X86_D (UINT64_C(1) << 6)
 #define X86_PS (UINT64_C(1) << 7)
+#define X86_SWAP (UINT64_C(1) << 9)
 #define X86_XD (UINT64_C(1) << 63)
 
 #define TOY_FRAME UINT64_C(0xfffffc00)           /* bits 31..10 */
@@ -173,6 +175,7 @@ const struct ondol_pgtable_format ondol_pgtable_i386 = {
 	.user_mask = X86_US,
 	.accessed_mask = X86_A,
 	.dirty_mask = X86_D,
+	.swap_mask = X86_SWAP,
 	.make_leaf = i386_make_leaf,
 	.make_table = i386_make_table,
 	.view = i386_view,
@@ -244,6 +247,7 @@ const struct ondol_pgtable_format ondol_pgtable_i386_pae = {
 	.no_exec_mask = X86_XD,
 	.accessed_mask = X86_A,
 	.dirty_mask = X86_D,
+	.swap_mask = X86_SWAP,
 	.make_leaf = wide_make_leaf,
 	.make_table = pae_make_table,
 	.view = wide_view,
@@ -262,6 +266,7 @@ const struct ondol_pgtable_format ondol_pgtable_i386_pae = {
 	.prot_implied = ONDOL_PROT_READ, .present_mask = X86_P, .leaf_mask = X86_PS,          \
 	.phys_mask = X86_64_FRAME, .write_mask = X86_RW, .user_mask = X86_US,                 \
 	.no_exec_mask = X86_XD, .accessed_mask = X86_A, .dirty_mask = X86_D,                  \
+	.swap_mask = X86_SWAP,                                                                \
 	.make_leaf = wide_make_leaf, .make_table = wide_make_table, .view = wide_view
 
 const struct ondol_pgtable_format ondol_pgtable_x86_64 = {

@@ -21,6 +21,7 @@ static const struct {
 	{ ONDOL_EBUSY, "still in use" },
 	{ ONDOL_EEXIST, "already there" },
 	{ ONDOL_EINVAL, "invalid argument" },
+	{ ONDOL_ENOSPC, "no space left" },
 	{ ONDOL_ENOSYS, "no such function" },
 	{ ONDOL_EOVERFLOW, "value too large" },
 	{ ONDOL_EOPNOTSUPP, "operation not supported" },

@@ -5,7 +5,7 @@
  * proc(5)), so that unmodified programs read them.
  */
 #include "base/format.h"
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 #define MAPS_NAME_COLUMN 73 /* where Linux puts the name: 25 + 6 * 8 characters in */
 #define PSS_SHIFT 12        /* bytes in fixed point, as Linux: a third of a page adds up */
@@ -70,7 +70,7 @@ int ondol_proc_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx)
 struct usage { /* pages, but pss: bytes << PSS_SHIFT */
 	uint64_t rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
-	uint64_t referenced, anonymous, locked;
+	uint64_t referenced, anonymous, locked, swap, swap_pss;
 };
 
 static void usage_page(struct usage *u, const struct ondol_mm_struct *mm, uint64_t pte)
@@ -96,6 +96,14 @@ static void usage_page(struct usage *u, const struct ondol_mm_struct *mm, uint64
 		*(dirty ? &u->private_dirty : &u->private_clean) += 1;
 }
 
+static void usage_slot(struct usage *u, const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	uint32_t count = swap_count(swap_slot_of(mm->m, pte_slot(mm, pte)));
+
+	u->swap++;
+	u->swap_pss += div_u64(ONDOL_PAGE_SIZE << PSS_SHIFT, count ? count : 1);
+}
+
 static void usage_region(struct usage *u, const struct ondol_mm_struct *mm, const struct vma *vma)
 {
 	struct pgtable_span span;
@@ -109,6 +117,8 @@ static void usage_region(struct usage *u, const struct ondol_mm_struct *mm, cons
 
 			if (pte_present(mm, pte))
 				usage_page(u, mm, pte);
+			else if (pte_is_swap(mm, pte))
+				usage_slot(u, mm, pte);
 			slot = pte_next(&mm->pgt, slot);
 		}
 	}
@@ -152,8 +162,8 @@ static void out_usage(struct out *out, const struct usage *u, bool rollup)
 	out_kib(out, "FilePmdMapped", 0);
 	out_kib(out, "Shared_Hugetlb", 0);
 	out_kib(out, "Private_Hugetlb", 0);
-	out_kib(out, "Swap", 0);
-	out_kib(out, "SwapPss", 0);
+	out_kib(out, "Swap", KIB(u->swap));
+	out_pss(out, "SwapPss", u->swap_pss);
 	out_pss(out, "Locked", u->locked);
 }
 
@@ -272,7 +282,7 @@ int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *
 	out_status(&out, "VmExe", KIB(text));
 	out_status(&out, "VmLib", KIB(mm->exec_vm - text));
 	out_status(&out, "VmPTE", KIB(mm->pgt.nr_tables - 1)); /* Linux leaves the pgd out */
-	out_status(&out, "VmSwap", 0);
+	out_status(&out, "VmSwap", KIB(mm->nr_swap));
 	return out_end(&out);
 }
 
@@ -293,5 +303,6 @@ void ondol_mm_stats(struct ondol_mm_struct *mm, struct ondol_mm_stats *out_stats
 		.nr_vma = mm->nr_vma,
 		.min_flt = mm->min_flt,
 		.maj_flt = mm->maj_flt,
+		.swap = mm->nr_swap,
 	};
 }

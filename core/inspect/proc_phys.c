@@ -3,11 +3,13 @@
  * Linux's /proc texts about physical memory, in the columns of 6.1, so that its own tools read
  * them: buddyinfo, zoneinfo, vmstat, meminfo, slabinfo (2.1).
  *
- * A line whose subject Ondol does not have (swap, huge pages, ...) is there and says 0: tools
+ * A line whose subject Ondol does not have (huge pages, writeback, ...) is there and says 0: tools
  * look for it.  Frames are not aged yet, so all data counts as inactive.
  *
  * Sources: proc(5); Documentation/filesystems/proc.rst; the output of Linux 6.1.
  */
+#include <ondol/swap.h>
+
 #include "base/format.h"
 #include "base/math.h"
 #include "inspect/inspect.h"
@@ -21,7 +23,8 @@ struct figures {
 	uint64_t free, anon, cache, mapped, shmem, slab, slab_reclaimable, slab_unreclaimable;
 	uint64_t pgtable, total, used, available, committed, commit_limit, present;
 	uint64_t high_total, high_free, low_total, low_free, data;
-	uint64_t frees, faults, major_faults, reuses, unmapped;
+	uint64_t frees, faults, major_faults, reuses, unmapped, stolen, oom_kills;
+	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
 
@@ -42,9 +45,9 @@ static const struct line node_lines[] = {
 	LINE("nr_isolated_anon", zero),
 	LINE("nr_isolated_file", zero),
 	LINE("workingset_nodes", zero),
-	LINE("workingset_refault_anon", zero),
+	LINE("workingset_refault_anon", swap_in),
 	LINE("workingset_refault_file", zero),
-	LINE("workingset_activate_anon", zero),
+	LINE("workingset_activate_anon", swap_near),
 	LINE("workingset_activate_file", zero),
 	LINE("workingset_restore_anon", zero),
 	LINE("workingset_restore_file", zero),
@@ -61,7 +64,7 @@ static const struct line node_lines[] = {
 	LINE("nr_file_hugepages", zero),
 	LINE("nr_file_pmdmapped", zero),
 	LINE("nr_anon_transparent_hugepages", zero),
-	LINE("nr_vmscan_write", zero),
+	LINE("nr_vmscan_write", swap_out),
 	LINE("nr_vmscan_immediate_reclaim", zero),
 	LINE("nr_dirtied", zero),
 	LINE("nr_written", zero),
@@ -72,7 +75,7 @@ static const struct line node_lines[] = {
 	LINE("nr_kernel_stack", zero),
 	LINE("nr_page_table_pages", pgtable),
 	LINE("nr_sec_page_table_pages", zero),
-	LINE("nr_swapcached", zero),
+	LINE("nr_swapcached", swap_cached),
 	LINE("pgpromote_success", zero),
 	LINE("pgpromote_candidate", zero),
 };
@@ -105,8 +108,8 @@ static const struct line io_lines[] = {
 	LINE("nr_dirty_background_threshold", zero),
 	LINE("pgpgin", zero),
 	LINE("pgpgout", zero),
-	LINE("pswpin", zero),
-	LINE("pswpout", zero),
+	LINE("pswpin", swap_in),
+	LINE("pswpout", swap_out),
 };
 
 static const struct line event_lines[] = {
@@ -120,13 +123,13 @@ static const struct line event_lines[] = {
 	LINE("pgrefill", zero),
 	LINE("pgreuse", reuses),
 	LINE("pgsteal_kswapd", zero),
-	LINE("pgsteal_direct", unmapped),
+	LINE("pgsteal_direct", stolen),
 	LINE("pgscan_kswapd", zero),
-	LINE("pgscan_direct", unmapped),
+	LINE("pgscan_direct", stolen),
 	LINE("pgscan_direct_throttle", zero),
-	LINE("pgscan_anon", zero),
+	LINE("pgscan_anon", swap_out),
 	LINE("pgscan_file", unmapped),
-	LINE("pgsteal_anon", zero),
+	LINE("pgsteal_anon", swap_out),
 	LINE("pgsteal_file", unmapped),
 	LINE("zone_reclaim_failed", zero),
 	LINE("pginodesteal", zero),
@@ -138,7 +141,7 @@ static const struct line event_lines[] = {
 	LINE("pgrotated", zero),
 	LINE("drop_pagecache", zero),
 	LINE("drop_slab", zero),
-	LINE("oom_kill", zero),
+	LINE("oom_kill", oom_kills),
 	LINE("pgmigrate_success", zero),
 	LINE("pgmigrate_fail", zero),
 	LINE("nr_unstable", zero),
@@ -150,7 +153,7 @@ static const struct line meminfo_lines[] = {
 	LINE("MemAvailable:", available),
 	LINE("Buffers:", zero),
 	LINE("Cached:", cache),
-	LINE("SwapCached:", zero),
+	LINE("SwapCached:", swap_cached),
 	LINE("Active:", zero),
 	LINE("Inactive:", data),
 	LINE("Active(anon):", zero),
@@ -169,8 +172,8 @@ static const struct line meminfo_high_lines[] = {
 };
 
 static const struct line meminfo_more_lines[] = {
-	LINE("SwapTotal:", zero),
-	LINE("SwapFree:", zero),
+	LINE("SwapTotal:", swap_total),
+	LINE("SwapFree:", swap_free),
 	LINE("Zswap:", zero),
 	LINE("Zswapped:", zero),
 	LINE("Dirty:", zero),
@@ -208,7 +211,7 @@ static const struct line node_meminfo_lines[] = {
 	LINE("MemTotal:", total),
 	LINE("MemFree:", free),
 	LINE("MemUsed:", used),
-	LINE("SwapCached:", zero),
+	LINE("SwapCached:", swap_cached),
 	LINE("Active:", zero),
 	LINE("Inactive:", data),
 	LINE("Active(anon):", zero),
@@ -318,6 +321,19 @@ static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 	f->mapped = virt.mapped_file;
 	f->shmem = virt.shmem;
 	f->committed = virt.committed;
+}
+
+static void count_swap(struct ondol_machine *m, struct figures *f)
+{
+	struct ondol_swap_stats swap;
+
+	ondol_swap_stats(m, &swap);
+	f->swap_total = swap.total;
+	f->swap_free = swap.free;
+	f->swap_cached = swap.cached;
+	f->swap_in = swap.in;
+	f->swap_out = swap.out;
+	f->swap_near = swap.refaults_near;
 }
 
 static void out_lines(struct out *out, const char *format, const struct line *lines, size_t nr,
@@ -482,8 +498,11 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	f->frees = stats.nr_frees;
 	for (unsigned kind = 0; kind < ONDOL_FAULT_NR; kind++)
 		f->faults += stats.faults[kind];
-	f->major_faults = stats.faults[ONDOL_FAULT_FILE_READ];
+	f->major_faults = stats.faults[ONDOL_FAULT_FILE_READ] + stats.faults[ONDOL_FAULT_SWAP_READ];
+	count_swap(m, f);
 	f->unmapped = stats.pages_unmapped;
+	f->stolen = f->unmapped + f->swap_out;
+	f->oom_kills = stats.oom_kills;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
 }
 
@@ -556,7 +575,8 @@ int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 	out_init(&out, write, ctx);
 	count_uses(m, -1, &f);
 	f.available = available_pages(m, f.free, f.cache);
-	f.commit_limit = f.total / 2;
+	count_swap(m, &f);
+	f.commit_limit = f.total / 2 + f.swap_total;
 	count_high(m, &f.high_total, &f.high_free);
 	f.low_total = f.total - f.high_total;
 	f.low_free = f.free - f.high_free;

@@ -74,7 +74,12 @@ static const struct {
 	{ "PGTABLE-2", "Every table but the root covers some address of some region" },
 	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },
 	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
-	{ "COW-1", "An anonymous frame's references are the entries that map it" },
+	{ "COW-1", "An anonymous frame's references are the entries that map it and its swap "
+		   "slot's" },
+	{ "SWAP-1", "A slot counts the entries that name it; an area and the machine count the "
+		    "slots in use, and an mm its swap entries" },
+	{ "SWAP-2", "A cached frame is anonymous, marked, names its slot and is named by it; slot "
+		    "and frame have entries" },
 	{ "MIGRATE-1", "Outside a migration no frame is marked as moving" },
 	{ "COW-2", "A frame that others see has no writable entry in a private region" },
 	{ "CACHE-1", "A cached page names its mapping and index, and has a reference of the "

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU. */
+/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU, SWAP. */
 #include "inspect/inspect.h"
 #include "inspect/validate.h"
 #include "phys/section.h"
 #include "phys/zone.h"
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 static uint64_t tables_end(const struct pgtable *pt)
 {
@@ -145,9 +145,25 @@ static bool check_present(const struct ondol_mm_struct *mm, uint64_t addr, uint6
 	return true;
 }
 
+/* Absent, and not empty. */
+static bool check_swap(const struct ondol_mm_struct *mm, uint64_t addr, uint64_t pte,
+		       struct ondol_broken_invariant *out)
+{
+	const struct swap_state *swap = mm->m->virt->swap;
+	const struct vma *vma = region_at(mm, addr);
+
+	if (!pte_is_swap(mm, pte))
+		return inspect_broken(out, "MMU-1", addr, 0, pte);
+	if (!vma || vma_is_native(vma) || vma_is_shared(vma))
+		return inspect_broken(out, "PGTABLE-3", addr, 1, 0);
+	if (!swap || pte_slot(mm, pte) >= swap->total || pte != pte_of_slot(mm, pte_slot(mm, pte)))
+		return inspect_broken(out, "SWAP-1", addr, swap ? swap->total : 0, pte);
+	return true;
+}
+
 static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
 {
-	uint64_t rss[NR_RSS] = { 0 }, end = tables_end(&mm->pgt);
+	uint64_t rss[NR_RSS] = { 0 }, end = tables_end(&mm->pgt), nr_swap = 0;
 	struct pgtable_span span;
 
 	pgtable_for_each_span(&mm->pgt, span, 0, end) {
@@ -161,14 +177,16 @@ static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invari
 				if (!check_present(mm, addr, pte, rss, out))
 					return false;
 			} else if (pte) {
-				return inspect_broken(out, "MMU-1", addr, 0, pte);
+				if (!check_swap(mm, addr, pte, out))
+					return false;
+				nr_swap++;
 			}
 		}
 	}
 	for (unsigned kind = 0; kind < NR_RSS; kind++)
 		if (!inspect_equal(out, "MM-2", kind, rss[kind], mm->rss[kind]))
 			return false;
-	return true;
+	return inspect_equal(out, "SWAP-1", 0, nr_swap, mm->nr_swap);
 }
 
 static bool validate_mm(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
@@ -224,6 +242,7 @@ static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant 
 	page_for_each_index(m, i) {
 		const struct ondol_page *page = &m->pages[i];
 		bool cached = page_use(page) == ONDOL_PAGE_CACHE;
+		bool slot_has = (page->flags & ONDOL_PG_SWAPCACHE) != 0;
 		uint64_t pfn = m->first_pfn + i;
 
 		if (page_use(page) != ONDOL_PAGE_ANON && !cached)
@@ -231,12 +250,104 @@ static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant 
 		if (page->flags & ONDOL_PG_MOVING)
 			return inspect_broken(out, "MIGRATE-1", pfn, 0, page->flags);
 		if (page->data.mapcount != page->data.next ||
-		    page_refs(page) != page->data.next + (cached ? 1 : 0))
+		    page_refs(page) != page->data.next + (cached ? 1 : 0) + (slot_has ? 1 : 0))
 			return inspect_broken(out, cached ? "CACHE-1" : "COW-1", pfn,
 					      page->data.next, page_refs(page));
 	}
 	return true;
 }
+
+/* ------------------------------------------------------------------ swap */
+
+/* The slots' counts, less (or, to put them back, plus) the entries of an mm. */
+static void count_slots(struct ondol_mm_struct *mm, uint32_t step)
+{
+	struct pgtable_span span;
+	uint64_t end = tables_end(&mm->pgt);
+
+	pgtable_for_each_span(&mm->pgt, span, 0, end) {
+		void *slot = span.slot;
+
+		for (uint64_t addr = span.addr; addr < span.end;
+		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+			uint64_t pte = pte_get(&mm->pgt, slot);
+
+			if (pte_is_swap(mm, pte))
+				swap_slot_of(mm->m, pte_slot(mm, pte))->count += step;
+		}
+	}
+}
+
+static void count_slots_of_all(struct ondol_machine *m, uint32_t step)
+{
+	list_for_each(node, &m->virt->mms)
+		count_slots(container_of(node, struct ondol_mm_struct, link), step);
+}
+
+/* A slot with a frame: each names the other, and the frame has entries. */
+static bool check_cached_frame(struct ondol_machine *m, uint64_t number,
+			       const struct swap_slot *slot, struct ondol_broken_invariant *out)
+{
+	const struct ondol_page *page;
+
+	if (!swap_count(slot) || slot->at >= m->nr_pages)
+		return inspect_broken(out, "SWAP-2", number, m->nr_pages, slot->at);
+	page = &m->pages[slot->at];
+	if (page_use(page) != ONDOL_PAGE_ANON || !(page->flags & ONDOL_PG_SWAPCACHE) ||
+	    page->data.index != (uint32_t)number || page_refs(page) < 2)
+		return inspect_broken(out, "SWAP-2", number, number, page->data.index);
+	return true;
+}
+
+/* Whether every slot's entries are those that were found: all counts are 0 meanwhile. */
+static bool check_slot_counts(struct swap_state *swap, struct ondol_broken_invariant *out)
+{
+	for (uint32_t i = 0; i < swap->nr_areas; i++)
+		for (uint64_t at = 0; at < swap->area[i]->nr_pages; at++) {
+			const struct swap_slot *slot = swap_table_at(&swap->area[i]->slots, at);
+
+			if (swap_count(slot))
+				return inspect_broken(out, "SWAP-1", swap->area[i]->first + at, 0,
+						      swap_count(slot));
+		}
+	return true;
+}
+
+static bool check_swap_areas(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	struct swap_state *swap = m->virt->swap;
+	uint64_t used = 0, cached = 0, frames = 0;
+	bool ok;
+
+	for (uint32_t i = 0; i < swap->nr_areas; i++) {
+		struct swap_area *area = swap->area[i];
+		uint64_t mine = 0;
+
+		for (uint64_t at = 0; at < area->nr_pages; at++) {
+			const struct swap_slot *slot = swap_table_at(&area->slots, at);
+
+			mine += slot->count != 0;
+			cached += (slot->count & SLOT_CACHED) != 0;
+			if (slot->count & SLOT_CACHED &&
+			    !check_cached_frame(m, area->first + at, slot, out))
+				return false;
+		}
+		if (!inspect_equal(out, "SWAP-1", i, mine, area->used))
+			return false;
+		used += mine;
+	}
+	page_for_each_index(m, i)
+		frames += page_use(&m->pages[i]) == ONDOL_PAGE_ANON &&
+			  (m->pages[i].flags & ONDOL_PG_SWAPCACHE);
+	count_slots_of_all(m, (uint32_t)-1);
+	ok = check_slot_counts(swap, out);
+	count_slots_of_all(m, 1);
+	return ok && inspect_equal(out, "SWAP-1", swap->nr_areas, used, swap->used) &&
+	       inspect_equal(out, "SWAP-2", 0, cached, swap->cached) &&
+	       inspect_equal(out, "SWAP-2", 1, cached, frames);
+}
+
+/* ------------------------------------------------------------------ page cache */
 
 struct cache_check {
 	const struct ondol_address_space *mapping;
@@ -318,5 +429,6 @@ bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_PGTABLE)) &&
 	       check_counts(m, out) && check_caches(m, out) &&
+	       (!m->virt->swap || check_swap_areas(m, out)) &&
 	       (!m->virt->policies || check_policies(m, out));
 }

@@ -45,6 +45,7 @@ static const struct ondol_pgtable_format pgtable_const_x86_64 = {
 	.no_exec_mask = UINT64_C(1) << 63,
 	.accessed_mask = 0x20,
 	.dirty_mask = 0x40,
+	.swap_mask = 0x200,
 };
 
 static inline __attribute__((always_inline)) uint64_t

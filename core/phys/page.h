@@ -28,6 +28,7 @@
 #define ONDOL_PG_MOVING (1u << 14) /* (a) in use, and data.next will take its place: migrate.c */
 #define ONDOL_PG_TAIL (1u << 15)   /* other frames of a slab or compound block */
 #define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
+#define ONDOL_PG_SWAPCACHE (1u << 17) /* private memory whose contents are in slot data.index */
 #define ONDOL_PG_ZEROED (1u << 19) /* all zeroes when it left the buddy; until it is freed */
 #define ONDOL_PG_ORDER_SHIFT 20 /* of the free or allocated block that this frame heads */
 #define ONDOL_PG_ORDER_MASK 0x1fu
@@ -63,6 +64,11 @@ struct ondol_page {
 		struct { /* second frame of a slab of few large objects; its `slab.head` stays */
 			uint16_t state[8];
 		} slab_states;
+		struct { /* first frame of a zspage: virt/zsmalloc.c */
+			uint32_t next, prev; /* zspages of the class with room */
+			uint32_t more[3];    /* its other frames */
+			uint16_t inuse, free; /* objects; the first free one */
+		} zs;
 		struct { /* anonymous memory and page cache */
 			struct ondol_address_space *mapping; /* NULL: anonymous */
 			uint32_t index;    /* page offset in the mapping */

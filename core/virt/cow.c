@@ -95,12 +95,6 @@ static uint64_t copy_page(struct fault *f, void *slot, struct ondol_page *page, 
 	return pte;
 }
 
-static void put_copied(struct ondol_mm_struct *mm, struct ondol_page *old)
-{
-	__atomic_fetch_sub(&old->data.mapcount, 1, __ATOMIC_RELAXED);
-	ondol_put_page(mm->m, old);
-}
-
 static int copy(struct fault *f)
 {
 	struct ondol_mm_struct *mm = f->mm;
@@ -134,7 +128,7 @@ static int copy(struct fault *f)
 	if (!mm->soft_fill && lo < hi)
 		tlb_invalidate(mm, lo, hi);
 	for (uint32_t i = 0; i < n; i++)
-		put_copied(mm, old[i]);
+		put_mapped(mm->m, old[i]);
 	f->result->kind = ONDOL_FAULT_COW_COPY;
 	f->result->nr_pages = n;
 	return 0;

@@ -5,7 +5,8 @@
  *	ondol_handle_mm_fault
  *	    find_region          no region, or the stack grows: stack.c
  *	    entry present?       allows it: spurious.  No right to write: cow.c
- *	    entry absent         anonymous: zeroed frames, here.  File: fault_file.c
+ *	    entry empty          anonymous: zeroed frames, here.  File: fault_file.c
+ *	    entry names a slot   fault_swap.c
  *
  * Fault-around: with a window of n pages, the absent entries around the fault are filled too,
  * from one block of consecutive frames, so that software-filled hardware can map them in one
@@ -21,17 +22,17 @@ struct fault_run fault_absent_run(const struct fault *f)
 				UINT64_C(1) << pgtable_table_shift(pt->format, 0));
 	uint64_t base = align_down(f->addr, size);
 	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
-	uint64_t present = pt->format->present_mask, step = pt->format->pte_size;
+	uint64_t step = pt->format->pte_size;
 	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
 	unsigned char *slot = f->slot;
 
-	while (run.lo > lo && !(pte_get(pt, slot - step) & present)) {
+	while (run.lo > lo && !pte_get(pt, slot - step)) {
 		slot -= step;
 		run.lo -= ONDOL_PAGE_SIZE;
 	}
 	run.slot = slot;
 	slot = (unsigned char *)f->slot + step;
-	while (run.hi < hi && !(pte_get(pt, slot) & present)) {
+	while (run.hi < hi && !pte_get(pt, slot)) {
 		slot += step;
 		run.hi += ONDOL_PAGE_SIZE;
 	}
@@ -213,8 +214,10 @@ static int make_entry(struct fault *f)
 	if (ondol_unlikely(!f->slot))
 		return -ONDOL_ENOMEM;
 	pte = pte_get(&mm->pgt, f->slot);
-	if (!pte_present(mm, pte))
+	if (!pte)
 		return vma_is_anon(f->vma) ? fault_anon(f) : fault_file(f);
+	if (ondol_unlikely(pte_is_swap(mm, pte)))
+		return fault_swap(f, pte);
 	if (pte_allows(mm, pte, f->access)) {
 		f->result->kind = ONDOL_FAULT_SPURIOUS;
 		return 0;
@@ -252,7 +255,7 @@ int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_a
 	}
 	mm->counters.faults[result.kind]++;
 	mm->counters.fault_pages += result.nr_pages;
-	if (result.kind == ONDOL_FAULT_FILE_READ)
+	if (result.kind == ONDOL_FAULT_FILE_READ || result.kind == ONDOL_FAULT_SWAP_READ)
 		mm->maj_flt++;
 	else if (result.kind != ONDOL_FAULT_SPURIOUS)
 		mm->min_flt++;

@@ -9,7 +9,7 @@
  * the read-only ones.  After a failure the child is dropped; the parent's entries stay
  * read-only, which costs it a fault for each page (COW_REUSE) and nothing else.
  */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 /* One more entry for the frame. */
 static inline void share_frame(struct ondol_page *page)
@@ -29,7 +29,7 @@ struct dup {
 	uint64_t clear_from, clear_to;     /* bits to clear in entries that are not writable */
 	uint64_t clear_from_w, clear_to_w; /* ... in those that are */
 	uint64_t lo, hi;                   /* real MMU: accessed entries made read-only */
-	uint64_t nr_anon, nr_cache;
+	uint64_t nr_anon, nr_cache, nr_swap;
 };
 
 static int dup_span(struct dup *d, const struct pgtable_span *span)
@@ -42,10 +42,10 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 	for (uint64_t addr = span->addr; addr < span->end;
 	     addr += ONDOL_PAGE_SIZE, slot = pte_next(pt, slot)) {
 		uint64_t pte = pte_get(pt, slot);
-		bool writable = (pte & f->write_mask) != 0;
 		struct ondol_page *page;
+		bool writable;
 
-		if (!(pte & f->present_mask))
+		if (!pte)
 			continue;
 		if (!child) { /* a table only where there is something to put in it */
 			child = pgtable_make(&d->to->pgt, addr);
@@ -53,9 +53,18 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 				return -ONDOL_ENOMEM;
 			child -= (uint64_t)((unsigned char *)slot - (unsigned char *)span->slot);
 			pte = pte_get(pt, slot); /* a shrinker may have been at it */
-			if (!(pte & f->present_mask))
+			if (!pte)
 				continue;
 		}
+		if (ondol_unlikely(pte_is_swap(d->from, pte))) {
+			swap_get(d->from->m, pte_slot(d->from, pte));
+			d->nr_swap++;
+			pte_set(&d->to->pgt,
+				child + ((unsigned char *)slot - (unsigned char *)span->slot),
+				pte);
+			continue;
+		}
+		writable = (pte & f->write_mask) != 0;
 		page = pte_page(d->from, pte);
 		share_frame(page);
 		if (page_use(page) == ONDOL_PAGE_ANON)
@@ -109,6 +118,7 @@ static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
 	if (d.lo < d.hi)
 		tlb_invalidate(from, d.lo, d.hi);
 	to->rss[RSS_ANON] += d.nr_anon;
+	to->nr_swap += d.nr_swap;
 	if (d.nr_cache)
 		to->rss[vma->file->mapping->ops ? RSS_FILE : RSS_SHMEM] += d.nr_cache;
 	return r;

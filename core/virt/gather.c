@@ -11,7 +11,7 @@
  * A frame that is ours alone is chained through its own record, without bound.  A shared one
  * may be in somebody else's chain, so those wait in a short array; full, it forces a flush.
  */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting)
 {
@@ -34,14 +34,17 @@ void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end)
 		tlb_invalidate(mm, lo, hi);
 }
 
-/* Drop the reference that an entry stood for. */
-static void put_mapped(struct ondol_machine *m, struct ondol_page *page)
+void put_mapped(struct ondol_machine *m, struct ondol_page *page)
 {
+	bool cached = (page->flags & ONDOL_PG_SWAPCACHE) != 0;
+
 	if (page_refs(page) == 1)
 		page->data.mapcount = 0;
 	else
 		__atomic_fetch_sub(&page->data.mapcount, 1, __ATOMIC_RELAXED);
 	ondol_put_page(m, page);
+	if (ondol_unlikely(cached))
+		swap_unmapped(m, page);
 }
 
 /* Free what was gathered so far; the hardware is told first. */
@@ -93,9 +96,19 @@ static bool is_clean(const struct ondol_mm_struct *mm, const struct vma *vma, ui
 	       !(vma_is_shared(vma) && (pte & mm->pgt.format->dirty_mask));
 }
 
-/* All entries of [start, end), or those of clean pages.  How many. */
+enum gather_which { ALL, CLEAN, CLEAN_AND_COLD };
+
+static bool is_wanted(const struct ondol_mm_struct *mm, const struct vma *vma, uint64_t pte,
+		      enum gather_which which)
+{
+	if (which == CLEAN_AND_COLD && (pte & mm->pgt.format->accessed_mask))
+		return false;
+	return which == ALL || is_clean(mm, vma, pte);
+}
+
+/* Entries of [start, end).  How many. */
 static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint64_t start,
-			       uint64_t end, bool only_clean)
+			       uint64_t end, enum gather_which which)
 {
 	struct ondol_mm_struct *mm = g->mm;
 	const struct ondol_pgtable_format *f = mm->pgt.format;
@@ -110,7 +123,13 @@ static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint
 			uint64_t pte = pte_get(&mm->pgt, slot);
 			struct ondol_page *page;
 
-			if (!(pte & f->present_mask) || (only_clean && !is_clean(mm, vma, pte)))
+			if (ondol_unlikely(pte_is_swap(mm, pte)) && which == ALL) {
+				pte_set(&mm->pgt, slot, 0);
+				swap_put(mm->m, pte_slot(mm, pte));
+				mm->nr_swap--;
+				continue;
+			}
+			if (!(pte & f->present_mask) || !is_wanted(mm, vma, pte, which))
 				continue;
 			pte = pte_exchange(&mm->pgt, slot, 0);
 			page = pte_page(mm, pte);
@@ -139,12 +158,13 @@ static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint
 void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end)
 {
 	if (!vma_is_native(vma))
-		gather_entries(g, vma, start, end, false);
+		gather_entries(g, vma, start, end, ALL);
 }
 
-uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end)
+uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end,
+		      bool cold_only)
 {
-	return gather_entries(g, vma, start, end, true);
+	return gather_entries(g, vma, start, end, cold_only ? CLEAN_AND_COLD : CLEAN);
 }
 
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,

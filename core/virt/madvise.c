@@ -143,9 +143,13 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 			return -ONDOL_EINVAL;
 		if (advice == ADV_DONTNEED)
 			mm_zap(mm, vma, start, end);
+		else if (advice == ADV_PAGEOUT)
+			reclaim_range(mm, vma, start, end);
+		else if (advice == ADV_COLD)
+			tlb_forget(mm, start, end);
 		/*
 		 * FREE permits, and does not oblige, to drop the pages before they are
-		 * written again; COLD and PAGEOUT hint at a reclaim that has no such need.
+		 * written again.  COLD takes away the second chance (reclaim.c).
 		 */
 		return 0;
 	case ADV_DONTNEED_LOCKED:

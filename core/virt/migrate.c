@@ -11,9 +11,9 @@
  *	remap    entry absent -> present, with the new frame or, not copied, the old one
  *
  * Nobody can write the page from unmap to remap: hardware finds no entry, and the fault that
- * follows waits for the embedder's lock of the mm.  Absent entries that are not zero exist nowhere
- * else, and not after (validation of [MMU-1] sees it).  Accessed bits go, dirty bits stay with
- * the entries.
+ * follows waits for the embedder's lock of the mm.  Absent entries that are neither zero nor a swap
+ * slot's exist nowhere else, and not after (validation of [MMU-1] sees it).  Accessed bits go,
+ * dirty bits stay with the entries.
  *
  * [MIGRATE-1] Outside a migration no frame is MOVING.
  *
@@ -22,7 +22,7 @@
  * the page cache's shrinker, which leaves alone what has a reference more.
  */
 #include "phys/range.h"
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 static inline bool is_moving(const struct ondol_page *page)
 {
@@ -116,7 +116,7 @@ static void remap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 			uint64_t pte = pte_get(&mm->pgt, slot);
 			struct ondol_page *page;
 
-			if (!pte || pte_present(mm, pte))
+			if (!pte || pte_present(mm, pte) || pte_is_swap(mm, pte))
 				continue;
 			page = pte_page(mm, pte);
 			if (is_moving(page))
@@ -151,17 +151,19 @@ static void in_all_mms(struct ondol_machine *m,
 
 /* ------------------------------------------------------------------ frames */
 
-/* Anonymous, and nobody has a reference but its entries and the migration. */
+/* Anonymous, and nobody has a reference but its entries, its swap slot and the migration. */
 static bool copy_anon(struct ondol_machine *m, struct ondol_page *old, struct ondol_page *new)
 {
-	uint32_t maps = new->data.mapcount;
+	uint32_t maps = new->data.mapcount, cached = (old->flags & ONDOL_PG_SWAPCACHE) ? 1 : 0;
 
-	if (page_refs(old) != maps + 1)
+	if (page_refs(old) != maps + cached + 1)
 		return false;
 	kmap_copy(m, new, old);
 	page_make_anon(m, new);
 	new->data.mapcount = maps;
-	__atomic_store_n(&new->refcount, maps, __ATOMIC_RELEASE);
+	__atomic_store_n(&new->refcount, maps + cached, __ATOMIC_RELEASE);
+	if (cached)
+		swap_cache_move(m, old, new);
 	return true;
 }
 

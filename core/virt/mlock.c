@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mlock, mincore, msync.  Nothing is ever taken away from a program here that it has not
- * given back, so a locked region is one that has been faulted in and is counted.
+ * mlock, mincore, msync.  A locked region is one that has been faulted in and is counted; reclaim
+ * passes it by.
  * Sources: mlock(2), mincore(2), msync(2).
  */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 /* Give [start, end) of one region these of LOCK_FLAGS.  -ONDOL_ENOMEM. */
 static int lock_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
@@ -145,9 +145,12 @@ static void mincore_region(struct ondol_mm_struct *mm, const struct vma *vma, ui
 {
 	for (uint64_t at = start; at < end; at += ONDOL_PAGE_SIZE) {
 		void *slot = pgtable_find(&mm->pgt, at);
-		bool resident = slot && pte_present(mm, pte_get(&mm->pgt, slot));
+		uint64_t pte = slot ? pte_get(&mm->pgt, slot) : 0;
+		bool resident = pte_present(mm, pte);
 
-		if (!resident && vma->file && vma->file->mapping)
+		if (pte_is_swap(mm, pte))
+			resident = swap_cached(mm->m, swap_slot_of(mm->m, pte_slot(mm, pte)));
+		else if (!resident && vma->file && vma->file->mapping)
 			resident = cache_has_page(vma->file->mapping, vma_pgoff_at(vma, at));
 		vec[(at - start) >> ONDOL_PAGE_SHIFT] = resident || vma_is_native(vma);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mm_struct: creation, references, limits, layout, what it counts. */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 static bool is_data(ondol_vm_flags_t flags)
 {
@@ -30,12 +30,14 @@ bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uin
 /*
  * Memory is promised beyond what there is, since few programs touch all that they map (A3).
  * With Linux's heuristic (vm.overcommit_memory=0) only what could never be kept is refused: one
- * request for more than the machine's whole RAM.
+ * request for more than the machine's whole RAM and swap.
  */
 bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages)
 {
+	const struct swap_state *swap = mm->m->virt->swap;
+
 	return !mm->m->overcommit_guess || (flags & ONDOL_VM_NORESERVE) ||
-	       nr_pages <= mm->m->phys->managed;
+	       nr_pages <= mm->m->phys->managed + (swap ? swap->total : 0);
 }
 
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages)

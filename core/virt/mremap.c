@@ -133,7 +133,7 @@ static int make_tables(struct remap *rm)
 	return 0;
 }
 
-/* Every present entry goes to its new place; the hardware holds none there yet. */
+/* Every entry goes to its new place, those of swap too; the hardware holds none there yet. */
 static void move_entries(struct remap *rm)
 {
 	struct ondol_mm_struct *mm = rm->mm;
@@ -150,7 +150,7 @@ static void move_entries(struct remap *rm)
 		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
 			uint64_t to = addr - rm->old_addr + rm->new_addr, pte;
 
-			if (!pte_present(mm, pte_get(&mm->pgt, slot)))
+			if (!pte_get(&mm->pgt, slot))
 				continue;
 			pte = pte_exchange(&mm->pgt, slot, 0);
 			if (!mm->soft_fill && (pte & f->accessed_mask)) {

@@ -583,12 +583,13 @@ static uint64_t shrink_unmapped(struct ondol_machine *m, struct ondol_virt_state
 
 uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages)
 {
-	uint64_t freed = shrink_unmapped(m, ctx, nr_pages), unmapped = freed < nr_pages;
+	uint64_t freed = shrink_unmapped(m, ctx, nr_pages);
+	struct reclaimed taken = { freed < nr_pages, 0, 0 };
 
 	/* A page that several map is free when the last of them has let it go. */
-	while (unmapped) {
-		unmapped = reclaim_unmap(m, nr_pages - freed);
-		freed += shrink_unmapped(m, ctx, unmapped);
+	while (taken.unmapped + taken.swapped) {
+		taken = reclaim_mapped(m, nr_pages - freed);
+		freed += taken.freed + shrink_unmapped(m, ctx, taken.unmapped);
 		if (freed)
 			break;
 	}

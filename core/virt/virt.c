@@ -41,11 +41,12 @@
  *   [MM-1]   nr_vma, total_vm and its parts count the regions.
  *   [MM-2]   rss counts the frames in the page tables by kind.
  *   [PGTABLE-1..4]  core/pgtable/pgtable.c.
- *   [COW-1]  An anonymous frame's references are the entries that map it.
+ *   [COW-1]  An anonymous frame's references are the entries that map it and, cached, its swap
+ *            slot's.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
- *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [MMU-1] in
- *   include/ondol/port.h, of which can be seen from here that an absent or user-inaccessible
- *   entry has no A, and that what software has filled in as writable has D.
+ *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [SWAP-1..3] in
+ *   swap.c; [MMU-1] in include/ondol/port.h, of which can be seen from here that an absent or
+ *   user-inaccessible entry has no A, and that what software has filled in as writable has D.
  *
  * 5 Concurrency.  Calls on one mm exclude each other (the embedder's lock).  Shared between
  *   mms are frames (atomic counts), mappings (their lock) and the lists here (virt_state.lock).
@@ -139,6 +140,7 @@ static void add_counters(struct ondol_machine_stats *stats, const struct virt_co
 	stats->tlb_fills += c->tlb_fills;
 	stats->tlb_invalidates += c->tlb_invalidates;
 	stats->tlb_protects += c->tlb_protects;
+	stats->oom_kills += c->oom_kills;
 }
 
 void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
@@ -150,14 +152,18 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 	for (unsigned i = 0; i < ONDOL_FAULT_NR; i++)
 		sum.faults[i] = 0;
 	sum.faults_refused = sum.fault_pages = sum.vma_lookups = sum.mmap_cache_hits = 0;
-	sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
-	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = 0;
+	sum.oom_kills = sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
+	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = sum.pages_swapped = 0;
 	if (v) {
 		saved = virt_lock(m);
 		add_counters(&sum, &v->dead);
-		list_for_each(node, &v->mms)
-			add_counters(&sum, &container_of(node, struct ondol_mm_struct,
-							 link)->counters);
+		list_for_each(node, &v->mms) {
+			const struct ondol_mm_struct *mm =
+				container_of(node, struct ondol_mm_struct, link);
+
+			add_counters(&sum, &mm->counters);
+			sum.pages_swapped += mm->nr_swap;
+		}
 		sum.nr_mm = v->nr_mm;
 		sum.pages_unmapped = v->nr_unmapped;
 		virt_unlock(m, saved);

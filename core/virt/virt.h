@@ -36,7 +36,7 @@ struct virt_counters {
 	uint64_t faults[ONDOL_FAULT_NR];
 	uint64_t faults_refused, fault_pages;
 	uint64_t vma_lookups, mmap_cache_hits;
-	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 };
 
 struct ondol_virt_state {
@@ -51,6 +51,7 @@ struct ondol_virt_state {
 	uint32_t nr_vma, nr_vma_peak; /* (a) */
 	uint64_t reclaim_at;  /* (s) the hand of reclaim.c, in the first of mms */
 	uint64_t nr_unmapped; /* (s) pages that it took */
+	struct swap_state *swap; /* see swap.c; NULL: no area was added yet */
 	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
 
@@ -109,6 +110,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	void *priv;
 	uint64_t total_vm, locked_vm, data_vm, exec_vm, stack_vm; /* pages */
 	uint64_t rss[NR_RSS];                                     /* pages */
+	uint64_t nr_swap;                                         /* swap entries */
 	uint64_t hiwater_rss, hiwater_vm;                         /* pages */
 	uint64_t min_flt, maj_flt;
 	struct virt_counters counters;
@@ -358,6 +360,22 @@ static inline bool pte_present(const struct ondol_mm_struct *mm, uint64_t pte)
 	return (pte & mm->pgt.format->present_mask) != 0;
 }
 
+/* An absent entry that names a slot of swap; else 0, or for a moment what migrate.c leaves. */
+static inline bool pte_is_swap(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return !pte_present(mm, pte) && (pte & mm->pgt.format->swap_mask);
+}
+
+static inline uint64_t pte_of_slot(const struct ondol_mm_struct *mm, uint64_t slot)
+{
+	return mm->pgt.format->swap_mask | slot << ONDOL_PAGE_SHIFT;
+}
+
+static inline uint64_t pte_slot(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return (pte & mm->pgt.format->phys_mask) >> ONDOL_PAGE_SHIFT;
+}
+
 /* An entry without a frame; add the frame's address. */
 static inline uint64_t pte_template(const struct ondol_mm_struct *mm, uint32_t prot)
 {
@@ -398,8 +416,8 @@ static inline uint32_t page_refs(const struct ondol_page *page)
 }
 
 /*
- * By [COW-1] an anonymous frame has one reference for each entry that maps it and no other,
- * so with one reference it is ours alone, and nobody else can make it two.
+ * By [COW-1] an anonymous frame has one reference for each entry that maps it and, cached, one
+ * of its swap slot's, so with one reference it is ours alone, and nobody else can make it two.
  */
 static inline bool page_exclusive_anon(const struct ondol_page *page)
 {
@@ -441,8 +459,13 @@ void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting
 void gather_announce(struct mmu_gather *g, uint64_t start, uint64_t end);
 /* Empty the part [start, end) of vma's page tables. */
 void gather_zap(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
-/* Only entries of clean pages of its file; how many. */
-uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end);
+/* Only entries of clean pages of its file, or of them those that are not accessed; how many. */
+uint64_t gather_clean(struct mmu_gather *g, const struct vma *vma, uint64_t start, uint64_t end,
+		      bool cold_only);
+/* Drop the reference that an entry stood for. */
+void put_mapped(struct ondol_machine *m, struct ondol_page *page);
+/* swap.c: an entry less maps the cached frame; without one it goes, since the slot has it. */
+void swap_unmapped(struct ondol_machine *m, struct ondol_page *page);
 /* Take away tables that no region needs: see pgtable_unlink_range. */
 void gather_tables(struct mmu_gather *g, uint64_t start, uint64_t end, uint64_t floor,
 		   uint64_t ceiling);
@@ -560,6 +583,8 @@ static inline void page_make_anon(struct ondol_machine *m, struct ondol_page *pa
 /* The entry is there but does not allow the write. */
 ONDOL_MUST_CHECK int fault_cow(struct fault *f, uint64_t pte);
 ONDOL_MUST_CHECK int fault_file(struct fault *f);
+/* The entry names a slot of swap. */
+ONDOL_MUST_CHECK int fault_swap(struct fault *f, uint64_t pte);
 
 /* ---------------------------------------------------------------- page_cache.c */
 
@@ -599,11 +624,17 @@ ONDOL_MUST_CHECK int cache_writeback(struct ondol_address_space *mapping, uint64
 void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint64_t end);
 /* Nobody uses the mapping any more: drop every page, dirty or not. */
 void cache_drop_all(struct ondol_address_space *mapping);
-/*
- * reclaim.c: unmap so many clean pages of files, if the machine's owner allows it.  Their number;
- * the caller drops them.
- */
-uint64_t reclaim_unmap(struct ondol_machine *m, uint64_t nr_pages);
+/* What the hand took. */
+struct reclaimed {
+	uint64_t unmapped; /* clean pages of files: the caller drops them */
+	uint64_t swapped;  /* entries that name a slot now */
+	uint64_t freed;    /* frames of private memory */
+};
+/* reclaim.c: take about so many mapped pages, if the machine's owner allows it. */
+struct reclaimed reclaim_mapped(struct ondol_machine *m, uint64_t nr_pages);
+/* The same in [start, end) of vma now, be it in use or not: MADV_PAGEOUT. */
+void reclaim_range(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
+		   uint64_t end);
 /* The shrinker: ondol_shrinker_t. */
 uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
 /* Visit the pages in order under the mapping's lock; nonzero stops. */

@@ -84,9 +84,10 @@ struct ondol_machine_stats {
 	uint64_t faults_refused;                /* no region, no right, past the end, no frame */
 	uint64_t fault_pages;                   /* populated, fault-around included */
 	uint64_t pages_unmapped;                /* mapped file pages that reclaim took back */
+	uint64_t pages_swapped;                 /* now: entries that name a slot of swap */
 	uint64_t nr_mm, nr_vma, nr_vma_peak;
 	uint64_t vma_lookups, mmap_cache_hits;
-	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects;
+	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 	uint32_t page_record_size;              /* bytes of struct page */
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
@@ -97,6 +98,7 @@ struct ondol_mm_stats { /* pages */
 	uint64_t total_vm, locked_vm, data_vm, exec_vm, stack_vm;
 	uint64_t rss_anon, rss_file, rss_shmem, hiwater_rss, hiwater_vm, pgtables_bytes;
 	uint64_t nr_vma, min_flt, maj_flt;
+	uint64_t swap; /* entries that name a slot of swap */
 };
 void ondol_mm_stats(struct ondol_mm_struct *mm, struct ondol_mm_stats *out_stats);
 
@@ -140,7 +142,7 @@ ONDOL_MUST_CHECK int ondol_mm_validate(struct ondol_mm_struct *mm,
 
 /* Fail the nth event of a kind (1: the next; 0: none): a field of the production machine. */
 enum ondol_fail_point { ONDOL_FAIL_ALLOC_PAGES, ONDOL_FAIL_SLAB, ONDOL_FAIL_READ_PAGE,
-			ONDOL_FAIL_KMAP,
+			ONDOL_FAIL_SWAP_READ, ONDOL_FAIL_SWAP_WRITE, ONDOL_FAIL_KMAP,
 			ONDOL_FAIL_NR };
 struct ondol_fail_plan {
 	uint64_t nth[ONDOL_FAIL_NR];

@@ -253,6 +253,8 @@ enum ondol_fault_kind { /* what handling it took */
 	ONDOL_FAULT_FILE_READ,  /* it had to be read: a major fault */
 	ONDOL_FAULT_COW_COPY,
 	ONDOL_FAULT_COW_REUSE,
+	ONDOL_FAULT_SWAP_READ,  /* it was in swap and had to be read: a major fault */
+	ONDOL_FAULT_SWAP_CACHE, /* it was in swap, and in another program's frame still */
 	ONDOL_FAULT_NR,
 };
 struct ondol_fault_args {
@@ -275,12 +277,26 @@ struct ondol_fault_result {
 /*
  * Make the page table allow `access` at `addr`.
  * -ONDOL_EFAULT: no region (SEGV_MAPERR); -ONDOL_EACCES: it forbids it (SEGV_ACCERR);
- * -ONDOL_ENXIO, -ONDOL_EIO: past the end of the file, or unreadable (SIGBUS);
+ * -ONDOL_ENXIO, -ONDOL_EIO: past the end of the file, or unreadable there or in swap (SIGBUS);
  * -ONDOL_ENOMEM: no frame.
  */
 ONDOL_MUST_CHECK int ondol_handle_mm_fault(struct ondol_mm_struct *mm,
 					   const struct ondol_fault_args *args,
 					   struct ondol_fault_result *out_result);
+
+/*
+ * Out of memory: how much of it the end of the mm would give back, in pages, by resident and
+ * swapped pages and page tables, moved by `score_adj` (-1000 .. 1000) thousandths of all RAM and
+ * swap.  INT64_MIN: exempt.  Who has the most is to go; the embedder ends it.
+ */
+#define ONDOL_OOM_SCORE_ADJ_MIN (-1000)
+int64_t ondol_oom_badness(const struct ondol_mm_struct *mm, int score_adj);
+/* The same as /proc/PID/oom_score tells it, 0 .. 2000. */
+int64_t ondol_oom_score(const struct ondol_mm_struct *mm, int score_adj);
+/* RAM and swap, in pages. */
+uint64_t ondol_oom_total_pages(const struct ondol_machine *m);
+/* It has been ended for that: oom_kill in vmstat. */
+void ondol_oom_count_kill(struct ondol_mm_struct *mm);
 
 /*
  * The hardware's part, for ports whose hardware is a software-filled TLB: translate addr

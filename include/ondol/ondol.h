@@ -48,6 +48,7 @@
 #include <ondol/pgtable.h>
 #include <ondol/port.h>
 #include <ondol/slab.h>
+#include <ondol/swap.h>
 #include <ondol/types.h>
 
 #endif /* ONDOL_H */

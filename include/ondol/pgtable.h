@@ -58,6 +58,11 @@ struct ondol_pgtable_format {
 	 */
 	uint64_t present_mask, leaf_mask, phys_mask;
 	uint64_t write_mask, user_mask, no_exec_mask, accessed_mask, dirty_mask;
+	/*
+	 * In an absent level-0 entry, and there alone: it names a slot of swap space, in the bits
+	 * of phys_mask.  The processor ignores such an entry.  0: the format has no room for that.
+	 */
+	uint64_t swap_mask;
 
 	/* Pure functions, consistent with the masks.  All-zero bits: an absent entry. */
 	ondol_pte_t (*make_leaf)(ondol_phys_addr_t pa, uint32_t prot, uint8_t level);

@@ -135,6 +135,13 @@ struct ondol_mmu_ops {
 	 */
 	void (*protect)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			ondol_virt_addr_t end, uint32_t prot);
+	/*
+	 * Whether pages of [start, end) must keep their frames for now: a device has them, or the
+	 * hardware of the mm cannot be told (it is being copied from another's, say).  Asked
+	 * before reclaim takes a mapped page.  NULL: never.
+	 */
+	bool (*busy)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+		     ondol_virt_addr_t end);
 };
 
 ONDOL_END_DECLS

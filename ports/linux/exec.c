@@ -522,6 +522,8 @@ void exec_takeover(struct monitor *mon, struct task *task)
 			r = -ENOMEM;
 		}
 	}
+	if (g) /* descriptors live on */
+		g->frames_held = task->mm && task->mm->frames_held;
 	task_set_mm(mon, task, g);
 	if (!r) {
 		const char *slash = strrchr(name, '/');

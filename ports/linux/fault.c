@@ -263,19 +263,16 @@ static struct task *faulting_task(struct monitor *mon, struct guest_mm *g, pid_t
 
 /* What the program cannot have: the fault's error becomes its signal. */
 static void fault_refused(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
-			  pid_t tid, int error)
+			  const struct uffd_msg *msg, int error)
 {
 	struct ondol_tlb_run run;
 
 	if (error == -ONDOL_ENOMEM) {
-		struct task *t = faulting_task(mon, g, tid);
+		struct task *t = faulting_task(mon, g, (pid_t)msg->arg.pagefault.feat.ptid);
 
-		mon->stats.oom_kills++;
-		if (t) {
-			report_oom(mon, t, addr);
-			task_kill(mon, t, SIGKILL);
-		}
-		return; /* never woken: the kill ends the wait */
+		if (t && oom_fault(mon, t, addr))
+			fault_after_oom(mon, g, msg);
+		return; /* else never woken: the kill ends the wait */
 	}
 	if (error == -ONDOL_EACCES && (access & ONDOL_FAULT_WRITE) &&
 	    !ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run)) {
@@ -382,7 +379,7 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
 		report_sample(mon);
 	if (r)
-		fault_refused(mon, g, addr, access, (pid_t)msg->arg.pagefault.feat.ptid, r);
+		fault_refused(mon, g, addr, access, msg, r);
 }
 
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr)
@@ -418,6 +415,14 @@ uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 		region_note(g, page);
 	}
 	return run.start + run.nr_pages * PAGE_BYTES;
+}
+
+void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
+{
+	bool late_faults = mon->late_faults;
+
+	fault_late(mon, g, msg);
+	mon->late_faults = late_faults;
 }
 
 /* To be looked at later: after a fork, or when the main loop comes round. */

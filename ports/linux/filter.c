@@ -6,7 +6,8 @@
  *   to the monitor (USER_NOTIF)   the memory calls; open of a path read-only (it may be
  *                                 /proc/self/maps); futex operations that cannot wait for
  *                                 a missing page; limits that the placeholder would break;
- *                                 memory policies; sysinfo
+ *                                 memory policies; sysinfo; with swap, what needs frames to
+ *                                 stay (O_DIRECT, vmsplice, waits on shared futexes)
  *   stop (TRACE)                  fork and clone without CLONE_VM
  *   an errno at once              calls that would take memory past us
  *   everything else               the host's, at full speed
@@ -51,6 +52,10 @@
 #define NOTIFY SECCOMP_RET_USER_NOTIF
 #define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
 
+/* Never and always true where there is no swap: filter_install. */
+#define IF_DIRECT(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, then_skip, 0)
+#define IF_PRIVATE(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FUTEX_PRIVATE_FLAG, then_skip, 0)
+
 /* Flags of an open that cannot be one of our /proc texts. */
 #define OPEN_OTHER (O_ACCMODE | O_CREAT | O_DIRECTORY | O_PATH)
 
@@ -67,8 +72,9 @@ static const struct sock_filter guest_filter[] = {
 	LOAD(nr),
 
 	/* Frequent calls that are never ours leave early: read, write, close, stat, ... */
-	IF_EQ(SYS_open, 0, 4),
+	IF_EQ(SYS_open, 0, 5),
 	LOAD_ARG_LOW(1),
+	IF_DIRECT(2),
 	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
@@ -92,18 +98,23 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_madvise, NOTIFY),
 	ON(SYS_shmat, NOTIFY),
 
-	IF_EQ(SYS_openat, 0, 4),
+	IF_EQ(SYS_openat, 0, 5),
 	LOAD_ARG_LOW(2),
+	IF_DIRECT(2),
 	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
 
 	/*
 	 * FUTEX_WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, CMP_REQUEUE_PI and LOCK_PI2 write
-	 * the word without being able to wait for its page.
+	 * the word without being able to wait for its page.  Who may come to wait on one that is
+	 * not PRIVATE is of interest where there is swap.
 	 */
-	IF_EQ(SYS_futex, 0, 9),
+	IF_EQ(SYS_futex, 0, 12),
 	LOAD_ARG_LOW(1),
+	IF_PRIVATE(2),
+	IF_EQ(FUTEX_WAKE, 1, 0),
+	RET(NOTIFY),
 	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK),
 	IF_EQ(FUTEX_WAKE_OP, 5, 0),
 	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FUTEX_LOCK_PI, 0, 3),
@@ -169,6 +180,18 @@ static const struct sock_filter guest_filter[] = {
 	RET(SECCOMP_RET_ALLOW),
 };
 
+/* With swap, in place of the last instruction: who gives frames to the host's kernel (swap.c). */
+static const struct sock_filter swap_filter[] = {
+	ON(SYS_vmsplice, NOTIFY),
+	IF_EQ(SYS_fcntl, 0, 5),
+	LOAD_ARG_LOW(1),
+	IF_EQ(F_SETFL, 0, 3),
+	LOAD_ARG_LOW(2),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, 0, 1),
+	RET(NOTIFY),
+	RET(SECCOMP_RET_ALLOW),
+};
+
 static int filter_set(const struct sock_fprog *program)
 {
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
@@ -182,16 +205,32 @@ static int filter_set(const struct sock_fprog *program)
  * In the process that is to become the guest.  The listener's descriptor, or -errno.  Who has not
  * CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it.  `see_folders`:
  * opens of folders come to us, too; who lists /sys/devices/system/node shall find our nodes.
+ * `swap`: so does what makes frames stay where they are.
  */
-int filter_install(bool see_folders)
+int filter_install(bool see_folders, bool swap)
 {
-	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter];
-	struct sock_fprog program = { .len = sizeof filter / sizeof *filter, .filter = filter };
+	const unsigned nr = sizeof guest_filter / sizeof *guest_filter;
+	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter +
+				  sizeof swap_filter / sizeof *swap_filter];
+	struct sock_fprog program = { .len = nr, .filter = filter };
 
-	memcpy(filter, guest_filter, sizeof filter);
-	for (unsigned i = 0; i < program.len && see_folders; i++)
-		if (filter[i].code == (BPF_JMP | BPF_JSET | BPF_K) && filter[i].k == OPEN_OTHER)
-			filter[i].k &= ~(uint32_t)O_DIRECTORY;
+	memcpy(filter, guest_filter, sizeof guest_filter);
+	for (unsigned i = 0; i < nr; i++) {
+		struct sock_filter *f = &filter[i];
+
+		if (f->code != (BPF_JMP | BPF_JSET | BPF_K))
+			continue;
+		if (f->k == OPEN_OTHER && see_folders)
+			f->k &= ~(uint32_t)O_DIRECTORY;
+		else if (f->k == O_DIRECT && !swap)
+			f->jt = 0;
+		else if (f->k == FUTEX_PRIVATE_FLAG && !swap)
+			f->jf = f->jt;
+	}
+	if (swap) {
+		memcpy(&filter[nr - 1], swap_filter, sizeof swap_filter);
+		program.len = (unsigned short)(nr - 1 + sizeof swap_filter / sizeof *swap_filter);
+	}
 	int fd = filter_set(&program);
 
 	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

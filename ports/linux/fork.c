@@ -201,6 +201,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	}
 	memcpy(g->child->comm, g->comm, sizeof g->comm);
 	g->child->slice_at = g->slice_at; /* it has the parent's mappings and so its gaps */
+	g->child->frames_held = g->frames_held;
 	g->child->slices_off = g->slices_off;
 	g->child->nr_host_maps = g->nr_host_maps;
 	g->child->nr_native_maps = g->nr_native_maps;

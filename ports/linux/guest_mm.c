@@ -89,6 +89,7 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	ondol_mm_set_private(g->mm, NULL);
 	ondol_mmput(g->mm);
 	g->mm = NULL;
+	oom_mm_gone(mon, g);
 	if (g->worker <= 0) {
 		guest_mm_free(mon, g);
 		return;
@@ -251,10 +252,21 @@ static void linux_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr
 		worker_lost(mon, g, "the host refused to change its mappings");
 }
 
+/* Before there is a worker to tell (a fork's child), and when there is none any more, all stays. */
+static bool linux_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+		       ondol_virt_addr_t end)
+{
+	struct monitor *mon = ctx;
+	const struct guest_mm *g = ondol_mm_private(mm);
+
+	return !g || g->worker_dead || g->uffd < 0 || swap_busy(mon, g, start, end);
+}
+
 const struct ondol_mmu_ops linux_mmu_ops = {
 	.version = ONDOL_MMU_VERSION,
 	.size = sizeof(struct ondol_mmu_ops),
 	.flags = ONDOL_MMU_SOFTWARE_FILL | ONDOL_MMU_NO_WRITE_TRAP,
 	.invalidate = linux_invalidate,
 	.protect = linux_protect,
+	.busy = linux_busy,
 };

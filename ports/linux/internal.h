@@ -130,6 +130,7 @@ struct guest_mm {
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
+	bool frames_held;           /* the host's devices or pipes may have some: swap.c */
 	char comm[32];
 };
 
@@ -151,6 +152,7 @@ struct task {
 	int pidfd;                  /* of the thread group, or -1 */
 	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
 	struct ondol_mempolicy policy; /* set_mempolicy's */
+	uint64_t futex_page;        /* of the last futex that is not PRIVATE, or 0: swap.c */
 };
 
 #define TASK_HASH 1024
@@ -171,7 +173,7 @@ struct port_stats {
 	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
 	uint64_t flushes, protects, evictions, worker_waits;
 	uint64_t calls, opens, forks, execs, threads, signals;
-	uint64_t oom_kills, bad_accesses;
+	uint64_t oom_kills, bad_accesses, swap_errors;
 	uint64_t pages_local, pages_remote; /* mapped from the thread's own node, from another */
 };
 
@@ -183,6 +185,9 @@ struct monitor {
 	struct ondol_port port;
 	uint64_t pages_plenty; /* with so many free, windows may grow: a quarter */
 	struct ondol_kmem_cache *task_cache, *mm_cache;
+	int swap_fd;         /* or -1 */
+	uint64_t swap_pages; /* of the file */
+	struct ondol_swap_stats swap_at_peak, swap_at_end;
 
 	unsigned char *ram;  /* direct map of all nodes */
 	uint64_t ram_bytes;
@@ -221,6 +226,7 @@ struct monitor {
 	uint32_t nr_dying;
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
+	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	struct file_object *files[1024];
 	uint32_t nr_files;
@@ -234,7 +240,9 @@ void monitor_warn(const char *format, ...) __attribute__((format(printf, 1, 2)))
 void trace(const struct monitor *mon, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void report_sample(struct monitor *mon);
-void report_oom(struct monitor *mon, struct task *task, uint64_t addr);
+/* `victim` ends, since `task` found no frame for addr. */
+void report_oom(struct monitor *mon, const struct task *victim, const struct task *task,
+		uint64_t addr);
 int text_write(void *ctx, const char *text, size_t size); /* an ondol_write_t; ctx: FILE */
 void report_proc_mm(struct monitor *mon, struct guest_mm *g);
 /* With --validate: of `g`, or of the whole machine if NULL. */
@@ -280,6 +288,8 @@ extern const struct ondol_mmu_ops linux_mmu_ops;
 
 /* fault.c */
 void fault_events(struct monitor *mon, struct guest_mm *g);
+/* After the next address space that ends for want of memory. */
+void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 void fault_serve_late_of(struct monitor *mon, struct guest_mm *g);
 void fault_serve_late(struct monitor *mon);
@@ -381,8 +391,25 @@ void files_destroy(struct monitor *mon);
 #define VIEW_NAME "ondol-proc" /* of the memory files that stand for files of /proc */
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
 
+/* oom.c */
+int oom_score_adj(pid_t tgid);
+/* No frame for the thread's fault: somebody is ended.  True: not it, so it may try again after. */
+bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr);
+/* An address space has given back all that it had. */
+void oom_mm_gone(struct monitor *mon, const struct guest_mm *g);
+
+/* swap.c */
+bool swap_create(struct monitor *mon); /* false: it has said why not */
+void swap_note_open(struct task *task, const struct seccomp_data *data);
+void swap_note_futex(struct task *task, uint64_t addr);
+/* Whether private pages of [start, end) must keep their frames. */
+bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end);
+void swap_sample(struct monitor *mon);
+void swap_summary(struct monitor *mon, FILE *out);
+void swap_summary_json(struct monitor *mon, FILE *out);
+
 /* filter.c */
-int filter_install(bool see_folders);
+int filter_install(bool see_folders, bool swap);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

@@ -249,7 +249,7 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 	signal(SIGXFSZ, SIG_DFL);
 	core_filter_set();
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
-	int listener = filter_install(launch->see_folders);
+	int listener = filter_install(launch->see_folders, launch->swap);
 
 	if (listener < 0) {
 		byte = (char)-listener;

@@ -26,6 +26,9 @@ struct ondol_linux_options {
 	const char *stats_file; /* NULL: stderr */
 	const char *proc_dir;   /* write /proc-like files here at exit; NULL: do not */
 	bool validate;          /* check every invariant when an mm ends, and at the end */
+	const char *swap_file;  /* pages that do not fit go there; NULL: nowhere */
+	uint64_t swap_bytes;    /* make it this long; 0: as it is */
+	uint64_t zram_bytes;    /* pages compressed in the machine's memory, this much of them; 0 */
 	bool trace;             /* every event on stderr */
 };
 

@@ -262,7 +262,7 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	mon->pid = getpid();
 	mon->front_pid = getppid();
 	mon->early_notifs_end = &mon->early_notifs;
-	mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
+	mon->swap_fd = mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
 	if (f) {
 		if (fscanf(f, "%lu", &max_maps) != 1)
 			max_maps = 65530;
@@ -280,6 +280,8 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 
 	if (!r)
 		r = machine_create(mon);
+	if (!r && !swap_create(mon))
+		return -ENOTSUP; /* it has been said why */
 	if (!r)
 		mon->pages_plenty = ondol_nr_free_pages(mon->machine) / 4;
 	return r;
@@ -387,6 +389,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	int r = launch_limits_prepare(launch);
 
 	mon->nodefs = -1;
+	launch->swap = options->swap_file || options->zram_bytes;
 	launch->see_folders = options->nr_nodes > 1 ||
 			      !access("/sys/devices/system/node/node1", F_OK);
 	if (!r)
@@ -401,7 +404,8 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 		r = start(mon, launch);
 	fds_release(inherited);
 	if (r) {
-		monitor_warn("cannot start: %s%s", strerror(-r), start_hint(r));
+		if (r != -ENOTSUP)
+			monitor_warn("cannot start: %s%s", strerror(-r), start_hint(r));
 		front_tell(mon, ONDOL_EXIT_CANNOT, 0);
 		return;
 	}

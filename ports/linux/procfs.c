@@ -32,6 +32,7 @@ enum view {
 	VIEW_STATM,
 	VIEW_STATUS,
 	VIEW_STAT,
+	VIEW_OOM_SCORE,
 	VIEW_ABSENT,
 	VIEW_NODES, /* a path of nodefs.c */
 	VIEW_MACHINE, /* from here on: not of a process */
@@ -39,6 +40,7 @@ enum view {
 	VIEW_MEMINFO,
 	VIEW_PAGETYPEINFO,
 	VIEW_SLABINFO,
+	VIEW_SWAPS,
 	VIEW_VMSTAT,
 	VIEW_ZONEINFO,
 };
@@ -57,6 +59,7 @@ static enum view view_of(const char *name)
 		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
 		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
 		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
+		{ "swaps", VIEW_SWAPS },   { "oom_score", VIEW_OOM_SCORE },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -232,6 +235,10 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return status_write(mon, task, of_reader, out);
 	case VIEW_STAT:
 		return stat_write(task, of_reader, path, out);
+	case VIEW_OOM_SCORE:
+		fprintf(out, "%lld\n",
+			(long long)ondol_oom_score(g->mm, oom_score_adj(task->tgid)));
+		return 0;
 	case VIEW_BUDDYINFO:
 		return ondol_proc_buddyinfo(m, text_write, out);
 	case VIEW_MEMINFO:
@@ -240,6 +247,8 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return ondol_proc_pagetypeinfo(m, text_write, out);
 	case VIEW_SLABINFO:
 		return ondol_proc_slabinfo(m, text_write, out);
+	case VIEW_SWAPS:
+		return ondol_proc_swaps(m, text_write, out);
 	case VIEW_VMSTAT:
 		return ondol_proc_vmstat(m, text_write, out);
 	case VIEW_ZONEINFO:

@@ -39,11 +39,6 @@ void trace(const struct monitor *mon, const char *format, ...)
 
 /* ------------------------------------------------------------------ out of memory */
 
-struct holder {
-	struct guest_mm *g;
-	uint64_t pages;
-};
-
 /* Zone by zone, one warning a line. */
 static void report_refusal(const struct ondol_refusal *refusal)
 {
@@ -54,29 +49,21 @@ static void report_refusal(const struct ondol_refusal *refusal)
 		monitor_warn("  %.*s", (int)(end - line), line);
 }
 
-void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
+void report_oom(struct monitor *mon, const struct task *victim, const struct task *task,
+		uint64_t addr)
 {
-	struct holder top[5] = { 0 };
 	struct ondol_machine_stats stats;
+	struct ondol_swap_stats swap;
 	struct ondol_refusal refusal;
+	char other[64] = "";
 
 	ondol_machine_stats(mon->machine, &stats);
+	ondol_swap_stats(mon->machine, &swap);
 	ondol_last_refusal(mon->machine, &refusal);
-	for (struct guest_mm *g = mon->mms; g; g = g->next) {
-		struct ondol_mm_stats mm;
-		struct holder h = { .g = g };
-
-		ondol_mm_stats(g->mm, &mm);
-		h.pages = mm.rss_anon + mm.rss_file + mm.rss_shmem;
-		for (int i = 0; i < 5; i++)
-			if (h.pages > top[i].pages) {
-				struct holder swap = top[i];
-				top[i] = h;
-				h = swap;
-			}
-	}
-	monitor_warn("out of memory: %s (%d) is killed, touching %#llx: %s",
-		     task->mm ? task->mm->comm : "?", task->tgid, (unsigned long long)addr,
+	if (victim->mm != task->mm)
+		snprintf(other, sizeof other, " for %s (%d)", task->mm->comm, task->tgid);
+	monitor_warn("out of memory: %s (%d) is killed%s, touching %#llx: %s", victim->mm->comm,
+		     victim->tgid, other, (unsigned long long)addr,
 		     refusal.reason ? refusal.reason : "no free frame");
 	monitor_warn("  %llu of %llu KiB free; data %llu, page cache %llu, page tables %llu, "
 		     "slab %llu, Ondol itself %llu KiB",
@@ -84,11 +71,12 @@ void report_oom(struct monitor *mon, struct task *task, uint64_t addr)
 		     4ull * stats.pages[ONDOL_PAGE_ANON], 4ull * stats.pages[ONDOL_PAGE_CACHE],
 		     4ull * stats.pages[ONDOL_PAGE_PGTABLE], 4ull * stats.pages[ONDOL_PAGE_SLAB],
 		     4ull * (stats.pages[ONDOL_PAGE_RESERVED] + stats.pages[ONDOL_PAGE_KERNEL]));
+	if (swap.total)
+		monitor_warn("  %llu of %llu KiB of swap free; %llu pages compressed to %llu KiB",
+			     4ull * swap.free, 4ull * swap.total,
+			     (unsigned long long)swap.zram_pages,
+			     (unsigned long long)swap.zram_bytes_used / 1024);
 	report_refusal(&refusal);
-	for (int i = 0; i < 5 && top[i].g; i++)
-		monitor_warn("  %-16s %8llu KiB resident", top[i].g->comm,
-			     (unsigned long long)top[i].pages * 4);
-	monitor_warn("  give the machine more with --mem");
 }
 
 /* ------------------------------------------------------------------ invariants */
@@ -126,6 +114,7 @@ void report_sample(struct monitor *mon)
 
 	if (!mon->options->stats)
 		return;
+	swap_sample(mon);
 	ondol_machine_stats(mon->machine, &now);
 	if (pages_used(&now) > mon->peak_sampled) {
 		mon->peak_sampled = pages_used(&now);
@@ -164,6 +153,7 @@ static const char *const fault_names[ONDOL_FAULT_NR] = {
 	[ONDOL_FAULT_SPURIOUS] = "spurious",       [ONDOL_FAULT_ZERO_FILL] = "zero_fill",
 	[ONDOL_FAULT_FILE_MINOR] = "page_cache",   [ONDOL_FAULT_FILE_READ] = "file_read",
 	[ONDOL_FAULT_COW_COPY] = "cow_copy",       [ONDOL_FAULT_COW_REUSE] = "cow_reuse",
+	[ONDOL_FAULT_SWAP_READ] = "swap_read",     [ONDOL_FAULT_SWAP_CACHE] = "swap_cache",
 };
 
 #define LLU(x) ((unsigned long long)(x))
@@ -198,6 +188,10 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->faults[ONDOL_FAULT_FILE_MINOR]), LLU(s->faults[ONDOL_FAULT_FILE_READ]),
 		LLU(s->faults[ONDOL_FAULT_COW_COPY]), LLU(s->faults[ONDOL_FAULT_COW_REUSE]),
 		LLU(s->faults[ONDOL_FAULT_SPURIOUS]));
+	if (s->faults[ONDOL_FAULT_SWAP_READ] + s->faults[ONDOL_FAULT_SWAP_CACHE])
+		fprintf(out, "              swap read %llu, swap cache %llu\n",
+			LLU(s->faults[ONDOL_FAULT_SWAP_READ]),
+			LLU(s->faults[ONDOL_FAULT_SWAP_CACHE]));
 	fprintf(out, "              %llu pages populated, %llu refused\n", LLU(s->fault_pages),
 		LLU(s->faults_refused));
 	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges (%s)\n",
@@ -212,6 +206,7 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 	if (s->pages_unmapped)
 		fprintf(out, "  reclaim     %llu mapped pages of files were taken back\n",
 			LLU(s->pages_unmapped));
+	swap_summary(mon, out);
 	if (mon->nr_nodes > 1)
 		fprintf(out,
 			"  nodes       %llu pages mapped from the processor's own node, %llu from "
@@ -292,6 +287,7 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
+	swap_summary_json(mon, out);
 	fprintf(out, ",\"numa\":{\"pages_local\":%llu,\"pages_remote\":%llu}",
 		LLU(h->pages_local), LLU(h->pages_remote));
 	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,"
@@ -397,6 +393,7 @@ void report_proc(struct monitor *mon)
 		      { "slabinfo", ondol_proc_slabinfo },
 		      { "slabusage", ondol_slab_usage },
 		      { "vmstat", ondol_proc_vmstat },
+		      { "swaps", ondol_proc_swaps },
 		      { "meminfo", ondol_proc_meminfo } };
 
 	struct proc_file file;

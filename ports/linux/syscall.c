@@ -88,13 +88,27 @@ void notif_early(struct monitor *mon, const struct seccomp_notif *notif)
 /* ------------------------------------------------------------------ futex */
 
 /* The kernel cannot wait for a page while it holds these futexes: have it there before. */
-static void futex_prefault(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+static void futex_prefault(struct monitor *mon, struct guest_mm *g, const __u64 *arg, unsigned op)
 {
-	unsigned op = (unsigned)arg[1] & FUTEX_CMD_MASK;
-
 	fault_in(mon, g, arg[0]);
 	if (op == FUTEX_WAKE_OP || op == FUTEX_CMP_REQUEUE_PI)
 		fault_in(mon, g, arg[4]);
+}
+
+static bool futex_cannot_wait(unsigned op)
+{
+	return op == FUTEX_WAKE_OP || op == FUTEX_CMP_REQUEUE_PI || op == FUTEX_LOCK_PI2 ||
+	       (op >= FUTEX_LOCK_PI && op <= FUTEX_TRYLOCK_PI);
+}
+
+static void futex_call(struct monitor *mon, struct task *task, const __u64 *arg)
+{
+	unsigned op = (unsigned)arg[1] & FUTEX_CMD_MASK;
+
+	if (!(arg[1] & FUTEX_PRIVATE_FLAG))
+		swap_note_futex(task, arg[0]);
+	if (futex_cannot_wait(op))
+		futex_prefault(mon, task->mm, arg, op);
 }
 
 /* ------------------------------------------------------------------ limits */
@@ -158,15 +172,18 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
 {
 	struct ondol_machine_stats s;
+	struct ondol_swap_stats swap;
 	struct sysinfo info;
 
 	if (sysinfo(&info))
 		return -errno;
 	ondol_machine_stats(mon->machine, &s);
+	ondol_swap_stats(mon->machine, &swap);
 	info.totalram = (s.pages_total - s.pages[ONDOL_PAGE_RESERVED]) * PAGE_BYTES;
 	info.freeram = s.pages_free * PAGE_BYTES;
 	info.sharedram = info.bufferram = 0;
-	info.totalswap = info.freeswap = 0;
+	info.totalswap = swap.total * PAGE_BYTES;
+	info.freeswap = swap.free * PAGE_BYTES;
 	info.totalhigh = info.freehigh = 0;
 	info.mem_unit = 1;
 	return ondol_copy_to_user(task->mm->mm, at, &info, sizeof info);
@@ -217,11 +234,17 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	case SYS_openat:
 	case SYS_openat2_:
 		mon->stats.opens++;
+		swap_note_open(task, &notif->data);
 		if (!procfs_open(mon, task, notif))
 			notif_continue(mon, notif->id);
 		return;
 	case SYS_futex:
-		futex_prefault(mon, task->mm, notif->data.args);
+		futex_call(mon, task, notif->data.args);
+		native = true;
+		break;
+	case SYS_vmsplice:
+	case SYS_fcntl:
+		task->mm->frames_held = true;
 		native = true;
 		break;
 	case SYS_prlimit64:

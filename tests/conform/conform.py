@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Random memory calls, natively and under Ondol, compared step by step (steps.c).
 
-    conform.py [--steps N] [--seed S] [--each N] [--options "--nodes 2"]
+    conform.py [--steps N] [--seed S] [--each N] [--options "--nodes 2"] [--press MIB]
 
 N steps in programs of EACH steps; the seeds are S, S+1, ...  A difference is shrunk to the
 steps that are needed for it, and printed with what each side saw and how to repeat it.
@@ -21,7 +21,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 
 def build(program):
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-o", program,
-                    os.path.join(HERE, "steps.c")], check=True)
+                    os.path.join(HERE, os.path.basename(program) + ".c")], check=True)
+    return program
 
 
 class Pair:
@@ -94,9 +95,9 @@ class Pair:
         print(f"#        {self.program} {seed} 0 {count} -v -s {listed}", flush=True)
 
 
-def compare(program, options, args):
+def compare(program, options, args, beside=()):
     """Random programs with these options of ondol run; 0 or 1, as an exit status."""
-    runner = [f"{ROOT}/build/ondol", "run"] + options.split() + ["--"]
+    runner = [f"{ROOT}/build/ondol", "run"] + options.split() + ["--"] + list(beside)
     windows = "--fault-around 1" not in options
     failed = done = 0
     with tempfile.TemporaryDirectory(prefix="ondol-conform.") as folder:
@@ -113,7 +114,8 @@ def compare(program, options, args):
             done += count
             seed += 1
     if not failed:
-        print(f"ok - {done} random memory calls as natively, with '{options}' "
+        print(f"ok - {done} random memory calls as natively, with '{options}'"
+              f"{' and ' + ' '.join(map(os.path.basename, beside)) if beside else ''} "
               f"(seeds {args.seed} to {seed - 1})")
     return 1 if failed else 0
 
@@ -125,19 +127,27 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
     parser.add_argument("--options",
                         help="of ondol run; without --fault-around 1 residency is not compared "
-                             "(default: with it, and a quarter of the steps as ondol run comes)")
+                             "(default: with it, and a quarter of the steps each as ondol run comes and "
+                             "with swap under pressure)")
+    parser.add_argument("--press", metavar="MIB",
+                        help="beside a program that goes on touching so much memory")
     args = parser.parse_args()
     program = os.path.join(ROOT, "build", "tests", "conform", "steps")
     os.makedirs(os.path.dirname(program), exist_ok=True)
     build(program)
+    press = build(os.path.join(ROOT, "build", "tests", "conform", "press"))
+    beside = [press, args.press] if args.press else []
     if subprocess.run([f"{ROOT}/build/ondol", "run", "true"], capture_output=True).returncode == 125:
         print("ok - random memory calls # SKIP ondol run is not allowed here (ondol doctor)")
         return 0
     if args.options is not None:
-        return compare(program, args.options, args)
+        return compare(program, args.options, args, beside)
     strict = compare(program, "--fault-around 1", args)
     args.steps = max(args.steps // 4, 1)
-    return strict | compare(program, "", args)
+    plain = compare(program, "", args)
+    # And with pages that come and go: a neighbour wants more than there is.
+    swap = compare(program, "--mem 10M --zram 64M --validate", args, [press, "24"])
+    return strict | plain | swap
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support/mm_nodes.h"
+#include "support/mm_swap.h"
 #include "support/mm_world.h"
 #include "support/ops.h"
 
-#define NODES 2
 
 /* ------------------------------------------------------------------ operations */
 
@@ -288,7 +289,9 @@ static void do_mincore(struct model *m, const struct op *op)
 
 		if ((present || mp_native(&m->page[i])) && !(vec[i - r.lo] & 1))
 			broken("mincore: page %u is there", i);
-		if (!m->page[i].object && !mp_native(&m->page[i]) && !present && vec[i - r.lo])
+		/* With swap the frame of another may be told. */
+		if (!m->page[i].object && !mp_native(&m->page[i]) && !present && vec[i - r.lo] &&
+		    !w.config->swap)
 			broken("mincore: page %u is not there", i);
 	}
 }
@@ -489,82 +492,11 @@ static void do_shrink(const struct op *op)
 	ondol_address_space_shrink(mapping, op->b % 40);
 }
 
-static int model_mbind(struct model *m, unsigned lo, unsigned hi, uint8_t policy)
-{
-	for (unsigned i = lo; i < hi; i++) {
-		if (!m->page[i].mapped && policy)
-			return -ONDOL_EFAULT; /* the pages before it are done */
-		if (m->page[i].mapped)
-			m->page[i].policy = policy;
-	}
-	return 0;
-}
-
-static void do_mbind(struct model *m, const struct op *op)
-{
-	struct range r = pick_range(m, op->a, op->b);
-	uint8_t policy = (uint8_t)(op->c % POLICIES);
-	int expected = r.unaligned ? -ONDOL_EINVAL : model_mbind(m, r.lo, r.hi, policy);
-
-	expect("mbind", ondol_mbind(m->mm, r.addr, r.length, &w.policy[policy]), expected);
-}
-
-/* A page, or all of a range, to another node: what programs see stays. */
-static void do_move(struct model *m, const struct op *op)
-{
-	struct range r = pick_range(m, op->a, op->b);
-	unsigned node = op->c % NODES;
-	bool all = op->c >> 16 & 1;
-	int got;
-
-	if (op->c % 8 < 2) {
-		ondol_migrate_to_policy(m->mm, hw_addr(&w.hw, r.lo), hw_addr(&w.hw, r.hi),
-					&w.policy[1 + (op->c >> 3) % (POLICIES - 1)], all);
-		return;
-	}
-	got = ondol_move_page(m->mm, hw_addr(&w.hw, r.lo), node, all);
-	if (got >= 0) {
-		expect("moved to", got, node);
-		expect("node", ondol_page_node_at(m->mm, hw_addr(&w.hw, r.lo)), node);
-	} else if (!m->page[r.lo].mapped) {
-		expect("move_page", got, -ONDOL_EFAULT);
-	} else if (all) { /* nothing but absence stands against it */
-		expect("move_page of all", got, mp_native(&m->page[r.lo]) ? -ONDOL_EFAULT :
-								      -ONDOL_ENOENT);
-	}
-}
-
-/* The frames around a page's are wanted: it goes, whoever maps it. */
-static void do_contig(struct model *m, const struct op *op)
-{
-	struct ondol_pte_view entry = hw_entry(&w.hw, m->mm, hw_addr(&w.hw, pick_page(m, op->a)));
-	uint64_t pfn = ondol_phys_to_pfn(entry.phys).value, first = pfn - op->b % 32;
-	uint32_t nr = (uint32_t)(pfn - first + 1 + op->c % 32);
-	ondol_pfn_t busy;
-
-	if (!entry.present || pfn < first)
-		return;
-	int r = ondol_alloc_contig_range(w.toy.m, ondol_pfn(first), nr, &busy);
-	if (!r) {
-		ondol_free_pages_exact(w.toy.m, ondol_pfn_to_page(w.toy.m, ondol_pfn(first)), nr);
-		return;
-	}
-	if (r == -ONDOL_EINVAL) /* across the nodes' border, or below the first frame */
-		return;
-	expect("alloc_contig_range", r, -ONDOL_EBUSY);
-	switch (ondol_page_use(ondol_pfn_to_page(w.toy.m, busy))) {
-	case ONDOL_PAGE_ANON:
-	case ONDOL_PAGE_CACHE:
-	case ONDOL_PAGE_FREE: broken("%llu could have moved", (unsigned long long)busy.value);
-	default:;
-	}
-}
-
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       NR_KINDS };
+       SQUEEZE, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -575,7 +507,7 @@ static const struct {
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
-	{ "contig", 4 },
+	{ "contig", 4 }, { "squeeze", 8 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -632,6 +564,7 @@ static void do_op(const struct op *op)
 	case MBIND: do_mbind(m, op); break;
 	case MOVE: do_move(m, op); break;
 	case CONTIG: do_contig(m, op); break;
+	case SQUEEZE: do_squeeze(m, op); break;
 	}
 }
 
@@ -641,7 +574,8 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 	struct ondol_mem_region regions[NODES];
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
 					   .nr_regions = NODES, .nr_nodes = NODES, .nr_cpus = 1,
-					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw };
+					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw,
+					   .reclaim_mapped = w.config->swap };
 	static const struct { uint32_t mode; uint64_t nodes; } policies[POLICIES] = {
 		{ ONDOL_MPOL_DEFAULT, 0 }, { ONDOL_MPOL_BIND, 2 }, { ONDOL_MPOL_INTERLEAVE, 3 },
 		{ ONDOL_MPOL_PREFERRED, 2 }, { ONDOL_MPOL_LOCAL, 0 },
@@ -679,19 +613,39 @@ static void begin(const struct config *config)
 	make_machine(profile, ops);
 	w.hw.m = w.toy.m;
 	w.hw.ram = w.toy.ram;
+	if (config->swap) { /* the first cannot take it all */
+		expect("zram_add", ondol_zram_add(w.toy.m, ZRAM_PAGES, 2), 0);
+		expect("swap_add", test_swap_add(&w.swap, w.toy.m, 4000, 1), 0);
+	}
 	ondol_machine_stats(w.toy.m, &w.before);
 	for (unsigned i = 0; i < FILES; i++)
 		new_file(20 + 17 * i);
 	new_mm();
 }
 
+static uint64_t swapped_in, swapped_hits; /* over all rounds: it did happen */
+
 /* G10, and every page that was written is in its file. */
 static void end(void)
 {
 	struct ondol_machine_stats s;
 
-	while (w.nr_mms)
+	while (w.nr_squeezed)
+		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
+	while (w.nr_mms) {
+		if (w.config->swap)
+			read_all(w.mm[0]);
 		put_mm(0);
+	}
+	if (w.config->swap) {
+		struct ondol_swap_stats swap;
+
+		ondol_swap_stats(w.toy.m, &swap);
+		expect("slots left", (int64_t)swap.free, (int64_t)swap.total);
+		expect("pages left on the area", w.swap.nr_used, 0);
+		swapped_in += swap.in;
+		swapped_hits += swap.cache_hits;
+	}
 	for (unsigned i = 0; i < FILES; i++) {
 		struct object *o = w.object[i];
 
@@ -711,6 +665,7 @@ static void end(void)
 		expect(ondol_page_use_name(use), (int64_t)s.pages[use],
 		       (int64_t)w.before.pages[use]);
 	expect("machine_fini", toy_free(&w.toy), 0);
+	test_swap_free(&w.swap);
 }
 
 static const char *run_ops(void *ctx, const struct op *ops, unsigned *nr)
@@ -745,7 +700,8 @@ static const char *run_ops(void *ctx, const struct op *ops, unsigned *nr)
 
 static void against_the_model(const struct config *config)
 {
-	struct ops_test test = { .name = "mm_test", .nr_ops = 250, .nr_rounds = 12,
+	struct ops_test test = { .name = "mm_test", .nr_ops = 250,
+				 .nr_rounds = config->swap ? 40 : 12,
 				 .make = make_op, .run = run_ops, .print = print_op,
 				 .ctx = (void *)(uintptr_t)config };
 
@@ -756,24 +712,43 @@ static void against_the_model(const struct config *config)
 #define TEST(test, ...)                                                                       \
 	static void test(void **state)                                                        \
 	{                                                                                     \
-		static const struct config config = { #test, __VA_ARGS__ };                   \
+		static const struct config config = { .name = #test, __VA_ARGS__ };           \
                                                                                               \
 		(void)state;                                                                  \
 		against_the_model(&config);                                                   \
 	}
 
-TEST(no_hardware, HW_NONE, false, false, NULL, 0)
-TEST(walker, HW_WALKER, false, false, NULL, 0)
-TEST(walker_with_protect, HW_WALKER, false, true, NULL, 0)
-TEST(walker_two_levels, HW_WALKER, false, false, &ondol_profile_i386_2_4, 0)
-TEST(walker_pae, HW_WALKER, false, true, &ondol_profile_i386_2_6, 0)
-TEST(no_hardware_highmem, HW_NONE, false, false, NULL, UINT64_C(12) << 20)
-TEST(walker_highmem, HW_WALKER, false, true, NULL, UINT64_C(12) << 20)
-TEST(software_highmem, HW_SOFTWARE, false, true, NULL, UINT64_C(12) << 20)
-TEST(software, HW_SOFTWARE, false, false, NULL, 0)
-TEST(software_with_protect, HW_SOFTWARE, false, true, NULL, 0)
-TEST(software_no_write_trap, HW_SOFTWARE, true, true, NULL, 0)
-TEST(software_no_write_trap_no_protect, HW_SOFTWARE, true, false, NULL, 0)
+#define LOW_BYTES (UINT64_C(12) << 20)
+TEST(no_hardware, .kind = HW_NONE)
+TEST(walker, .kind = HW_WALKER)
+TEST(walker_with_protect, .kind = HW_WALKER, .with_protect = true)
+TEST(walker_two_levels, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_4)
+TEST(walker_pae, .kind = HW_WALKER, .with_protect = true, .profile = &ondol_profile_i386_2_6)
+TEST(software, .kind = HW_SOFTWARE)
+TEST(software_with_protect, .kind = HW_SOFTWARE, .with_protect = true)
+TEST(software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true, .with_protect = true)
+TEST(software_no_write_trap_no_protect, .kind = HW_SOFTWARE, .no_write_trap = true)
+TEST(no_hardware_highmem, .kind = HW_NONE, .low_bytes = LOW_BYTES)
+TEST(walker_highmem, .kind = HW_WALKER, .with_protect = true, .low_bytes = LOW_BYTES)
+TEST(software_highmem, .kind = HW_SOFTWARE, .with_protect = true, .low_bytes = LOW_BYTES)
+TEST(swap_no_hardware, .kind = HW_NONE, .swap = true)
+TEST(swap_walker, .kind = HW_WALKER, .swap = true)
+TEST(swap_walker_two_levels, .kind = HW_WALKER, .with_protect = true,
+     .profile = &ondol_profile_i386_2_4, .swap = true)
+TEST(swap_walker_pae, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_6, .swap = true)
+TEST(swap_software, .kind = HW_SOFTWARE, .with_protect = true, .swap = true)
+TEST(swap_software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true,
+     .with_protect = true, .swap = true)
+TEST(swap_software_highmem, .kind = HW_SOFTWARE, .swap = true, .low_bytes = LOW_BYTES)
+
+static void swap_was_used(void **state)
+{
+	(void)state;
+	printf("# %llu read from swap, %llu from others' frames\n", (unsigned long long)swapped_in,
+	       (unsigned long long)swapped_hits);
+	assert_true(swapped_in > 100);
+	assert_true(swapped_hits > 0);
+}
 
 int main(void)
 {
@@ -790,6 +765,14 @@ int main(void)
 		cmocka_unit_test(software_with_protect),
 		cmocka_unit_test(software_no_write_trap),
 		cmocka_unit_test(software_no_write_trap_no_protect),
+		cmocka_unit_test(swap_no_hardware),
+		cmocka_unit_test(swap_walker),
+		cmocka_unit_test(swap_walker_two_levels),
+		cmocka_unit_test(swap_walker_pae),
+		cmocka_unit_test(swap_software),
+		cmocka_unit_test(swap_software_no_write_trap),
+		cmocka_unit_test(swap_software_highmem),
+		cmocka_unit_test(swap_was_used),
 	};
 
 	return cmocka_run_group_tests_name("mm", tests, NULL, NULL);

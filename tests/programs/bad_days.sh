@@ -116,7 +116,8 @@ expect 'as much as --mem in pieces: promised' 0 '' $run --mem 256M -- ./scribble
 expect 'a program whose data are more than --mem' 137 'segments cannot be mapped' \
 	$run --mem 32M -- ./brk_bss
 expect 'out of memory' 137 'out of memory: scribble .* is killed' $run --mem 32M -- ./scribble hog
-grep -q 'scribble .* KiB resident' err && grep -q -- '--mem' err &&
+grep -q '\[ *[0-9]*\] .* scribble$' err && grep -q 'killed process .*scribble' err &&
+	grep -q -- '--mem' err &&
 	good 'out of memory: who held it, what to do' || bad 'out of memory: who held it' 'not told'
 expect 'out of memory: the others go on' 3 'is killed' \
 	$run --mem 32M -- sh -c './scribble hog; exit 3'

@@ -46,6 +46,8 @@ SHAPE = {
     "peak_pages": "used free reserved kernel slab pgtable anon cache",
     "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused unmapped",
     "buddy": "allocs frees splits merges lazy",
+    "swap": "pages peak_used out in cache_hits refaults refault_distance_sum refaults_near errors "
+            "zram_peak",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
     "numa": "pages_local pages_remote",

@@ -146,9 +146,21 @@ find_need() {
 	echo "$id: ${high}K"
 }
 
+# With swap most need no more than this: two thirds, but 4.5 MiB at least.
+less_than() {
+	case $1 in
+	*K) kib=${1%K} ;;
+	*M) kib=$((${1%M} * 1024)) ;;
+	*G) kib=$((${1%G} * 1048576)) ;;
+	esac
+	kib=$((kib * 2 / 3))
+	[ $kib -lt 4608 ] && kib=4608
+	echo ${kib}K
+}
+
 run_case() { # id options command
 	id=$1 options=$2 command=$3
-	direct= exit=0 mem= limit=60 runmem=
+	direct= exit=0 mem= limit=60 runmem= short=
 	for o in $options; do
 		case $o in
 		direct) direct=1 ;;
@@ -160,6 +172,7 @@ run_case() { # id options command
 			fi
 			;;
 		mem=*) mem=${o#*=} ;;
+		swap=*) short=${o#*=} ;;
 		time=*) limit=${o#*=} ;;
 		runmem=*) runmem="--mem ${o#*=}" ;;
 		*) echo "not ok - $id: what is $o?"; return ;;
@@ -190,8 +203,12 @@ run_case() { # id options command
 		verdict "$id (fault-around 1)" "$native" "$under.fa1"
 		one "$direct" "$command" "$limit" "$under.mem" under --validate --mem "$mem"
 		verdict "$id (mem $mem)" "$native" "$under.mem"
+		[ -n "$short" ] || short=$(less_than "$mem")
+		[ "$short" = none ] || one "$direct" "$command" $((4 * limit)) "$under.swap" under --validate --mem "$short" \
+			--zram 8M --swap "$out/swap.img:1G"
+		[ "$short" = none ] || verdict "$id (mem $short, and swap)" "$native" "$under.swap"
 	fi
-	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem"
+	[ -n "$stop_early" ] || rm -rf "$native" "$under" "$under.fa1" "$under.mem" "$under.swap"
 }
 
 wanted() { # id substrings...

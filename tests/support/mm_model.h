@@ -281,7 +281,14 @@ static inline int model_populate(const struct model *m, unsigned lo, unsigned hi
 		if (!a)
 			a = !mp_shared(p) && (p->flags & ONDOL_VM_WRITE) ? ONDOL_FAULT_WRITE :
 									  ONDOL_FAULT_READ;
-		r = mp_native(p) ? 0 : mp_allows(p, a, 0);
+		/* By the region's flags first, the port's own regions too. */
+		if (access && !(p->flags & (access == ONDOL_FAULT_WRITE ? ONDOL_VM_WRITE :
+								      ONDOL_VM_READ)))
+			return -ONDOL_EACCES;
+		if (mp_native(p))
+			r = p->object && !(p->flags & ONDOL_VM_ACCESS) ? -ONDOL_EACCES : 0;
+		else
+			r = mp_allows(p, a, 0);
 		if (r)
 			return r;
 	}
@@ -412,12 +419,11 @@ static inline int mp_advice_error(const struct mpage *p, int advice)
 
 	switch (advice) {
 	case A_DONTNEED:
+	case A_COLD:
+	case A_PAGEOUT:
 		return locked ? -ONDOL_EINVAL : 0;
 	case A_FREE:
 		return locked || mp_native(p) || p->object ? -ONDOL_EINVAL : 0;
-	case A_COLD:
-	case A_PAGEOUT:
-		return locked || mp_native(p) ? -ONDOL_EINVAL : 0;
 	case A_REMOVE:
 		if (locked || !p->object || mp_native(p))
 			return -ONDOL_EINVAL;
@@ -427,7 +433,7 @@ static inline int mp_advice_error(const struct mpage *p, int advice)
 	case A_WIPEONFORK:
 		return p->object || mp_shared(p) || mp_native(p) ? -ONDOL_EINVAL : 0;
 	case A_DODUMP:
-		return mp_native(p) ? -ONDOL_EINVAL : 0;
+		return mp_native(p) && !p->object ? -ONDOL_EINVAL : 0;
 	default:
 		return 0;
 	}

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 
 #include "support/mm_model.h"
+#include "support/swap.h"
 #include "support/toy.h"
 
 #define MMS 5
@@ -23,9 +24,12 @@ struct config {
 	bool no_write_trap, with_protect;
 	const struct ondol_profile *profile;
 	uint64_t low_bytes; /* of the direct map; 0: all memory */
+	bool swap; /* and frames that are taken away */
 };
 
 #define POLICIES 5
+#define NODES 2
+#define ZRAM_PAGES 200u /* of the first swap area */
 
 struct world {
 	const struct config *config;
@@ -38,6 +42,9 @@ struct world {
 	uint64_t next_tag;
 	struct ondol_mempolicy policy[POLICIES]; /* of regions, by mpage.policy; 0: none */
 	uint32_t implied; /* rights that every page of the format has */
+	struct test_swap swap;
+	struct ondol_page *squeezed[8192]; /* frames taken from the machine */
+	uint32_t nr_squeezed;
 	jmp_buf failed;
 	char why[400];
 };
@@ -242,6 +249,28 @@ static void check_present(struct model *m, unsigned i, struct ondol_pte_view ent
 		broken("page %u: accessed and read-only where writes do not trap", i);
 }
 
+/*
+ * Where there is no frame but contents: an entry for a slot.  What is in one of the compressed
+ * area is seen when the page is read.
+ */
+static void check_absent(struct model *m, unsigned i)
+{
+	const void *entry = hw_slot(&w.hw, m->mm, hw_addr(&w.hw, i), 0, NULL);
+	uint64_t pte = entry ? hw_load(&w.hw, entry) : 0;
+	uint64_t slot = (pte & w.hw.format->phys_mask) >> ONDOL_PAGE_SHIFT;
+
+	if (!(pte & w.hw.format->swap_mask))
+		broken("page %u: its contents are lost", i);
+	if (slot < ZRAM_PAGES)
+		return;
+	slot -= ZRAM_PAGES;
+	if (slot >= w.swap.nr_pages || !w.swap.used[slot])
+		broken("page %u: names slot %llu, which is free", i, (unsigned long long)slot);
+	if (!same_content(get_content(w.swap.pages + slot * ONDOL_PAGE_SIZE),
+			  mp_content(&m->page[i])))
+		broken("page %u: slot %llu has other contents", i, (unsigned long long)slot);
+}
+
 static void check_pages(struct model *m)
 {
 	uint64_t rss = 0;
@@ -256,7 +285,7 @@ static void check_pages(struct model *m)
 			rss++;
 			check_present(m, i, entry);
 		} else if (p->mapped && (p->own || (!p->object && (p->c.first || p->c.last)))) {
-			broken("page %u: its contents are lost", i);
+			check_absent(m, i);
 		}
 	}
 	ondol_mm_stats(m->mm, &s);
@@ -355,6 +384,7 @@ static void clean_up(bool failed)
 		free(w.mm[i]);
 	}
 	w.nr_mms = 0;
+	test_swap_free(&w.swap);
 	toy_ram_free(&w.toy);
 	free(w.toy.storage);
 }

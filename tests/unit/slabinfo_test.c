@@ -131,7 +131,7 @@ static void usage(void **state)
 	(void)state;
 	assert_int_equal(kit_new(&t, 64, 1, &ondol_profile_i386_2_4, NULL), 0);
 	for (unsigned i = 0; i < 100; i++)
-		objects[i] = ondol_kmalloc(t.m, 300, ONDOL_GFP_KERNEL);
+		objects[i] = ondol_kmalloc(t.m, 1500, ONDOL_GFP_KERNEL);
 	memset(&text, 0, sizeof text);
 	assert_int_equal(ondol_slab_usage(t.m, collect, &text), 0);
 	for (line = strchr(text.bytes, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
@@ -144,10 +144,10 @@ static void usage(void **state)
 		assert_int_equal(inside * 10 + inside_tenth,
 				 v[1] ? (v[1] - v[0]) * 1000 / v[1] : 0);
 		assert_int_equal(unused * 10 + unused_tenth, (v[2] - v[1]) * 1000 / v[2]);
-		if (!strcmp(name, "kmalloc-512")) {
-			assert_int_equal(v[0], 100 * 300);
-			assert_int_equal(v[1], 100 * 512);
-			assert_int_equal(inside * 10 + inside_tenth, 414);
+		if (!strcmp(name, "kmalloc-2k")) {
+			assert_int_equal(v[0], 100 * 1500);
+			assert_int_equal(v[1], 100 * 2048);
+			assert_int_equal(inside * 10 + inside_tenth, 267);
 			seen = true;
 		}
 		for (unsigned k = 0; k < 3; k++) {

@@ -17,15 +17,22 @@
 #define MEM_MIN (UINT64_C(4) << 20)
 #define MEM_MAX (UINT64_C(16) << 40)
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
+#define SWAP_MIN (UINT64_C(64) << 10)
+#define SWAP_MAX (UINT64_C(1) << 40)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG };
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
 	{ "mem", OPT_MEM, "SIZE", 0,
 	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G)", 1 },
+	{ "swap", OPT_SWAP, "FILE[:SIZE]", 0,
+	  "Private pages that do not fit go to this file, which is made, or grows to SIZE; one "
+	  "made by mkswap will do", 1 },
+	{ "zram", OPT_ZRAM, "SIZE", 0,
+	  "Before that they are compressed in the RAM itself, so much of them", 1 },
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
 	{ "fault-around", OPT_AROUND, "N", 0,
@@ -48,9 +55,8 @@ static const struct argp_option run_options[] = {
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "The summary into FILE", 2 },
 	{ "json", OPT_JSON, 0, 0, "The summary as one line of JSON", 2 },
 	{ "proc", OPT_PROC, "DIR", 0,
-	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, meminfo and each "
-	  "program's "
-	  "maps, smaps, status into DIR, in the formats of /proc", 2 },
+	  "At the end write buddyinfo, zoneinfo, slabinfo, slabusage, vmstat, swaps, meminfo and "
+	  "each program's maps, smaps, status into DIR, in the formats of /proc", 2 },
 	{ "validate", OPT_VALIDATE, 0, 0,
 	  "Check every invariant of an address space when it ends and of the machine at the end; "
 	  "a broken one is named, and the exit status is 125", 2 },
@@ -67,6 +73,7 @@ static const char run_doc[] =
 	"Examples:\n"
 	"  ondol run -- python3 -c 'print(sum(range(10**6)))'\n"
 	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
+	"  ondol run --mem 64M --swap swap.img:1G -- python3 big.py\n"
 	"  ondol run --proc out -- ls && cat out/buddyinfo\n";
 
 struct run_input {
@@ -118,7 +125,21 @@ static bool slab_letters_known(const char *text)
 	return true;
 }
 
-static error_t parse_run(int key, char *arg, struct argp_state *state)
+/* FILE:SIZE, or FILE alone, whose name may have colons. */
+static bool parse_swap(char *arg, struct ondol_linux_options *o)
+{
+	char *colon = strrchr(arg, ':');
+
+	o->swap_file = arg;
+	o->swap_bytes = 0;
+	if (!colon || !parse_size(colon + 1, &o->swap_bytes))
+		return *arg;
+	*colon = 0;
+	return *arg && o->swap_bytes >= SWAP_MIN && o->swap_bytes <= SWAP_MAX;
+}
+
+/* The options that make the machine. */
+static error_t parse_machine(int key, char *arg, struct argp_state *state)
 {
 	struct run_input *input = state->input;
 	struct ondol_linux_options *o = &input->options;
@@ -129,6 +150,17 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		    o->mem_bytes > MEM_MAX)
 			return bad(state, "mem", arg,
 				   "want a size of 4M or more, 16T at most, such as 64M or 2G");
+		break;
+	case OPT_SWAP:
+		if (!parse_swap(arg, o))
+			return bad(state, "swap", arg,
+				   "want FILE or FILE:SIZE, such as swap.img:1G");
+		break;
+	case OPT_ZRAM:
+		if (!parse_size(arg, &o->zram_bytes) || o->zram_bytes < SWAP_MIN ||
+		    o->zram_bytes > SWAP_MAX)
+			return bad(state, "zram", arg,
+				   "want a size of 64K or more, 1T at most, such as 64M or 2G");
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
@@ -159,6 +191,18 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		else
 			o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
 		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static error_t parse_run(int key, char *arg, struct argp_state *state)
+{
+	struct run_input *input = state->input;
+	struct ondol_linux_options *o = &input->options;
+
+	switch (key) {
 	case OPT_STATS:
 		o->stats = true;
 		break;
@@ -186,7 +230,7 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_machine(key, arg, state);
 	}
 	return 0;
 }

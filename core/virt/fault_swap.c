@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults on pages that are in swap.
+ *
+ *	ours alone               read into a frame of our own; the slot is free
+ *	others', for a write     read (or, cached, copied) into a frame of our own
+ *	others', for a read      the cached frame, or one that is read and cached: shared, read-only
+ *
+ * With a window, the neighbours that are ours alone are read along, into the frames that are free
+ * without reclaim: pages that went out together are wanted together, and a fault costs more than
+ * reading one.  They are not accessed, so if nobody wants them the hand takes them first.
+ */
+#include "virt/swap.h"
+
+#define SWAP_AROUND 4u /* pages; more come for nothing where memory is used out of order */
+
+/* An entry whose page nobody else has, in memory or in swap. */
+static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return pte_is_swap(mm, pte) && swap_slot_of(mm->m, pte_slot(mm, pte))->count == 1;
+}
+
+/* The fault's page and those beside it that can be read along. */
+static struct fault_run swap_run(const struct fault *f)
+{
+	const struct pgtable *pt = &f->mm->pgt;
+	uint64_t size = (uint64_t)min_u64(f->around, SWAP_AROUND) << ONDOL_PAGE_SHIFT;
+	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
+	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	unsigned char *slot = f->slot;
+
+	while (run.lo > lo && is_ours(f->mm, pte_get(pt, slot - step))) {
+		slot -= step;
+		run.lo -= ONDOL_PAGE_SIZE;
+	}
+	run.slot = slot;
+	slot = (unsigned char *)f->slot + step;
+	while (run.hi < hi && is_ours(f->mm, pte_get(pt, slot))) {
+		slot += step;
+		run.hi += ONDOL_PAGE_SIZE;
+	}
+	return run;
+}
+
+/* The entry names the frame instead of the slot. */
+static void set_entry(struct fault *f, void *slot, struct ondol_page *page, uint32_t prot)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	uint64_t number = pte_slot(mm, pte_get(&mm->pgt, slot));
+
+	pte_set(&mm->pgt, slot, pte_template(mm, prot) |
+					(machine_page_pfn(mm->m, page) << ONDOL_PAGE_SHIFT));
+	mm->nr_swap--;
+	mm->rss[RSS_ANON]++;
+	f->result->nr_pages++;
+	swap_put(mm->m, number);
+}
+
+/* Into frames of our own.  One that cannot be read fails the fault, if it is the fault's. */
+static int read_run(struct fault *f)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct ondol_page *page;
+	int error = 0;
+
+	if (f->around > 1)
+		run = swap_run(f);
+	page = fault_alloc_run(f, &run, false);
+	if (!page)
+		return -ONDOL_ENOMEM;
+	for (uint64_t addr = run.lo; addr < run.hi; addr += ONDOL_PAGE_SIZE, page++) {
+		int r = swap_read(mm->m, pte_slot(mm, pte_get(&mm->pgt, run.slot)), page);
+
+		if (r) {
+			ondol_put_page(mm->m, page);
+			error = addr == f->addr ? r : error;
+		} else {
+			page_make_anon(mm->m, page);
+			set_entry(f, run.slot, page, flags_prot(f->vma->flags));
+		}
+		run.slot = pte_next(&mm->pgt, run.slot);
+	}
+	return error;
+}
+
+/* Others have the page, too, and we want to write. */
+static int copy_one(struct fault *f, uint64_t number)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct ondol_page *page = fault_alloc_run(f, &run, false), *cached;
+	int r = 0;
+
+	if (!page)
+		return -ONDOL_ENOMEM;
+	cached = swap_cached(mm->m, swap_slot_of(mm->m, number)); /* what reclaim has left of it */
+	if (cached) {
+		kmap_copy(mm->m, page, cached);
+		f->result->kind = ONDOL_FAULT_SWAP_CACHE;
+		mm->m->virt->swap->hits++;
+	} else {
+		r = swap_read(mm->m, number, page);
+	}
+	if (r) {
+		ondol_put_page(mm->m, page);
+		return r;
+	}
+	page_make_anon(mm->m, page);
+	set_entry(f, f->slot, page, flags_prot(f->vma->flags));
+	return 0;
+}
+
+/* We only look: the frame that others have, or one for them to find. */
+static int share_one(struct fault *f, uint64_t number)
+{
+	struct ondol_mm_struct *mm = f->mm;
+	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct ondol_page *page = swap_cached(mm->m, swap_slot_of(mm->m, number));
+	uint32_t prot = flags_prot(f->vma->flags) & ~(uint32_t)ONDOL_PROT_WRITE;
+	int r;
+
+	if (page) {
+		ondol_get_page(mm->m, page);
+		page_add_map(page);
+		f->result->kind = ONDOL_FAULT_SWAP_CACHE;
+		mm->m->virt->swap->hits++;
+		set_entry(f, f->slot, page, prot);
+		return 0;
+	}
+	page = fault_alloc_run(f, &run, false);
+	if (!page)
+		return -ONDOL_ENOMEM;
+	r = swap_read(mm->m, number, page);
+	if (r) {
+		ondol_put_page(mm->m, page);
+		return r;
+	}
+	page_make_anon(mm->m, page);
+	swap_cache_add(mm->m, number, page);
+	set_entry(f, f->slot, page, prot);
+	return 0;
+}
+
+int fault_swap(struct fault *f, uint64_t pte)
+{
+	uint64_t number = pte_slot(f->mm, pte);
+	int r;
+
+	f->result->kind = ONDOL_FAULT_SWAP_READ;
+	if (is_ours(f->mm, pte))
+		r = read_run(f);
+	else if (f->access & ONDOL_FAULT_WRITE)
+		r = copy_one(f, number);
+	else
+		r = share_one(f, number);
+	mm_note_rss(f->mm);
+	return r;
+}

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Swap: private pages go and come back on each kind of hardware and format; shared ones take
+ * their frame with them when the last entry goes; errors; the invariants.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "virt/swap.h"
+
+#include "support/swap_fixture.h"
+
+/* ------------------------------------------------------------------ pressure */
+
+static const struct {
+	enum hw_kind kind;
+	bool no_write_trap;
+	const struct ondol_profile *profile;
+} machines[] = {
+	{ HW_WALKER, false, NULL },
+	{ HW_WALKER, false, &ondol_profile_i386_2_4 },
+	{ HW_WALKER, false, &ondol_profile_i386_2_6 },
+	{ HW_SOFTWARE, false, NULL },
+	{ HW_SOFTWARE, true, NULL },
+};
+
+/* A quarter more than the memory, written and read three times over. */
+static void more_than_there_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+		begin_mib(4, machines[i].kind, machines[i].no_write_trap, machines[i].profile);
+		assert_int_equal(test_swap_add(&area, fx.m, 2000, 0), 0);
+		map(0, HW_PAGES, RW);
+		for (uint64_t round = 0; round < 3; round++) {
+			for (uint64_t page = 0; page < HW_PAGES; page++)
+				store(fx.mm, page, round << 32 | page);
+			for (uint64_t page = 0; page < HW_PAGES; page++)
+				assert_word(fx.mm, page, round << 32 | page);
+			assert_valid();
+			hw_check(&hw, fx.mm);
+		}
+		assert_true(swap_stats().out > HW_PAGES && swap_stats().in > HW_PAGES);
+		assert_int_equal(swap_stats().in, area.reads);
+		assert_true(stats_of(fx.mm).swap >= 256);
+		assert_int_equal(stats_of(fx.mm).swap, swap_stats().total - swap_stats().free);
+		assert_true(stats_of(fx.mm).maj_flt > 0);
+		assert_true(swap_stats().refault_distance_sum >= swap_stats().in);
+		assert_true(swap_stats().refaults_near <= swap_stats().in);
+		end_swap();
+	}
+}
+
+/* A full area and nothing else to take: a refusal in finite time, and all is still there. */
+static void it_fills(void **state)
+{
+	struct ondol_fault_result result;
+	uint64_t page = 0;
+
+	(void)state;
+	begin_mib(4, HW_SOFTWARE, true, NULL);
+	assert_int_equal(test_swap_add(&area, fx.m, 100, 0), 0);
+	map(0, HW_PAGES, RW);
+	for (; !fault_at(fx.mm, AT(page), ONDOL_FAULT_WRITE, 1, &result); page++)
+		poke(page, page);
+	assert_in_range(page, 600, 1124);
+	assert_int_equal(swap_stats().free, 0);
+	assert_valid();
+	unmap(page, 1);
+	for (uint64_t i = 0; i < page; i += 7) /* room for what comes in */
+		unmap(i, 1);
+	for (uint64_t i = 0; i < page; i++)
+		if (i % 7)
+			assert_int_equal(peek(i), i);
+	end_swap();
+}
+
+/* Locked, shared and device memory stays. */
+static void what_stays(void **state)
+{
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 8, RW);
+	map(8, 8, RW | S);
+	map(16, 8, RW);
+	for (uint64_t page = 0; page < 24; page++)
+		store(fx.mm, page, page);
+	assert_int_equal(ondol_mlock(fx.mm, AT(0), 8 * PAGE, true), 0);
+	assert_int_equal(ondol_madvise(fx.mm, AT(0), 8 * PAGE, PAGEOUT), -ONDOL_EINVAL);
+	page_out_of(fx.mm, 8, 16);
+	for (uint64_t page = 0; page < 24; page++)
+		assert_int_equal(in_swap(fx.mm, page), page >= 16);
+	for (uint64_t page = 0; page < 24; page++)
+		assert_word(fx.mm, page, page);
+	end_swap();
+}
+
+static bool busy_answer;
+static uint64_t busy_start, busy_end;
+
+static bool always_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+			ondol_virt_addr_t end)
+{
+	(void)ctx;
+	(void)mm;
+	busy_start = start;
+	busy_end = end;
+	return busy_answer;
+}
+
+static void the_port_may_object(void **state)
+{
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	hw.ops.busy = always_busy;
+	map(0, 4, RW);
+	store(fx.mm, 2, 2);
+	busy_answer = true;
+	page_out_of(fx.mm, 0, 4);
+	assert_false(in_swap(fx.mm, 2));
+	assert_true(busy_start <= AT(2) && AT(3) <= busy_end);
+	busy_answer = false;
+	page_out_of(fx.mm, 0, 4);
+	assert_true(in_swap(fx.mm, 2));
+	end_swap();
+}
+
+/* ------------------------------------------------------------------ a fork's pages */
+
+/* The table at the top of swap.c, line by line. */
+static void shared_by_a_fork(void **state)
+{
+	struct ondol_mm_struct *child;
+	struct ondol_page *frame;
+
+	(void)state;
+	begin_swap(HW_WALKER);
+	map(0, 1, RW);
+	store(fx.mm, 0, 77);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	frame = pte_page(fx.mm, entry(fx.mm, 0));
+
+	page_out_of(fx.mm, 0, 1); /* s r */
+	assert_true(in_swap(fx.mm, 0));
+	assert_ptr_equal(pte_page(child, entry(child, 0)), frame);
+	assert_int_equal(page_refs(frame), 2);
+	assert_int_equal(swap_stats().cached, 1);
+	assert_valid();
+
+	assert_word(fx.mm, 0, 77); /* r r: from the child's frame, and the slot is free */
+	assert_ptr_equal(pte_page(fx.mm, entry(fx.mm, 0)), frame);
+	assert_int_equal(area.reads, 0);
+	assert_int_equal(swap_stats().cache_hits, 1);
+	assert_int_equal(swap_stats().free, swap_stats().total);
+	assert_valid();
+
+	page_out_of(fx.mm, 0, 1); /* s s: the frame is free, written once */
+	page_out_of(child, 0, 1);
+	assert_int_equal(area.writes, 2);
+	assert_int_equal(swap_stats().cached, 0);
+	assert_int_equal(frames(ONDOL_PAGE_ANON), 0);
+	assert_int_equal(swap_stats().total - swap_stats().free, 1);
+	assert_valid();
+
+	assert_word(child, 0, 77); /* s r: read, and cached for the other */
+	assert_int_equal(area.reads, 1);
+	assert_int_equal(swap_stats().cached, 1);
+	store(child, 0, 78); /* its own now; nobody maps the cached one */
+	assert_int_equal(swap_stats().cached, 0);
+	assert_int_equal(swap_stats().total - swap_stats().free, 1);
+	assert_valid();
+	assert_word(fx.mm, 0, 77);
+	assert_word(child, 0, 78);
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+/* A write to a page that others have, too, there or only in swap, makes one of its own. */
+static void a_write_to_a_shared_one(void **state)
+{
+	struct ondol_mm_struct *child;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 2, RW);
+	store(fx.mm, 0, 1);
+	store(fx.mm, 1, 2);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	page_out_of(fx.mm, 0, 2);
+	store(fx.mm, 0, 10); /* the child has the frame */
+	assert_int_equal(swap_stats().cache_hits, 1);
+	page_out_of(child, 0, 2);
+	store(child, 1, 20); /* nobody has */
+	assert_int_equal(area.reads, 1);
+	assert_valid();
+	assert_word(child, 0, 1);
+	assert_word(fx.mm, 0, 10);
+	assert_word(fx.mm, 1, 2);
+	assert_word(child, 1, 20);
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+/* fork while pages are in swap, then both go on. */
+static void a_fork_of_swapped_pages(void **state)
+{
+	struct ondol_mm_struct *child;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 600, RW);
+	for (uint64_t page = 0; page < 600; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 600);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	assert_int_equal(stats_of(child).swap, 600);
+	assert_int_equal(swap_stats().total - swap_stats().free, 600);
+	assert_valid();
+	for (uint64_t page = 0; page < 600; page += 2)
+		store(child, page, 1000 + page);
+	for (uint64_t page = 0; page < 600; page++) {
+		assert_word(fx.mm, page, page);
+		assert_word(child, page, page % 2 ? page : 1000 + page);
+	}
+	assert_valid();
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+/* ------------------------------------------------------------------ the calls */
+
+static void calls_on_swapped_pages(void **state)
+{
+	struct ondol_mremap_args move = { .size = sizeof move,
+					  .flags = ONDOL_MREMAP_MAYMOVE | ONDOL_MREMAP_FIXED,
+					  .old_addr = AT(0), .old_length = 4 * PAGE,
+					  .new_addr = AT(100), .new_length = 4 * PAGE };
+	unsigned char vec[4];
+	ondol_virt_addr_t at;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 4, RW);
+	for (uint64_t page = 0; page < 4; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 4);
+	assert_int_equal(ondol_mincore(fx.mm, AT(0), 4 * PAGE, vec), 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(vec[i], 0);
+	assert_int_equal(ondol_mremap(fx.mm, &move, &at), 0);
+	assert_true(in_swap(fx.mm, 100) && !entry(fx.mm, 0));
+	protect(100, 4, R);
+	assert_true(in_swap(fx.mm, 100));
+	assert_word(fx.mm, 101, 1);
+	assert_int_equal(refusal(AT(100), ONDOL_FAULT_WRITE), -ONDOL_EACCES);
+	protect(100, 4, RW);
+	store(fx.mm, 101, 11);
+	page_out_of(fx.mm, 100, 4);
+	assert_int_equal(ondol_madvise(fx.mm, AT(100), PAGE, DONTNEED), 0);
+	assert_int_equal(peek(100), 0);
+	unmap(103, 1);
+	assert_int_equal(swap_stats().total - swap_stats().free, 2);
+	assert_word(fx.mm, 101, 11);
+	assert_word(fx.mm, 102, 2);
+	assert_int_equal(ondol_mlock(fx.mm, AT(100), 3 * PAGE, true), 0);
+	assert_int_equal(swap_stats().free, swap_stats().total);
+	end_swap();
+}
+
+/* A private page of a file that was written is private memory; the file's own is not. */
+static void copies_of_a_file(void **state)
+{
+	struct test_file file;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	open_file(&file, 8 * PAGE);
+	map_file(0, 8, RW, &file, 0);
+	poke(3, 33);
+	assert_int_equal(peek(4), page_tag(4));
+	page_out_of(fx.mm, 0, 8);
+	assert_true(in_swap(fx.mm, 3));
+	assert_false(in_swap(fx.mm, 4));
+	assert_int_equal(touch_around(2, ONDOL_FAULT_READ, 8).kind, ONDOL_FAULT_FILE_READ);
+	assert_true(in_swap(fx.mm, 3)); /* the window went round it */
+	assert_int_equal(peek(3), 33);
+	assert_int_equal(peek(2), page_tag(2));
+	close_file(&file);
+	end_swap();
+}
+
+/* Neighbours come along, as far as they are ours alone. */
+static void read_ahead(void **state)
+{
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 64, RW);
+	for (uint64_t page = 0; page < 64; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 64);
+	assert_int_equal(touch_around(5, ONDOL_FAULT_WRITE, 1).nr_pages, 1);
+	assert_int_equal(touch_around(9, ONDOL_FAULT_WRITE, 16).nr_pages, 4);
+	assert_int_equal(area.reads, 5);
+	assert_int_equal(machine_stats().faults[ONDOL_FAULT_SWAP_READ], 2);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_word(fx.mm, page, page);
+	end_swap();
+}
+
+/* A cached frame moves, and the slot knows. */
+static void migration(void **state)
+{
+	struct ondol_mm_struct *child;
+	struct ondol_page *frame;
+	ondol_pfn_t pfn;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 4, RW);
+	for (uint64_t page = 0; page < 4; page++)
+		store(fx.mm, page, page);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	page_out_of(fx.mm, 1, 2);
+	frame = pte_page(child, entry(child, 1));
+	pfn = ondol_page_to_pfn(fx.m, frame);
+	assert_int_equal(ondol_alloc_contig_range(fx.m, pfn, 1, NULL), 0);
+	ondol_free_pages(fx.m, frame, 0);
+	assert_ptr_not_equal(pte_page(child, entry(child, 1)), frame);
+	assert_int_equal(swap_stats().cached, 2);
+	assert_valid();
+	for (uint64_t page = 0; page < 4; page++) {
+		assert_word(fx.mm, page, page);
+		assert_word(child, page, page);
+	}
+	assert_int_equal(area.reads, 0);
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+/* ------------------------------------------------------------------ errors */
+
+static void a_read_fails(void **state)
+{
+	struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_SWAP_READ] = 1 };
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 4, RW);
+	for (uint64_t page = 0; page < 4; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 4);
+	area.fail_read = -ONDOL_EIO;
+	assert_int_equal(refusal(AT(1), ONDOL_FAULT_WRITE), -ONDOL_EIO);
+	assert_true(in_swap(fx.mm, 1));
+	assert_valid();
+	area.fail_read = 0;
+	ondol_set_fail_plan(fx.m, &plan);
+	assert_int_equal(refusal(AT(1), ONDOL_FAULT_READ), -ONDOL_EIO);
+	ondol_set_fail_plan(fx.m, NULL);
+	assert_word(fx.mm, 1, 1); /* it was the moment's */
+	assert_word(fx.mm, 3, 3);
+	end_swap();
+}
+
+/* ... of a neighbour: the fault's own page comes all the same. */
+static void a_neighbour_fails(void **state)
+{
+	struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_SWAP_READ] = 2 };
+	struct ondol_fault_result result;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 4, RW);
+	for (uint64_t page = 0; page < 4; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 4);
+	ondol_set_fail_plan(fx.m, &plan);
+	assert_int_equal(fault_at(fx.mm, AT(0), ONDOL_FAULT_WRITE, 4, &result), 0);
+	assert_int_equal(result.nr_pages, 3);
+	assert_true(in_swap(fx.mm, 1));
+	ondol_set_fail_plan(fx.m, NULL);
+	for (uint64_t page = 0; page < 4; page++)
+		assert_word(fx.mm, page, page);
+	end_swap();
+}
+
+static int first_area(void *ctx, const struct ondol_swap_info *info)
+{
+	*(struct ondol_swap_info *)ctx = *info;
+	return 1;
+}
+
+/* The page stays where it is, mapped and whole, or goes to the next area. */
+static void a_write_fails(void **state)
+{
+	struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_SWAP_WRITE] = 2 };
+	struct ondol_swap_info info;
+	struct test_swap second;
+
+	(void)state;
+	for (enum hw_kind kind = HW_NONE + 1; kind <= HW_SOFTWARE; kind++) {
+		begin_swap(kind);
+		map(0, 4, RW);
+		for (uint64_t page = 0; page < 4; page++)
+			store(fx.mm, page, page);
+		ondol_set_fail_plan(fx.m, &plan);
+		plan.seen[ONDOL_FAIL_SWAP_WRITE] = 0;
+		page_out_of(fx.mm, 0, 4);
+		ondol_set_fail_plan(fx.m, NULL);
+		for (uint64_t page = 0; page < 4; page++)
+			assert_int_equal(in_swap(fx.mm, page), page != 1);
+		assert_valid();
+		hw_check(&hw, fx.mm);
+		area.fail_write = -ONDOL_ENOSPC;
+		page_out_of(fx.mm, 0, 4);
+		assert_false(in_swap(fx.mm, 1));
+		assert_int_equal(ondol_for_each_swap_area(fx.m, first_area, &info), 1);
+		assert_int_equal(info.write_errors, 1);
+		assert_int_equal(info.refused, 1);
+		assert_int_equal(test_swap_add(&second, fx.m, 10, -5), 0);
+		page_out_of(fx.mm, 0, 4);
+		assert_int_equal(second.nr_used, 1);
+		assert_valid();
+		for (uint64_t page = 0; page < 4; page++)
+			assert_word(fx.mm, page, page);
+		end_swap();
+		assert_true(second.released);
+		test_swap_free(&second);
+	}
+}
+
+/* Each allocation of a fault on a swapped page, failing in turn. */
+static void no_memory(void **state)
+{
+	struct ondol_mm_struct *child;
+	bool failed = true;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 3, RW);
+	for (uint64_t page = 0; page < 3; page++)
+		store(fx.mm, page, page);
+	page_out_of(fx.mm, 0, 3);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	for (uint64_t n = 1; failed; n++) {
+		struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_ALLOC_PAGES] = n };
+		struct ondol_fault_result result;
+		int r = 0;
+
+		ondol_set_fail_plan(fx.m, &plan);
+		for (uint64_t page = 0; page < 3 && !r; page++)
+			r = fault_at(child, AT(page), page == 1 ? ONDOL_FAULT_READ :
+								   ONDOL_FAULT_WRITE, 4, &result);
+		ondol_set_fail_plan(fx.m, NULL);
+		failed = plan.failed[ONDOL_FAIL_ALLOC_PAGES];
+		assert_true(r == 0 || r == -ONDOL_ENOMEM);
+		assert_valid();
+	}
+	for (uint64_t page = 0; page < 3; page++) {
+		assert_word(child, page, page);
+		assert_word(fx.mm, page, page);
+	}
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+/* ------------------------------------------------------------------ broken on purpose */
+
+static void assert_names(const char *id)
+{
+	struct ondol_broken_invariant b = { .id = "none" };
+
+	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
+	assert_string_equal(b.id, id);
+	assert_true(b.text && *b.text);
+}
+
+#define BREAKS(id, place, wrong)                                                              \
+	do {                                                                                  \
+		__typeof__(place) saved_ = (place);                                           \
+		(place) = (wrong);                                                            \
+		assert_names(id);                                                             \
+		(place) = saved_;                                                             \
+		assert_valid();                                                               \
+	} while (0)
+
+static void swap_1_and_2(void **state)
+{
+	struct ondol_mm_struct *child;
+	struct swap_slot *slot, *cached;
+	struct ondol_page *frame;
+	uint64_t *pte;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 2, RW);
+	store(fx.mm, 0, 1);
+	store(fx.mm, 1, 1);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	page_out_of(fx.mm, 0, 2);
+	page_out_of(child, 0, 1);
+	pte = pgtable_find(&fx.mm->pgt, AT(0));
+	slot = swap_slot_of(fx.m, pte_slot(fx.mm, *pte));
+	cached = swap_slot_of(fx.m, pte_slot(fx.mm, entry(fx.mm, 1)));
+	frame = pte_page(child, entry(child, 1));
+	assert_valid();
+	BREAKS("SWAP-1", slot->count, slot->count + 1);
+	BREAKS("SWAP-1", slot->count, slot->count - 1);
+	BREAKS("SWAP-1", fx.mm->nr_swap, 1);
+	BREAKS("SWAP-1", fx.m->virt->swap->used, 3);
+	BREAKS("SWAP-1", fx.m->virt->swap->area[0]->used, 3);
+	BREAKS("SWAP-1", *pte, pte_of_slot(fx.mm, 2000));
+	BREAKS("SWAP-1", *pte, *pte | 2);
+	BREAKS("MMU-1", *pte, PAGE); /* as a migration leaves it for a moment */
+	BREAKS("SWAP-2", cached->at, cached->at + 1);
+	BREAKS("SWAP-2", cached->at, UINT32_MAX);
+	BREAKS("SWAP-2", frame->data.index, frame->data.index + 1);
+	BREAKS("SWAP-2", fx.m->virt->swap->cached, 0);
+	hw_detach(child);
+	ondol_mmput(child);
+	end_swap();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(more_than_there_is),
+		cmocka_unit_test(it_fills),
+		cmocka_unit_test(what_stays),
+		cmocka_unit_test(the_port_may_object),
+		cmocka_unit_test(shared_by_a_fork),
+		cmocka_unit_test(a_write_to_a_shared_one),
+		cmocka_unit_test(a_fork_of_swapped_pages),
+		cmocka_unit_test(calls_on_swapped_pages),
+		cmocka_unit_test(copies_of_a_file),
+		cmocka_unit_test(read_ahead),
+		cmocka_unit_test(migration),
+		cmocka_unit_test(a_read_fails),
+		cmocka_unit_test(a_neighbour_fails),
+		cmocka_unit_test(a_write_fails),
+		cmocka_unit_test(no_memory),
+		cmocka_unit_test(swap_1_and_2),
+	};
+
+	return cmocka_run_group_tests_name("swap", tests, NULL, NULL);
+}
