@@ -376,7 +376,7 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 		      (pid_t)msg->arg.pagefault.feat.ptid);
 	struct guest_mm *outer = mon->serving;
 
-	mon->serving = g;
+	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
 	int r = fault_fill(mon, g, addr, access);
 
 	mon->serving = outer;

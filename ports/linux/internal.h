@@ -225,7 +225,7 @@ struct monitor {
 	uint32_t next_mm_id;
 	struct guest_mm *dying; /* wait for their worker to be reaped */
 	uint32_t nr_dying;
-	struct guest_mm *serving; /* whose thread waits for us now, or NULL [PORT-5] */
+	struct guest_mm *serving; /* whose thread cannot run before we let it, or NULL [PORT-5] */
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
