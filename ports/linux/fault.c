@@ -374,8 +374,12 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
 	numa_serve_as(mon, task_find(mon, (pid_t)msg->arg.pagefault.feat.ptid),
 		      (pid_t)msg->arg.pagefault.feat.ptid);
+	struct guest_mm *outer = mon->serving;
+
+	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
 	int r = fault_fill(mon, g, addr, access);
 
+	mon->serving = outer;
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
 		report_sample(mon);
 	if (r)

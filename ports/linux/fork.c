@@ -184,7 +184,12 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	g->forking = task->tid;
 	holes_restore(mon, g, 0, GUEST_MAX); /* the child would have them, and not know of them */
 	worker_wait(mon, g);
+	struct guest_mm *outer = mon->serving;
+
+	mon->serving = g;
 	int r = descriptors_short(mon) ? -EAGAIN : ondol_dup_mm(g->mm, false, &child_mm);
+
+	mon->serving = outer;
 
 	if (!r) {
 		g->child = guest_mm_new(mon, child_mm);

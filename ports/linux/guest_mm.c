@@ -233,7 +233,7 @@ static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_a
 	if (!g || g->worker_dead || g->uffd < 0)
 		return;
 	mon->stats.flushes++;
-	worker_placeholder(mon, g, start, end);
+	worker_flush(mon, g, start, end);
 	worker_wait(mon, g); /* [PORT-2] */
 	holes_forget(g, start, end);
 }
@@ -259,7 +259,12 @@ static bool linux_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t 
 	struct monitor *mon = ctx;
 	const struct guest_mm *g = ondol_mm_private(mm);
 
-	return !g || g->worker_dead || g->uffd < 0 || swap_busy(mon, g, start, end);
+	if (!g || g->worker_dead || g->uffd < 0)
+		return true;
+	/* It runs, and there is no way to take pages from it in one step [PORT-5]. */
+	if (g->slices_off && (g->refs > 1 || g != mon->serving))
+		return true;
+	return swap_busy(mon, g, start, end);
 }
 
 const struct ondol_mmu_ops linux_mmu_ops = {

@@ -27,8 +27,9 @@
  *   [PORT-3] A mailbox frame is given back only after its worker has been reaped.
  *   [PORT-4] While a fork of an mm is being prepared, only the forking thread is served;
  *            other faults and calls of that mm wait until the host has copied it.
- *   [PORT-5] Where the program may be running meanwhile (another thread), a flush replaces a
- *            mapping by a registered placeholder in one step.
+ *   [PORT-5] Where the program may be running meanwhile (another thread of it, or all of it when
+ *            memory is taken for another program), a flush replaces a mapping by a registered
+ *            placeholder in one step.
  *
  * One thread: everything below runs in the monitor's main loop.
  */
@@ -224,6 +225,7 @@ struct monitor {
 	uint32_t next_mm_id;
 	struct guest_mm *dying; /* wait for their worker to be reaped */
 	uint32_t nr_dying;
+	struct guest_mm *serving; /* whose thread cannot run before we let it, or NULL [PORT-5] */
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
@@ -271,6 +273,7 @@ int worker_ready(struct monitor *mon, struct guest_mm *g);
 int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64_t a0, uint64_t a1,
 		    uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+void worker_flush(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_slices_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run);

@@ -235,7 +235,8 @@ static void flush_anew(struct monitor *mon, struct guest_mm *g, uint64_t start, 
 
 /*
  * Between the two steps of flush_anew the host would give another thread of the program a zero
- * page of its own.  So where there are other threads, a slice of placeholder that is registered
+ * page of its own.  So where there are other threads, or where another process's need for memory
+ * is the reason, a slice of placeholder that is registered
  * already is moved over the range, which is one step [PORT-5].  UFFD_FEATURE_EVENT_REMAP is
  * what makes a moved mapping keep its registration; the move waits until we have read the
  * event that goes with it.
@@ -262,10 +263,19 @@ static void flush_slices(struct monitor *mon, struct guest_mm *g, uint64_t start
 	}
 }
 
-/* Forget whatever the host has in [start, end): the TLB invalidation. */
+/* Forget whatever the host has in [start, end), of an mm with no thread that runs, but others. */
 void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
 	if (g->refs > 1 && !g->slices_off)
+		flush_slices(mon, g, start, end);
+	else
+		flush_anew(mon, g, start, end);
+}
+
+/* The TLB invalidation: the mm may be anybody's, and its one thread running. */
+void worker_flush(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	if ((g->refs > 1 || g != mon->serving) && !g->slices_off)
 		flush_slices(mon, g, start, end);
 	else
 		flush_anew(mon, g, start, end);

@@ -317,7 +317,11 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 		notif_late(mon, task->mm, notif);
 		return;
 	}
+	struct guest_mm *outer = mon->serving;
+
+	mon->serving = task->mm;
 	serve(mon, task, notif);
+	mon->serving = outer;
 }
 
 void notif_serve_early(struct monitor *mon)

@@ -21,7 +21,7 @@ run="$ONDOL run"
 good() { echo "ok - $1"; }
 bad() { # name, what is wrong
 	echo "not ok - $1: $2"
-	sed 's/^/# /' err | head -n 10
+	head -q -n 8 out err | cut -c 1-200 | sed 's/^/# /'
 	failed=1
 }
 # expect NAME STATUS OUTPUT PATTERN COMMAND...: status, output, a pattern on stderr ('': silence)
@@ -57,6 +57,8 @@ for where in '--swap s.img:256M' '--zram 128M' '--zram 16M --swap s.img:256M'; d
 done
 expect 'forks' 0 forked '' $run --mem 24M --swap s.img:256M --validate -- ./swap_use forks 32
 expect 'forks, compressed' 0 forked '' $run --mem 40M --zram 200M --validate -- ./swap_use forks 32
+expect 'two at once, each with more than there is' 0 "$sum
+$sum" '' $run --mem 24M --swap s.img --validate -- sh -c './swap_use fill 48 & ./swap_use fill 48; wait'
 expect 'with one page a fault' 0 "$sum" '' \
 	$run --mem 24M --swap s.img --fault-around 1 --validate -- ./swap_use fill 48
 expect 'two nodes' 0 "$sum" '' $run --mem 24M --nodes 2 --swap s.img -- ./swap_use fill 48

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define PAGE 4096ul
+#define BATCHES 4096 /* KiB that may go out between two looks: a megabyte at a time */
 
 static void fail(const char *what)
 {
@@ -194,12 +195,12 @@ static void told(size_t pages)
 	long long vm_swap = field("/proc/self/status", "VmSwap:");
 	long long smaps = field("/proc/self/smaps", "Swap:");
 
-	if (vm_swap < 1024 || llabs(vm_swap - smaps) > 512)
+	if (vm_swap < 1024 || llabs(vm_swap - smaps) > BATCHES)
 		fail("VmSwap and Swap");
 	if (field("/proc/vmstat", "pswpout ") * 4 < vm_swap)
 		fail("pswpout");
 	if (sysinfo(&info) || (long long)(info.totalswap / 1024) != total ||
-	    (long long)(info.totalswap - info.freeswap) / 1024 < vm_swap - 512)
+	    (long long)(info.totalswap - info.freeswap) / 1024 < vm_swap - BATCHES)
 		fail("sysinfo");
 	f = fopen("/proc/swaps", "r");
 	if (!f || !fgets(line, sizeof line, f) || strncmp(line, "Filename\t", 9))
@@ -208,7 +209,7 @@ static void told(size_t pages)
 		if (sscanf(line, "%*s %*s %*s %lld", &u) == 1)
 			used += u;
 	fclose(f);
-	if (llabs(used - (total - field("/proc/meminfo", "SwapFree:"))) > 512)
+	if (llabs(used - (total - field("/proc/meminfo", "SwapFree:"))) > BATCHES)
 		fail("swaps and SwapFree");
 	check_all(at, pages, 5);
 	if (field("/proc/vmstat", "pswpin ") < 100)
