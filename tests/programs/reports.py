@@ -44,10 +44,11 @@ SHAPE = {
     "program": str, "monitor_rss_kib": int, "all_frames_back": bool,
     "machine": "pages nodes cpus page_record_bytes",
     "peak_pages": "used free reserved kernel slab pgtable anon cache",
-    "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused unmapped",
+    "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused unmapped "
+              "swap_read swap_cache",
     "buddy": "allocs frees splits merges lazy",
     "swap": "pages peak_used out in cache_hits refaults refault_distance_sum refaults_near errors "
-            "zram_peak",
+            "zram_peak zram_refused",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
     "numa": "pages_local pages_remote",
@@ -77,6 +78,10 @@ def check_json(text):
         for name, value in r[key].items():
             if name == "lazy":
                 equal(value, "pcp")
+                continue
+            if name == "zram_peak":
+                equal(set(value), set("pages same_filled bytes bytes_used".split()))
+                assert all(type(v) == int and v >= 0 for v in value.values()), value
                 continue
             equal((key, name, type(value)), (key, name, int))
             assert value >= 0, (key, name, value)
