@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A malloc under five workloads, and what it holds of the host's memory: for `make bench-malloc`,
+ * A malloc under six workloads, and what it holds of the host's memory: for `make bench-malloc`,
  * which preloads one malloc after the other.
  *
  *	malloc WORKLOAD BYTES THREADS
@@ -10,6 +10,8 @@
  *	random   100,000 live in each thread; a random one is freed and allocated anew: ns a pair
  *	larson   5000 live blocks of 8 to 1000 bytes, at random; threads exchange them: ns a pair
  *	xfer     one thread allocates, the other frees, through a ring of 4096: ns an object
+ *	array    one block of BYTES, each page written, and freed, ten times over: ns a page; in the
+ *	         last 1,000,000 random reads: ns a read
  *	rss      200 MiB live (BYTES 0: 16 to 1024 at random); then each replaced at random, twenty
  *	         times over; a random 90 % freed; all freed: MiB held over MiB live, MiB at last
  *
@@ -270,6 +272,31 @@ static void run_rss(void)
 
 /* ------------------------------------------------------------------ running */
 
+static void run_array(struct job *job)
+{
+	const unsigned reads = 1000000, times = 10;
+	uint64_t state = 88172645463325252u, start = now(), reading = 0, sum = 0;
+
+	for (unsigned n = 0; n < times; n++) {
+		unsigned char *array = malloc(bytes);
+
+		if (!array)
+			abort();
+		for (size_t i = 0; i < bytes; i += 4096)
+			array[i] = (unsigned char)(i >> 12);
+		if (n == times - 1) {
+			reading = now();
+			for (unsigned i = 0; i < reads; i++)
+				sum += array[random_below(&state, (uint32_t)(bytes >> 12)) * 4096u];
+			reading = now() - reading;
+		}
+		*(volatile uint64_t *)array = sum;
+		free(array);
+	}
+	job->ns[0] = (double)(now() - start - reading) / times / (double)(bytes >> 12);
+	job->ns[1] = (double)reading / reads;
+}
+
 static void (*workload)(struct job *);
 
 static void *run_thread(void *arg)
@@ -311,7 +338,7 @@ static void (*find(const char *name))(struct job *)
 {
 	return !strcmp(name, "pair") ? run_pair : !strcmp(name, "batch") ? run_batch :
 	       !strcmp(name, "random") ? run_random : !strcmp(name, "larson") ? run_larson :
-	       !strcmp(name, "xfer") ? run_xfer : NULL;
+	       !strcmp(name, "xfer") ? run_xfer : !strcmp(name, "array") ? run_array : NULL;
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
 # make bench-malloc: libondol-malloc beside glibc's malloc and, where they are installed,
 # mimalloc, jemalloc and tcmalloc, each preloaded into the same program, in turn.  The last column
 # is libondol-malloc over the best of the others: 1.00 or less is as good as the best.
-# PARTS="micro memory programs" chooses; ROUNDS and PROGRAMS are for programs.  The picture of the
+# PARTS="micro arrays memory programs" chooses; ROUNDS and PROGRAMS are for programs.  The picture of the
 # programs is $B/bench/malloc.svg; WRITE=1 puts it and their table into docs/.
 set -u
 B=${B:-build} PATH=$PATH:/sbin:/usr/sbin # ldconfig
@@ -51,6 +51,9 @@ cell() { # workload bytes threads
 	if [ "$1" = batch ]; then
 		echo "$out" | row "batch $2 B, $3 thr, alloc" 1
 		echo "$out" | row "batch $2 B, $3 thr, free" 2
+	elif [ "$1" = array ]; then
+		echo "$out" | row "array of $(($2 >> 20)) MiB, a page" 1
+		echo "$out" | row "array of $(($2 >> 20)) MiB, a read" 2
 	else
 		echo "$out" | row "$1 $2 B, $3 thr" 1
 	fi
@@ -86,10 +89,14 @@ memory() {
 		echo "$out" | row "$what: all freed, MiB" 4
 	done
 }
+arrays() {
+	head_line 'ns'
+	for mib in 16 256; do cell array $((mib << 20)) 1; done
+}
 . bench/malloc_programs.sh
 
 echo "# $(uname -sr), $(nproc) CPUs; medians of 5"
-for part in ${PARTS:-micro memory programs}; do
+for part in ${PARTS:-micro arrays memory programs}; do
 	$part
 	echo
 done

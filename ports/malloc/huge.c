@@ -2,6 +2,10 @@
 /*
  * Huge blocks: mappings of their own, straight to and from the host.  A table says which there are,
  * so a wrong pointer is known for one.
+ *
+ * The host is asked for huge pages there: a block of more than LARGE_MAX is an array that is worked
+ * through or jumped about in, and what one that is used in part costs is a huge page at most
+ * for each place that is touched (ONDOL_MALLOC_HUGE=0: it is not).
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -41,6 +45,8 @@ static void *alloc(size_t size, size_t align, size_t guard)
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
 		return NULL;
+	if (heap.huge_pages != HUGE_NEVER)
+		(void)madvise(map, block.size, MADV_HUGEPAGE); /* where the host has them */
 	block.map = (uintptr_t)map;
 	block.address = (block.map + guard + align - 1) & ~(uintptr_t)(align - 1);
 	if ((guard && mprotect(map + guard, block.size - 2 * guard, PROT_READ | PROT_WRITE)) ||

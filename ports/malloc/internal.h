@@ -155,12 +155,15 @@ struct malloc_heap {
 	uint64_t nr_touched_ever;  /* (core lock) */
 	uint64_t highest_page;     /* beyond the last page touched (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
+	uint64_t wanted_back;      /* pages given back that were touched again (core lock) */
 	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
 	const char *debug;         /* letters, or NULL */
 	const char *core_debug;    /* those of the core, with names of caches; or NULL */
 	const char *profile;       /* a file's name, or NULL */
+	/* For what the host is asked for huge pages; 0: blocks of their own mappings. */
+	enum { HUGE_BLOCKS, HUGE_NEVER, HUGE_ALWAYS } huge_pages;
 	bool stats;
 	bool is_hooked;            /* debug, profile or secure: hook.c is asked */
 	bool is_secure;            /* secure.c is asked */

@@ -7,7 +7,9 @@
  * makes no call in which an age could be noticed, holds no more than that.  The limit is 8 MiB.
  * If what was given back is soon touched again, giving it back was a waste, and the limit doubles,
  * up to a quarter of what is in use now; it falls when that is no more so, to 2 MiB in a program
- * that only frees.
+ * that only frees.  Who takes the same large block again and again has little in use whenever it
+ * is looked: if what was given back was touched again twice in a row, so much may stay, up to the
+ * largest block.
  *
  * Their age is limited too, while calls come that exchange with a depot: every LOOK_MS somebody
  * looks, and what was dirty at the last look as well, and was not needed since, is given back, and
@@ -118,7 +120,9 @@ static void set_limit(uint64_t pages)
 
 static bool is_too_dirty(void)
 {
-	uint64_t used = heap_used_pages(), limit = DIRTY_LEAST + used / 4;
+	uint64_t used = heap_used_pages();
+	uint64_t room = used / 4 > heap.wanted_back ? used / 4 : heap.wanted_back;
+	uint64_t limit = DIRTY_LEAST + room;
 
 	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
 	if (heap.nr_touched <= used + limit)
@@ -130,12 +134,20 @@ static bool is_too_dirty(void)
 /* After so much was given back, and so much touched for the first time (again) since. */
 static void adapt_limit(uint64_t given, uint64_t touched)
 {
-	static uint64_t given_before; /* purge lock */
+	static uint64_t given_before, wasted_before; /* purge lock */
+	bool wasted = given_before && touched >= given_before / 2;
+	uint64_t again = touched < given_before ? touched : given_before;
 
-	if (given_before && touched >= given_before / 2 && heap.dirty_limit < DIRTY_MOST)
+	if (wasted && heap.dirty_limit < DIRTY_MOST)
 		set_limit(heap.dirty_limit * 2);
 	else if (heap.dirty_limit > DIRTY_FLOOR && touched < given_before / 4)
 		set_limit(heap.dirty_limit / 2);
+	if (wasted && wasted_before)
+		heap.wanted_back = again < LARGE_MAX >> PAGE_SHIFT ? again :
+								     LARGE_MAX >> PAGE_SHIFT;
+	else if (!wasted)
+		heap.wanted_back /= 2;
+	wasted_before = wasted;
 	given_before = given;
 }
 

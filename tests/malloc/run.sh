@@ -126,6 +126,19 @@ secured 'in order' 0
 LD_PRELOAD=$so "$tmp/wrong" 'in order'
 [ $? -eq 1 ]
 verdict $? 'not secure: in order'
+$cc -O1 -Wall -o "$tmp/pages" tests/malloc/pages.c || exit 1
+pages() { # ONDOL_MALLOC_HUGE, bytes, what is asked for
+	[ "$(ONDOL_MALLOC_HUGE=$1 LD_PRELOAD=$so "$tmp/pages" "$2")" = "$3" ]
+	verdict $? "huge pages: ONDOL_MALLOC_HUGE=$1, $2 bytes: $3"
+}
+if [ -d /sys/kernel/mm/transparent_hugepage ]; then
+	pages '' 67108864 hg
+	pages '' 1000 no
+	pages 0 67108864 no
+	pages 1 1000 hg
+else
+	skip 'huge pages' 'the host has none'
+fi
 ONDOL_MALLOC_SECURE=1 suite secured env LD_PRELOAD="$so" "$conf"
 ONDOL_MALLOC_DEBUG=FZPU suite debugged env LD_PRELOAD="$so" T=e "$conf"
 
