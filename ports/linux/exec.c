@@ -26,17 +26,9 @@
 
 #include "internal.h"
 
-/*
- * The stack's end.  Linux puts its own stack and the vdso at most 17 GiB below GUEST_MAX;
- * this is lower, so that the layout is the same in every run.
- */
-#define STACK_TOP 0x7ff000000000ul
-#define STACK_GAP_MIN (128ul << 20)
-#define STACK_GAP_MAX (16ul << 30)
 #define LOADER_AHEAD 64 /* pages; ld.so has about 50 */
 #define PROGRAM_AHEAD 16
 #define STACK_AHEAD 16
-#define PIE_BASE 0x555555550000ul /* a multiple of a fault-around window */
 
 struct host_image { /* what the host's exec left for the program */
 	struct user_regs_struct regs;
@@ -315,28 +307,6 @@ uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct gue
 	return stack.rlim_cur;
 }
 
-static void layout_set(struct guest_mm *g, const struct loaded *program, uint64_t stack_limit)
-{
-	struct ondol_mm_layout layout;
-	uint64_t gap = stack_limit;
-
-	if (gap < STACK_GAP_MIN)
-		gap = STACK_GAP_MIN;
-	if (gap > STACK_GAP_MAX)
-		gap = STACK_GAP_MAX;
-	ondol_mm_layout(g->mm, &layout);
-	layout.mmap_base = STACK_TOP - ((gap + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - (1ul << 20);
-	if (program) {
-		layout.start_code = program->image.start_code;
-		layout.end_code = program->image.end_code;
-		layout.start_data = program->image.start_data;
-		layout.end_data = program->image.end_data;
-		layout.start_brk = layout.brk =
-			(program->image.end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-	}
-	ondol_mm_set_layout(g->mm, &layout);
-}
-
 #define AUXV_MAX 64
 
 static uint32_t auxv_build(const struct host_image *image, const struct loaded *program,
@@ -404,10 +374,10 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	struct ondol_auxv auxv[AUXV_MAX];
 	struct loaded program = { .read_ahead = mon->options->fault_around ? 0 : PROGRAM_AHEAD };
 	struct loaded loader = { .read_ahead = mon->options->fault_around ? 0 : LOADER_AHEAD };
+	struct guest_layout layout;
 	uint64_t stack_limit, entry, sp;
 
 	stack_limit = limits_refresh(mon, task, g);
-	layout_set(g, NULL, stack_limit);
 	snprintf(path, sizeof path, "/proc/%d/exe", task->tid);
 	ssize_t n = readlink(path, name, sizeof name - 1);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -415,12 +385,14 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	*out_why = "the program file cannot be read";
 	if (n < 0 || fd < 0)
 		return -EACCES;
-	int r = load_file(mon, g, fd, name, PIE_BASE, &program, interp, out_why);
+	layout_choose(mon, task, name, image->sysinfo_ehdr, &layout);
+	layout_set(g, &layout, NULL, stack_limit);
+	int r = load_file(mon, g, fd, name, layout.pie_base, &program, interp, out_why);
 
 	if (r)
 		return r;
 	entry = program.image.entry;
-	layout_set(g, &program, stack_limit);
+	layout_set(g, &layout, &program.image, stack_limit);
 	if (program.info.has_interp) {
 		*out_why = "its interpreter cannot be opened";
 		snprintf(path, sizeof path, "/proc/%d/root%s", task->tid, interp);
@@ -445,11 +417,12 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 		.platform = image->platform,
 		.auxv = auxv,
 		.nr_auxv = auxv_build(image, &program, loader.image.load_bias, auxv),
-		.stack_top = STACK_TOP,
+		.stack_top = layout.stack_top,
 		.executable = program.info.has_gnu_stack ? program.info.stack_exec : false,
 		.elf_class = ELFCLASS64,
 	};
-	memcpy(stack.random, image->random, sizeof stack.random);
+	memcpy(stack.random, layout.has_random ? layout.random : image->random,
+	       sizeof stack.random);
 	*out_why = "its stack cannot be built";
 	r = ondol_setup_stack(g->mm, &stack, &sp);
 	if (r)

@@ -334,6 +334,19 @@ uid_t task_uid(const struct task *task); /* its real user; (uid_t)-1: it is gone
 /* What the host's /proc/PID/status says after "name:", blanks and end of line included. */
 bool status_field(pid_t pid, const char *name, char *value, size_t size);
 
+/* layout.c */
+struct guest_layout {
+	uint64_t stack_top, pie_base;
+	uint64_t mmap_random, brk_random; /* bytes, page-aligned: down, up */
+	bool has_random;
+	unsigned char random[16]; /* AT_RANDOM's, if has_random */
+};
+void layout_choose(const struct monitor *mon, const struct task *task, const char *path,
+		   uint64_t vdso, struct guest_layout *out);
+void layout_set(struct guest_mm *g, const struct guest_layout *chosen,
+		const struct ondol_elf_image *program, uint64_t stack_limit);
+void layout_hold(const struct ondol_linux_options *options);
+
 /* exec.c, fork.c */
 void exec_takeover(struct monitor *mon, struct task *task);
 /* The stack's, in bytes. */

@@ -248,6 +248,7 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 	setrlimit(RLIMIT_FSIZE, &launch->fsize);
 	signal(SIGXFSZ, SIG_DFL);
 	core_filter_set();
+	layout_hold(launch->options);
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
 	int listener = filter_install(launch->see_folders, launch->swap);
 

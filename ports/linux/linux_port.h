@@ -20,6 +20,9 @@ struct ondol_linux_options {
 	uint32_t fault_around;  /* pages, a power of two, 1 .. 512; 0: 16, and up to 64 in order */
 	enum ondol_lazy_policy lazy; /* when freed frames merge */
 	const char *slab_debug; /* checks of the machine's caches, as desc.debug; NULL: none */
+	bool no_aslr;           /* addresses as chance would not have them: layout.c */
+	bool seeded;            /* ... as they follow from `seed` */
+	uint64_t seed;
 	int pin_cpu;            /* keep monitor and guests on this host CPU, or ONDOL_PIN_* */
 	bool stats;             /* a summary on stderr, or in stats_file */
 	bool json;              /* the summary as JSON */

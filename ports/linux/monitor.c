@@ -443,7 +443,7 @@ static void stdio_occupy(void)
 
 int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
 {
-	struct launch launch = { .argv = argv };
+	struct launch launch = { .argv = argv, .options = options };
 	int status = launch_resolve(&launch), fd = -1;
 	const char *obstacle = status ? NULL : ondol_linux_obstacle();
 	sigset_t set;

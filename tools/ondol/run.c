@@ -22,7 +22,7 @@
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM };
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -49,6 +49,11 @@ static const struct argp_option run_options[] = {
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
+	{ "no-aslr", OPT_NO_ASLR, 0, 0,
+	  "Stack, heap, libraries and programs at the same addresses in every run, as under "
+	  "setarch -R", 1 },
+	{ "seed", OPT_SEED, "N", 0,
+	  "At addresses that follow from N and the program's path (default: at random)", 1 },
 	{ 0, 0, 0, 0, "What to tell (nothing, unless asked):", 2 },
 	{ "stats", OPT_STATS, 0, 0,
 	  "A summary on stderr when the program and all that it has started have ended", 2 },
@@ -191,6 +196,13 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		else
 			o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
 		break;
+	case OPT_NO_ASLR:
+		o->no_aslr = true;
+		break;
+	case OPT_SEED:
+		o->seed = (uint64_t)number(state, "seed", arg, 0, INT64_MAX);
+		o->seeded = true;
+		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -221,6 +233,10 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_TRACE:
 		o->trace = true;
+		break;
+	case ARGP_KEY_END:
+		if (o->no_aslr && o->seeded)
+			return bad(state, "seed", "N", "there is no chance with --no-aslr");
 		break;
 	case ARGP_KEY_NO_ARGS:
 		fprintf(stderr, "%s: which program? Try: ondol run -- ls -l\n", state->name);

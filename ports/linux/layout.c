@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the parts of an address space lie, and by how much chance moves them.
+ *
+ *     0                                                                    2^47
+ *     | program, heap | ....... | PIE, heap | .......... mmap <-| gap | stack | host's |
+ *      fixed, or        pie_base ^   brk ^                 base ^         top ^
+ *
+ * Linux draws four numbers at each exec (Linux arch/x86/mm/mmap.c, arch_mmap_rnd and
+ * arch_pick_mmap_layout; fs/binfmt_elf.c, randomize_stack_top and load_bias; process.c,
+ * arch_randomize_brk), and so do we, over the same ranges:
+ *
+ *     pie_base   28 bits of pages above two thirds of the space; ours are multiples of 16 pages, so
+ *                that a fault-around window of the program is one of its file
+ *     brk        1 GiB behind the program's last segment
+ *     mmap_base  28 bits of pages down from below the stack's largest size
+ *     stack_top  22 bits of pages down
+ *
+ * They are all 0 if the program's personality has ADDR_NO_RANDOMIZE (setarch -R; `--no-aslr` is
+ * that for the first program, and what it starts inherits it), or by the computer's
+ * kernel.randomize_va_space: 0 none, 1 all but the heap's.  With `--seed N` they follow from N and
+ * the program's path, AT_RANDOM too, so that every program has the same addresses in every run.
+ * The host's own mappings (vdso, [ondol]) are then held in place by ADDR_NO_RANDOMIZE, which
+ * personality(2) shows.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/random.h>
+
+#include "internal.h"
+
+/*
+ * The stack's end.  Linux puts its own stack at most 17 GiB below GUEST_MAX; this is lower, so
+ * that nothing of ours meets it.
+ */
+#define STACK_TOP 0x7ff000000000ul
+#define STACK_GAP_MIN (128ul << 20)
+#define STACK_GAP_MAX (16ul << 30)
+#define PIE_BASE 0x555555550000ul
+#define PIE_GRAIN (16 * PAGE_BYTES) /* a fault-around window */
+
+#define RANDOM_PIE (1ul << 40)
+#define RANDOM_MMAP (1ul << 40)
+#define RANDOM_STACK (1ul << 34)
+#define RANDOM_BRK (1ul << 30)
+
+_Static_assert(PIE_BASE + RANDOM_PIE + (1ul << 37) < STUB_ADDR, "heaps have room below the stub");
+
+static unsigned long number_in(const char *path, int base, unsigned long otherwise)
+{
+	unsigned long n = otherwise;
+	char text[32];
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return otherwise;
+	if (fgets(text, sizeof text, f))
+		n = strtoul(text, NULL, base);
+	fclose(f);
+	return n;
+}
+
+/* The next of a seed's numbers (splitmix64: Steele, Lea, Flood 2014). */
+static uint64_t next_number(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+/* By path and not by order: programs that start at the same time come in any. */
+static uint64_t seed_of(uint64_t seed, const char *path)
+{
+	uint64_t hash = 0xcbf29ce484222325u ^ seed;
+
+	for (const char *p = path; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3u;
+	return hash;
+}
+
+/* The host has put its vdso by chance, too: not where the stack may come to be. */
+static uint64_t stack_choose(uint64_t *state, uint64_t vdso)
+{
+	uint64_t top = STACK_TOP;
+
+	for (unsigned i = 0; i < 16; i++) {
+		top = STACK_TOP - (next_number(state) % RANDOM_STACK & ~(PAGE_BYTES - 1));
+		if (vdso > top || vdso < top - STACK_GAP_MAX)
+			break;
+	}
+	return top;
+}
+
+void layout_choose(const struct monitor *mon, const struct task *task, const char *path,
+		   uint64_t vdso, struct guest_layout *out)
+{
+	unsigned long allowed = number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
+	bool seeded = mon->options->seeded;
+	uint64_t state;
+	char file[64];
+
+	*out = (struct guest_layout){ .stack_top = STACK_TOP, .pie_base = PIE_BASE };
+	snprintf(file, sizeof file, "/proc/%d/personality", task->tid);
+	if (!seeded && (!allowed || (number_in(file, 16, 0) & ADDR_NO_RANDOMIZE)))
+		return;
+	state = seed_of(mon->options->seed, path);
+	if (!seeded && getrandom(&state, sizeof state, 0) != sizeof state)
+		return;
+	out->pie_base += next_number(&state) % RANDOM_PIE & ~(PIE_GRAIN - 1);
+	out->mmap_random = next_number(&state) % RANDOM_MMAP & ~(PAGE_BYTES - 1);
+	out->brk_random = next_number(&state) % RANDOM_BRK & ~(PAGE_BYTES - 1);
+	if (!seeded && allowed == 1)
+		out->brk_random = 0;
+	out->stack_top = stack_choose(&state, vdso);
+	out->has_random = seeded;
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t part = next_number(&state);
+
+		memcpy(out->random + i * sizeof part, &part, sizeof part);
+	}
+}
+
+/* `program` NULL: before it is loaded. */
+void layout_set(struct guest_mm *g, const struct guest_layout *chosen,
+		const struct ondol_elf_image *program, uint64_t stack_limit)
+{
+	struct ondol_mm_layout layout;
+	uint64_t gap = stack_limit;
+
+	if (gap < STACK_GAP_MIN)
+		gap = STACK_GAP_MIN;
+	if (gap > STACK_GAP_MAX)
+		gap = STACK_GAP_MAX;
+	ondol_mm_layout(g->mm, &layout);
+	layout.mmap_base = chosen->stack_top - ((gap + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) -
+			   (1ul << 20) - chosen->mmap_random;
+	if (program) {
+		layout.start_code = program->start_code;
+		layout.end_code = program->end_code;
+		layout.start_data = program->start_data;
+		layout.end_data = program->end_data;
+		layout.start_brk = layout.brk = ((program->end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) +
+						chosen->brk_random;
+	}
+	ondol_mm_set_layout(g->mm, &layout);
+}
+
+/* In the process that is to be the program. */
+void layout_hold(const struct ondol_linux_options *options)
+{
+	if (options->no_aslr || options->seeded)
+		personality((unsigned long)personality(0xffffffff) | ADDR_NO_RANDOMIZE);
+}
