@@ -86,7 +86,10 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	m->profile = desc->profile ? desc->profile : &ondol_profile_x86_64;
 	m->mmu = desc->mmu ? desc->mmu : &null_mmu;
 	m->mmu_ctx = desc->mmu_ctx;
-	m->overcommit_guess = DESC_FLAG(desc, overcommit_guess);
+	m->overcommit = DESC_VALUE(desc, overcommit);
+	m->overcommit_ratio = DESC_VALUE(desc, overcommit_ratio);
+	if (!m->overcommit_ratio)
+		m->overcommit_ratio = 50;
 	m->reclaim_mapped = DESC_FLAG(desc, reclaim_mapped);
 	m->kmap.low_end = port->direct_map_bytes ? port->direct_map_bytes >> ONDOL_PAGE_SHIFT :
 						   UINT64_MAX;

@@ -180,10 +180,12 @@ static void out_vm_flags(struct out *out, ondol_vm_flags_t flags)
 		{ ONDOL_VM_GROWSDOWN, "gd" },  { ONDOL_VM_NATIVE, "pf" },
 		{ ONDOL_VM_LOCKED, "lo" },     { ONDOL_VM_DONTFORK, "dc" },
 		{ ONDOL_VM_SEQ_READ, "sr" },   { ONDOL_VM_RAND_READ, "rr" },
-		{ ONDOL_VM_NORESERVE, "nr" },  { ONDOL_VM_WIPEONFORK, "wf" },
+		{ ONDOL_VM_ACCOUNT, "ac" },    { ONDOL_VM_NORESERVE, "nr" },
+		{ ONDOL_VM_WIPEONFORK, "wf" },
 		{ ONDOL_VM_DONTDUMP, "dd" },   { ONDOL_VM_HUGEPAGE, "hg" },
 		{ ONDOL_VM_NOHUGEPAGE, "nh" }, { ONDOL_VM_MERGEABLE, "mg" },
-		{ ONDOL_VM_LOCKONFAULT, "lf" }, { ONDOL_VM_SEALED, "sl" },
+		{ ONDOL_VM_LOCKONFAULT, "lf" }, { ONDOL_VM_DROPPABLE, "dp" },
+		{ ONDOL_VM_SEALED, "sl" },
 	};
 
 	out_printf(out, "VmFlags: ");

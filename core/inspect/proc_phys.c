@@ -576,7 +576,7 @@ int ondol_proc_meminfo(struct ondol_machine *m, ondol_write_t write, void *ctx)
 	count_uses(m, -1, &f);
 	f.available = available_pages(m, f.free, f.cache);
 	count_swap(m, &f);
-	f.commit_limit = f.total / 2 + f.swap_total;
+	f.commit_limit = ondol_commit_limit(m);
 	count_high(m, &f.high_total, &f.high_free);
 	f.low_total = f.total - f.high_total;
 	f.low_free = f.free - f.high_free;

@@ -158,13 +158,12 @@ static int count_cached(void *ctx, uint64_t index, struct ondol_page *page)
 	return 0;
 }
 
-/* Committed: what private writable and shared anonymous memory may come to need. */
 void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts)
 {
 	struct ondol_virt_state *v = m->virt;
 	uintptr_t saved = virt_lock(m);
 
-	*out_counts = (struct inspect_virt_counts){ .committed = 0 };
+	*out_counts = (struct inspect_virt_counts){ .committed = ondol_committed(m) };
 	list_for_each(node, &v->mappings) {
 		struct ondol_address_space *mapping =
 			container_of(node, struct ondol_address_space, link);
@@ -173,12 +172,5 @@ void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *ou
 		if (!mapping->ops)
 			out_counts->shmem += ondol_address_space_nr_pages(mapping);
 	}
-	list_for_each(node, &v->mms) {
-		const struct ondol_mm_struct *mm =
-			container_of(node, struct ondol_mm_struct, link);
-
-		out_counts->committed += mm->data_vm + mm->stack_vm;
-	}
-	out_counts->committed += out_counts->shmem;
 	virt_unlock(m, saved);
 }

@@ -70,6 +70,8 @@ static const struct {
 	{ "MPOL-2", "A policy has as many users as regions that name it" },
 	{ "MM-1", "nr_vma, total_vm and its parts count the regions" },
 	{ "MM-2", "rss counts the frames in the page tables by kind" },
+	{ "MM-3", "committed is the pages of the regions with VM_ACCOUNT; the machine's, of all "
+		  "mms and all shared memory" },
 	{ "PGTABLE-1", "Every table is a frame of use PGTABLE; nr_tables counts them" },
 	{ "PGTABLE-2", "Every table but the root covers some address of some region" },
 	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },

@@ -72,7 +72,8 @@ static bool check_regions(struct ondol_mm_struct *mm, struct ondol_broken_invari
 	       inspect_equal(out, "MM-1", 2, sum.data_vm, mm->data_vm) &&
 	       inspect_equal(out, "MM-1", 3, sum.exec_vm, mm->exec_vm) &&
 	       inspect_equal(out, "MM-1", 4, sum.stack_vm, mm->stack_vm) &&
-	       inspect_equal(out, "MM-1", 5, sum.locked_vm, mm->locked_vm);
+	       inspect_equal(out, "MM-1", 5, sum.locked_vm, mm->locked_vm) &&
+	       inspect_equal(out, "MM-3", 0, sum.committed, mm->committed);
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -387,6 +388,17 @@ static bool check_caches(struct ondol_machine *m, struct ondol_broken_invariant 
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_CACHE));
 }
 
+static bool check_committed(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	uint64_t sum = 0;
+
+	list_for_each(node, &m->virt->mms)
+		sum += container_of(node, struct ondol_mm_struct, link)->committed;
+	list_for_each(node, &m->virt->mappings)
+		sum += container_of(node, struct ondol_address_space, link)->committed;
+	return inspect_equal(out, "MM-3", 1, sum, ondol_committed(m));
+}
+
 /* By number: each policy in use is sound and has as many users as regions that name it. */
 static bool check_policies(struct ondol_machine *m, struct ondol_broken_invariant *out)
 {
@@ -428,7 +440,7 @@ bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 	}
 	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_PGTABLE)) &&
-	       check_counts(m, out) && check_caches(m, out) &&
+	       check_counts(m, out) && check_caches(m, out) && check_committed(m, out) &&
 	       (!m->virt->swap || check_swap_areas(m, out)) &&
 	       (!m->virt->policies || check_policies(m, out));
 }

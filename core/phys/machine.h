@@ -52,7 +52,9 @@ struct ondol_machine {
 	const struct ondol_profile *profile;
 	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
 	void *mmu_ctx;
-	bool overcommit_guess, reclaim_mapped;
+	bool reclaim_mapped;
+	enum ondol_overcommit overcommit;
+	uint32_t overcommit_ratio;
 	uint32_t nr_cpus, nr_nodes;
 	struct ondol_phys_state *phys;
 	struct ondol_slab_state *slab;

@@ -49,6 +49,7 @@ void ondol_address_space_put(struct ondol_address_space *mapping)
 	saved = virt_lock(m);
 	list_del(&mapping->link);
 	virt_unlock(m, saved);
+	commit_add(m, -(int64_t)mapping->committed);
 	if (cache_writeback(mapping, 0, UINT64_MAX))
 		log_printf(m->port, ONDOL_LOG_ERR, "pages of a file could not be written back");
 	cache_drop_all(mapping);

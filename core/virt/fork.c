@@ -144,6 +144,8 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 		leave_out(mm, vma, child_cold);
 		return 0;
 	}
+	if (!mm_may_commit(mm, vma->flags, vma_pages(vma)))
+		return -ONDOL_ENOMEM;
 	props.flags &= ~LOCK_FLAGS; /* mlock(2): locks are not inherited */
 	copy = vma_alloc(child, &props, vma->start, vma->end, vma->pgoff);
 	if (!copy)

@@ -13,7 +13,8 @@ static int lock_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t sta
 	ondol_vm_flags_t before = vma->flags & LOCK_FLAGS;
 	uint64_t pages = (end - start) >> ONDOL_PAGE_SHIFT;
 
-	if (vma_is_native(vma) && !vma->file) /* the vdso and its like */
+	/* The vdso and its like; and what may be dropped cannot be kept. */
+	if ((vma_is_native(vma) && !vma->file) || (vma->flags & ONDOL_VM_DROPPABLE))
 		lock = 0;
 	if (lock == before)
 		return 0;

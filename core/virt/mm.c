@@ -27,19 +27,6 @@ bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uin
 	return !is_data(flags) || within(mm->data_vm, nr_pages, mm->limits.data);
 }
 
-/*
- * Memory is promised beyond what there is, since few programs touch all that they map (A3).
- * With Linux's heuristic (vm.overcommit_memory=0) only what could never be kept is refused: one
- * request for more than the machine's whole RAM and swap.
- */
-bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages)
-{
-	const struct swap_state *swap = mm->m->virt->swap;
-
-	return !mm->m->overcommit_guess || (flags & ONDOL_VM_NORESERVE) ||
-	       nr_pages <= mm->m->phys->managed + (swap ? swap->total : 0);
-}
-
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages)
 {
 	uint64_t n = (uint64_t)nr_pages;
@@ -55,6 +42,11 @@ void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_p
 		mm->data_vm += n;
 	if (flags & ONDOL_VM_LOCKED)
 		mm->locked_vm += n;
+	if (flags & ONDOL_VM_ACCOUNT) {
+		mm->committed += n;
+		if (mm->m)
+			commit_add(mm->m, nr_pages);
+	}
 }
 
 /*
@@ -93,7 +85,8 @@ int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **out_mm)
 		.no_write_trap = m->mmu && (m->mmu->flags & ONDOL_MMU_NO_WRITE_TRAP),
 		.users = 1,
 		.task_size = m->profile->task_size,
-		.limits = { UINT64_MAX, UINT64_MAX, UINT64_C(8) << 20, UINT64_MAX, MAX_MAP_COUNT },
+		.limits = { UINT64_MAX, UINT64_MAX, UINT64_C(8) << 20, UINT64_MAX, MAX_MAP_COUNT,
+			    false },
 	};
 	r = pgtable_init(&mm->pgt, m, m->profile->format);
 	if (r) {
@@ -165,6 +158,7 @@ void ondol_mmput(struct ondol_mm_struct *mm)
 	if (__atomic_sub_fetch(&mm->users, 1, __ATOMIC_ACQ_REL))
 		return;
 	mm_empty(mm);
+	commit_add(m, -(int64_t)mm->committed);
 	pgtable_fini(&mm->pgt);
 	saved = virt_lock(m);
 	list_del(&mm->link);

@@ -75,13 +75,24 @@ uint64_t mm_pages_mapped(struct ondol_mm_struct *mm, uint64_t start, uint64_t en
 	return n;
 }
 
-/* Pages of these need frames that nothing else holds: copies of a file's, or anonymous ones. */
-static bool is_promise(ondol_vm_flags_t flags, const struct ondol_file *file)
+/* Shared anonymous memory is promised as a whole, when it is first mapped. */
+static bool promises_shmem(ondol_vm_flags_t flags, const struct ondol_file *file)
 {
-	bool shmem = (flags & (ONDOL_VM_SHARED | ONDOL_VM_NATIVE)) == ONDOL_VM_SHARED &&
-		     (!file || !file->mapping->ops);
+	const ondol_vm_flags_t kind = ONDOL_VM_SHARED | ONDOL_VM_NATIVE | ONDOL_VM_NORESERVE;
 
-	return flags_are_cow(flags) || shmem;
+	return (flags & kind) == ONDOL_VM_SHARED && (!file || !file->mapping->ops);
+}
+
+static void promise_shmem(struct ondol_machine *m, const struct ondol_file *file, uint64_t pages)
+{
+	struct ondol_address_space *mapping = file->mapping;
+	uintptr_t saved = virt_lock(m);
+
+	if (!mapping->committed) {
+		mapping->committed = pages;
+		commit_add(m, (int64_t)pages);
+	}
+	virt_unlock(m, saved);
 }
 
 static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *props, uint64_t addr,
@@ -95,7 +106,9 @@ static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *prop
 	if ((flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + pages > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
-	if (is_promise(flags, props->file) && !mm_may_commit(mm, flags, pages))
+	if (promises_shmem(flags, props->file))
+		flags |= ONDOL_VM_ACCOUNT;
+	if (!mm_may_commit(mm, flags, pages))
 		return -ONDOL_ENOMEM;
 	/* What it replaces does not count twice. */
 	if (!mm_may_expand(mm, flags, pages) &&
@@ -172,9 +185,13 @@ static int final_flags(const struct ondol_mm_struct *mm, const struct ondol_mmap
 		flags |= ONDOL_VM_MAYSHARE;
 	if ((flags & ONDOL_VM_NATIVE) && !args->file)
 		flags &= ~LOCK_FLAGS; /* the vdso and its like */
+	/* Neither locked memory nor a stack is to be dropped, and others cannot do without it. */
+	if ((flags & ONDOL_VM_DROPPABLE) &&
+	    (args->file || (flags & (ONDOL_VM_LOCKED | ONDOL_VM_GROWSDOWN | ONDOL_VM_SHARED))))
+		return -ONDOL_EINVAL;
 	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
 		return -ONDOL_EACCES;
-	*out_flags = flags;
+	*out_flags = commit_flags(mm->m, flags);
 	return 0;
 }
 
@@ -203,6 +220,8 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 				     &props.file);
 	if (!r)
 		r = map_region(mm, &props, addr, addr + length, args->pgoff);
+	if (!r && promises_shmem(props.flags, props.file))
+		promise_shmem(mm->m, props.file, length >> ONDOL_PAGE_SHIFT);
 	/* The region has its own references now. */
 	if (props.file && props.file != args->file)
 		ondol_file_put(props.file);

@@ -130,7 +130,8 @@ static int protect_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t 
 	if ((flags & ONDOL_VM_WRITE) && !mm_may_expand(mm, flags, pages) &&
 	    mm_may_expand(mm, old, pages))
 		return -ONDOL_ENOMEM;
-	if (flags_are_cow(flags) && !flags_are_cow(old) && !mm_may_commit(mm, flags, pages))
+	flags = commit_flags_protect(old, flags);
+	if ((flags & ~old & ONDOL_VM_ACCOUNT) && !mm_may_commit(mm, flags, pages))
 		return -ONDOL_ENOMEM;
 	vma = vma_modify(mm, vma, start, end, flags);
 	if (!vma)

@@ -76,6 +76,9 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 		return -ONDOL_EINVAL;
 	if (rm->old_len > vma->end - rm->old_addr)
 		return -ONDOL_EFAULT; /* more than one region */
+	if ((rm->flags & ONDOL_MREMAP_DONTUNMAP) &&
+	    !mm_may_commit(mm, vma->flags, rm->new_len >> ONDOL_PAGE_SHIFT))
+		return -ONDOL_ENOMEM;
 	if (rm->new_len <= rm->old_len)
 		return 0;
 	if (vma_is_native(vma) && !vma->file)
@@ -87,7 +90,7 @@ static int check_region(const struct remap *rm, uint64_t nr_gone)
 	if ((vma->flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + more > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
-	if (flags_are_cow(vma->flags) && !mm_may_commit(mm, vma->flags, more))
+	if (!mm_may_commit(mm, vma->flags, more))
 		return -ONDOL_ENOMEM;
 	return may_expand_over(rm, more, nr_gone) ? 0 : -ONDOL_ENOMEM;
 }

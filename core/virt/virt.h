@@ -49,6 +49,7 @@ struct ondol_virt_state {
 	uint64_t nr_mm;            /* (s) */
 	uint64_t next_ino;         /* (s) names anonymous shared memory in /proc/PID/maps */
 	uint32_t nr_vma, nr_vma_peak; /* (a) */
+	uint64_t committed;           /* (a) pages, see commit.c */
 	uint64_t reclaim_at;  /* (s) the hand of reclaim.c, in the first of mms */
 	uint64_t nr_unmapped; /* (s) pages that it took */
 	struct swap_state *swap; /* see swap.c; NULL: no area was added yet */
@@ -81,6 +82,7 @@ struct ondol_address_space {
 	uint32_t height;         /* (l) levels of nodes below root; 0: empty */
 	uint64_t nr_pages;       /* (l) */
 	uint64_t shmem_pages;    /* shmem's size: a fault beyond is -ONDOL_ENXIO */
+	uint64_t committed;      /* (s) pages of shmem that are promised */
 };
 
 /* One region.  Linux: vm_area_struct.  All (m). */
@@ -109,6 +111,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	uint64_t task_size;       /* (c) first address beyond user space */
 	void *priv;
 	uint64_t total_vm, locked_vm, data_vm, exec_vm, stack_vm; /* pages */
+	uint64_t committed;                                       /* pages with VM_ACCOUNT */
 	uint64_t rss[NR_RSS];                                     /* pages */
 	uint64_t nr_swap;                                         /* swap entries */
 	uint64_t hiwater_rss, hiwater_vm;                         /* pages */
@@ -313,8 +316,6 @@ ONDOL_MUST_CHECK int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **
 const char *vma_display_name(const struct vma *vma);
 /* Would nr_pages more of this kind stay within the limits? */
 bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
-/* Could the machine ever give nr_pages that these flags may come to need frames for? */
-bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
 /* Count pages of regions; nr_pages may be "negative". */
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages);
 static inline uint64_t mm_rss(const struct ondol_mm_struct *mm)
@@ -486,6 +487,16 @@ void tlb_clear_accessed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end
  * False: there was nothing that it could have held.
  */
 bool tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+
+/* ---------------------------------------------------------------- commit.c */
+
+/* May nr_pages more be promised?  Where the flags have no ACCOUNT, nothing is. */
+bool mm_may_commit(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uint64_t nr_pages);
+void commit_add(struct ondol_machine *m, int64_t nr_pages);
+/* The flags of a new region that is asked for with these: with ACCOUNT if it is to be counted. */
+ondol_vm_flags_t commit_flags(const struct ondol_machine *m, ondol_vm_flags_t flags);
+/* The same where a region of `old` flags gets other rights. */
+ondol_vm_flags_t commit_flags_protect(ondol_vm_flags_t old, ondol_vm_flags_t flags);
 
 /* ---------------------------------------------------------------- munmap.c, mmap.c, mprotect.c */
 

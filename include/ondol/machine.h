@@ -82,6 +82,14 @@ extern const struct ondol_profile ondol_profile_i386_2_4;
 extern const struct ondol_profile ondol_profile_i386_2_6;
 extern const struct ondol_profile ondol_profile_x86_64;
 
+/*
+ * How much private writable and shared anonymous memory is promised, as Linux's
+ * vm.overcommit_memory 1, 0 and 2 (core/virt/commit.c): everything; no more at a time than the
+ * whole RAM, MAP_NORESERVE excepted; altogether no more than a share of RAM.
+ */
+enum ondol_overcommit { ONDOL_OVERCOMMIT_ALWAYS, ONDOL_OVERCOMMIT_GUESS, ONDOL_OVERCOMMIT_NEVER };
+
+
 struct ondol_machine_desc {
 	uint32_t size; /* sizeof(struct ondol_machine_desc) */
 	const struct ondol_mem_region *regions;
@@ -104,12 +112,8 @@ struct ondol_machine_desc {
 	 * before need no clearing.
 	 */
 	bool memory_is_zeroed;
-	/*
-	 * Refuse one request for more private writable or shared anonymous memory than the whole
-	 * RAM, MAP_NORESERVE excepted, as Linux does with vm.overcommit_memory=0.  Without it
-	 * every promise is made (=1).
-	 */
-	bool overcommit_guess;
+	enum ondol_overcommit overcommit;
+	uint32_t overcommit_ratio; /* percent of RAM that NEVER promises; 0: 50, Linux's */
 	/*
 	 * When memory is short, clean pages of files are taken from whoever maps them, through
 	 * the mmu's `invalidate`, in any mm: only one thread at a time may use the machine.
@@ -142,6 +146,10 @@ ONDOL_MUST_CHECK int ondol_machine_init(void *storage, size_t storage_size,
 					struct ondol_machine **out_m);
 /* -ONDOL_EBUSY, and a leak report to the log, if anything is still allocated. */
 ONDOL_MUST_CHECK int ondol_machine_fini(struct ondol_machine *m);
+
+/* Pages that may be promised with OVERCOMMIT_NEVER, and that are promised now. */
+uint64_t ondol_commit_limit(const struct ondol_machine *m);
+uint64_t ondol_committed(const struct ondol_machine *m);
 
 ONDOL_END_DECLS
 #endif /* ONDOL_MACHINE_H */

@@ -101,6 +101,8 @@ void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_
 #define ONDOL_VM_SEALED 0x00200000u /* neither mapped over, unmapped nor protected */
 #define ONDOL_VM_SEQ_READ 0x00400000u /* MADV_SEQUENTIAL */
 #define ONDOL_VM_RAND_READ 0x00800000u
+#define ONDOL_VM_ACCOUNT 0x01000000u   /* its pages are promised: commit.c */
+#define ONDOL_VM_DROPPABLE 0x02000000u /* MAP_DROPPABLE: never locked */
 #define ONDOL_VM_ACCESS (ONDOL_VM_READ | ONDOL_VM_WRITE | ONDOL_VM_EXEC)
 
 /* Values are Linux's MAP_* where Linux has them. */
@@ -112,6 +114,7 @@ void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_
 struct ondol_mm_limits { /* bytes; UINT64_MAX: none */
 	uint64_t as, data, stack, memlock;
 	uint64_t map_count; /* regions, Linux's vm.max_map_count; 0: its default, 65530 */
+	bool admin; /* CAP_SYS_ADMIN: may have the last of what may be promised */
 };
 
 /* start_code <= end_code, start_data <= end_data, start_brk <= brk, ... (F6) */
@@ -236,6 +239,16 @@ struct ondol_vma_info {
 	struct ondol_file *file; /* borrowed: valid until the next call on the mm */
 	const char *name;        /* path, "[heap]", "[stack]", ... or "" */
 };
+/*
+ * remap_file_pages(2), as Linux has done it since 4.0: [addr, addr + length) of a shared mapping
+ * shows its object's pages from pgoff on, as a region of its own, which *out_window tells (and
+ * which may have joined its neighbours).  For an ONDOL_VM_NATIVE one the port does the same.
+ * -ONDOL_EINVAL: prot is not 0, or the range is not of one shared object with equal flags;
+ * -ONDOL_EOVERFLOW, -ONDOL_EAGAIN, -ONDOL_EPERM, -ONDOL_ENOMEM: as ondol_mmap.
+ */
+ONDOL_MUST_CHECK int ondol_remap_file_pages(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
+					    uint64_t length, uint32_t prot, uint64_t pgoff,
+					    struct ondol_vma_info *out_window);
 /* The first region that ends beyond addr; -ONDOL_ENOENT: none. */
 ONDOL_MUST_CHECK int ondol_find_vma(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				    struct ondol_vma_info *out_vma);

@@ -44,6 +44,7 @@ struct host_image { /* what the host's exec left for the program */
 	const struct ondol_auxv *auxv;
 	uint32_t nr_auxv;
 	uint64_t sysinfo_ehdr;
+	uint64_t auxv_at; /* ours, on the program's stack */
 };
 
 static const void *stack_at(const struct host_image *image, uint64_t addr, size_t need)
@@ -302,6 +303,7 @@ uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct gue
 	limits.data = task->rlimit_data[0];
 	limits.stack = stack.rlim_cur;
 	limits.map_count = mon->max_map_count;
+	limits.admin = task_capable(task, CAP_SYS_ADMIN);
 	limits.memlock = task_capable(task, CAP_IPC_LOCK) ? UINT64_MAX : memlock.rlim_cur;
 	ondol_mm_set_limits(g->mm, &limits);
 	return stack.rlim_cur;
@@ -430,6 +432,7 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	warm_up(mon, g, &program, &loader, sp);
 	image->regs.rip = entry;
 	image->regs.rsp = sp;
+	image->auxv_at = sp + 8 * (3 + image->argc + image->envc);
 	return 0;
 }
 
@@ -456,6 +459,13 @@ static void host_layout_set(struct monitor *mon, struct guest_mm *g,
 	map->env_start = image->env_at;
 	map->env_end = image->strings_at + image->strings_bytes;
 	map->exe_fd = (uint32_t)-1;
+	/* /proc/PID/auxv; the worker could not wait for a page of the stack. */
+	uint64_t auxv_end = image->auxv_at + (image->nr_auxv + 1) * sizeof(struct ondol_auxv);
+
+	if (!fault_in(mon, g, image->auxv_at) && !fault_in(mon, g, auxv_end - 1)) {
+		map->auxv = (__u64 *)image->auxv_at;
+		map->auxv_size = (uint32_t)(auxv_end - image->auxv_at);
+	}
 	worker_post(mon, g, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
 		    STUB_MAILBOX + sizeof(struct mailbox), sizeof *map, 0, 0);
 	worker_kick(g);

@@ -32,7 +32,6 @@
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
-#define SYS_process_madvise_ 440
 #define SYS_memfd_secret_ 447
 #define SYS_set_mempolicy_home_node_ 450
 #define SYS_io_uring_setup_ 425
@@ -170,10 +169,10 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_execveat, NOTIFY), /* syscall.c: exec_refused */
 	ON(SYS_set_mempolicy_home_node_, ERRNO(ENOSYS)),
 	ON(SYS_openat2_, NOTIFY),
-	ON(SYS_pkey_alloc, ERRNO(ENOSPC)),
+	ON(SYS_pkey_alloc, ERRNO(EINVAL)), /* as on a processor without keys */
 	ON(SYS_userfaultfd, ERRNO(EPERM)),
-	ON(SYS_remap_file_pages, ERRNO(EINVAL)),
-	ON(SYS_process_madvise_, ERRNO(ENOSYS)),
+	ON(SYS_remap_file_pages, NOTIFY),
+	ON(SYS_process_madvise_, NOTIFY),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
 	ON(SYS_mseal_, NOTIFY),
 	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */

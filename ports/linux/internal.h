@@ -86,6 +86,7 @@ struct fault_node {
 	struct uffd_msg msg;
 };
 
+#define SYS_process_madvise_ 440
 #define SYS_mseal_ 462 /* since 6.10 */
 
 struct hole { /* a page where the host refuses an access, which it will tell by a signal */
@@ -371,6 +372,13 @@ void notif_late(struct monitor *mon, struct guest_mm *g,
 /* mmcall.c: the memory calls proper; `handled` false: let the host do it */
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
 	       bool *out_continue);
+
+int64_t mmcall_madvise(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t length,
+		       int advice);
+
+/* process_madvise.c */
+int64_t call_process_madvise(struct monitor *mon, struct task *task, const __u64 *arg,
+			     bool *out_continue);
 
 /* place.c */
 int place_init(struct monitor *mon);

@@ -143,8 +143,9 @@ void layout_set(struct guest_mm *g, const struct guest_layout *chosen,
 		layout.end_code = program->end_code;
 		layout.start_data = program->start_data;
 		layout.end_data = program->end_data;
-		layout.start_brk = layout.brk = ((program->end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) +
-						chosen->brk_random;
+		layout.start_brk = ((program->end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) +
+				   chosen->brk_random;
+		layout.brk = layout.start_brk;
 	}
 	ondol_mm_set_layout(g->mm, &layout);
 }

@@ -20,6 +20,8 @@ struct ondol_linux_options {
 	uint32_t fault_around;  /* pages, a power of two, 1 .. 512; 0: 16, and up to 64 in order */
 	enum ondol_lazy_policy lazy; /* when freed frames merge */
 	const char *slab_debug; /* checks of the machine's caches, as desc.debug; NULL: none */
+	enum ondol_overcommit overcommit; /* what may be promised */
+	uint32_t overcommit_ratio;        /* percent; 0: 50 */
 	bool no_aslr;           /* addresses as chance would not have them: layout.c */
 	bool seeded;            /* ... as they follow from `seed` */
 	uint64_t seed;

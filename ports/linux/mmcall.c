@@ -32,7 +32,12 @@
 #define MAP_ABOVE4G 0x80
 #endif
 #define HEAP_AHEAD 64u /* pages: glibc grows its heap by 33 or 34 */
-
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08 /* instead of MAP_PRIVATE; since 6.11 */
+#endif
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
 #define MAP_LEGACY_MASK \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
 	 MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
@@ -139,6 +144,17 @@ struct mmap_call {
 	int host_fd; /* our copy of fd, or -1 */
 };
 
+/* Whether a private mapping may be MAP_SYNC is the file system's to say. */
+static int sync_refusal(int fd)
+{
+	void *probe = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_SYNC, fd, 0);
+
+	if (probe == MAP_FAILED)
+		return -errno;
+	munmap(probe, PAGE_BYTES);
+	return 0;
+}
+
 static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call *c,
 			struct ondol_mmap_args *args)
 {
@@ -149,8 +165,12 @@ static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call
 	c->host_fd = task_getfd(task, c->fd);
 	if (c->host_fd < 0)
 		return -EBADF;
+	if (c->flags & MAP_HUGETLB)
+		return -EINVAL; /* it is no file of huge pages */
 	int r = file_rights(c->host_fd, c->shared, c->prot, &args->vm_flags);
 
+	if (!r && !c->shared && (c->flags & MAP_SYNC))
+		r = sync_refusal(c->host_fd);
 	if (!r)
 		r = file_for_mapping(mon, c->host_fd, c->shared, &args->file, &c->native,
 				     &anonymous);
@@ -162,11 +182,26 @@ static int mmap_backing(struct monitor *mon, struct task *task, struct mmap_call
 	return r;
 }
 
+/* Of a file it is EINVAL, the file unseen. */
+static bool is_droppable(int flags)
+{
+	return (flags & MAP_TYPE) == MAP_DROPPABLE && (flags & MAP_ANONYMOUS);
+}
+
+/* As on a machine with pages of 2 MiB and 1 GiB, of which none is reserved. */
+static int huge_refusal(int flags)
+{
+	unsigned log = (unsigned)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+	return !log || log == 21 || log == 30 ? -ENOMEM : -EINVAL;
+}
+
 static int mmap_check(struct mmap_call *c)
 {
 	int type = c->flags & MAP_TYPE;
 
-	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
+	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE &&
+	    !is_droppable(c->flags))
 		return -EINVAL;
 	if (type == MAP_SHARED_VALIDATE && (c->flags & MAP_ANONYMOUS))
 		return -EINVAL;
@@ -174,15 +209,17 @@ static int mmap_check(struct mmap_call *c)
 		return -EOPNOTSUPP;
 	if (!c->length || (c->offset & (PAGE_BYTES - 1)))
 		return -EINVAL;
-	if (c->flags & MAP_HUGETLB) /* as on a machine with no huge pages reserved */
-		return c->flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
+	if ((c->flags & MAP_HUGETLB) && (c->flags & MAP_ANONYMOUS))
+		return huge_refusal(c->flags);
 	if ((c->flags & MAP_GROWSDOWN) && (type != MAP_PRIVATE || !(c->flags & MAP_ANONYMOUS)))
+		return -EINVAL;
+	if (is_droppable(c->flags) && (c->flags & MAP_LOCKED))
 		return -EINVAL;
 	if (page_up(c->length) < c->length)
 		return -ENOMEM;
 	if (!(c->flags & MAP_ANONYMOUS) && c->offset + page_up(c->length) < c->offset)
 		return -EOVERFLOW;
-	c->shared = type != MAP_PRIVATE;
+	c->shared = type != MAP_PRIVATE && type != MAP_DROPPABLE;
 	return 0;
 }
 
@@ -194,6 +231,9 @@ static void mmap_flags(const struct mmap_call *c, struct ondol_mmap_args *args)
 		args->vm_flags |= ONDOL_VM_SHARED | ONDOL_VM_MAYSHARE;
 	else if (c->flags & MAP_GROWSDOWN)
 		args->vm_flags |= ONDOL_VM_GROWSDOWN;
+	if (is_droppable(c->flags))
+		args->vm_flags |= ONDOL_VM_DROPPABLE | ONDOL_VM_NORESERVE | ONDOL_VM_WIPEONFORK |
+				  ONDOL_VM_DONTDUMP;
 	if (c->flags & MAP_NORESERVE)
 		args->vm_flags |= ONDOL_VM_NORESERVE;
 	if (c->flags & MAP_FIXED_NOREPLACE)
@@ -320,6 +360,18 @@ static void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, 
 	worker_wait(mon, g);
 }
 
+/* There are no keys, as on a processor without them: whatever else is wrong is told first. */
+static int64_t call_pkey_mprotect(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	if ((int)arg[3] == -1)
+		return call_mprotect(mon, g, arg);
+	if (arg[0] & (PAGE_BYTES - 1))
+		return -EINVAL;
+	if (!arg[1])
+		return 0;
+	return arg[0] + page_up(arg[1]) <= arg[0] ? -ENOMEM : -EINVAL;
+}
+
 static int64_t call_brk(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_mm_layout before;
@@ -434,16 +486,17 @@ static int64_t natives_forward(struct monitor *mon, struct guest_mm *g, long nr,
  * error.  A hole is told at the end and what lies beyond it is advised all the same, but for
  * MADV_POPULATE_*, which stop there.
  */
-static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+int64_t mmcall_madvise(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t length,
+		       int advice)
 {
-	bool populates = arg[2] == MADV_POPULATE_READ || arg[2] == MADV_POPULATE_WRITE;
+	bool populates = advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE;
 	bool hole = false;
-	uint64_t at = arg[0], end = at + page_up(arg[1]);
+	uint64_t end = at + page_up(length);
 	struct ondol_vma_info vma;
 
 	if (!g->nr_native_maps || (at & (PAGE_BYTES - 1)) || end <= at || at >= GUEST_MAX)
-		return ondol_madvise(g->mm, at, arg[1], (int)arg[2]);
-	int64_t r = ondol_madvise(g->mm, at, 0, (int)arg[2]); /* is there such an advice? */
+		return ondol_madvise(g->mm, at, length, advice);
+	int64_t r = ondol_madvise(g->mm, at, 0, advice); /* is there such an advice? */
 
 	while (at < end && !r) {
 		if (ondol_find_vma(g->mm, at, &vma) || vma.start >= end)
@@ -455,12 +508,47 @@ static int64_t call_madvise(struct monitor *mon, struct guest_mm *g, const __u64
 		uint64_t to = vma.end < end ? vma.end : end;
 		bool native = (vma.vm_flags & ONDOL_VM_NATIVE) != 0;
 
-		r = ondol_madvise(g->mm, at, to - at, (int)arg[2]);
+		r = ondol_madvise(g->mm, at, to - at, advice);
 		if (!r && native)
-			r = worker_call(mon, g, SYS_madvise, at, to - at, arg[2], 0, 0, 0);
+			r = worker_call(mon, g, SYS_madvise, at, to - at, (uint64_t)advice, 0, 0,
+					0);
 		at = to;
 	}
 	return r ? r : hole ? -ENOMEM : 0;
+}
+
+#define WINDOW_PARTS 16
+
+/*
+ * The core has shown other pages; where the host backs the window, so must it.  The host alone
+ * knows how large a file may be on its file system: then everything is as it was.
+ */
+static int64_t call_remap_file_pages(struct monitor *mon, struct guest_mm *g, const __u64 *arg)
+{
+	uint64_t at = arg[0] & ~(PAGE_BYTES - 1), end = at + (arg[1] & ~(PAGE_BYTES - 1));
+	struct ondol_vma_info window, part[WINDOW_PARTS];
+	uint32_t prot = arg[2] ? PROT_READ : 0, nr = 0; /* anything but 0 is wrong */
+
+	for (uint64_t from = at; from < end && nr < WINDOW_PARTS; from = part[nr++].end)
+		if (ondol_find_vma(g->mm, from, &part[nr]) || part[nr].start >= end)
+			break;
+	int64_t r = ondol_remap_file_pages(g->mm, arg[0], arg[1], prot, arg[3], &window);
+
+	if (r || !(window.vm_flags & ONDOL_VM_NATIVE))
+		return r;
+	r = worker_call(mon, g, SYS_remap_file_pages, at, end - at, 0, arg[3],
+			arg[4] & MAP_NONBLOCK, 0);
+	for (uint32_t i = 0; r < 0 && i < nr; i++) {
+		uint64_t from = part[i].start > at ? part[i].start : at;
+		uint64_t to = part[i].end < end ? part[i].end : end;
+
+		if (ondol_remap_file_pages(g->mm, from, to - from, 0,
+					   part[i].pgoff + (from - part[i].start) / PAGE_BYTES,
+					   &window))
+			monitor_warn("%s: a failed remap_file_pages could not be taken back",
+				     g->comm);
+	}
+	return r;
 }
 
 /* Have the host fetch what it backs of a range that is locked now. */
@@ -588,14 +676,31 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 	return (int64_t)at;
 }
 
+/* Whether the region is a part of a segment that is attached at addr. */
+static bool attached_at(const struct ondol_vma_info *vma, uint64_t addr)
+{
+	return (vma->vm_flags & ONDOL_VM_NATIVE) && !strncmp(vma->name, "/SYSV", 5) &&
+	       vma->start - addr == vma->pgoff * PAGE_BYTES;
+}
+
+/* All that is left of the segment; what lies in holes that munmap has made stays. */
 static int64_t call_shmdt(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
+	struct ondol_file *segment = NULL;
 	struct ondol_vma_info vma;
+	int64_t r = -EINVAL;
 
-	if (ondol_find_vma(g->mm, addr, &vma) || vma.start != addr ||
-	    !(vma.vm_flags & ONDOL_VM_NATIVE) || strncmp(vma.name, "/SYSV", 5))
+	if (addr & (PAGE_BYTES - 1))
 		return -EINVAL;
-	return call_munmap(mon, g, vma.start, vma.end - vma.start);
+	for (uint64_t at = addr; !ondol_find_vma(g->mm, at, &vma); at = vma.end) {
+		if (!attached_at(&vma, addr) || (segment && vma.file != segment))
+			continue;
+		segment = vma.file;
+		r = call_munmap(mon, g, vma.start, vma.end - vma.start);
+		if (r)
+			break;
+	}
+	return r;
 }
 
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
@@ -612,13 +717,17 @@ int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data
 	case SYS_mprotect:
 		return call_mprotect(mon, g, arg);
 	case SYS_pkey_mprotect:
-		return (int)arg[3] == -1 ? call_mprotect(mon, g, arg) : -EINVAL;
+		return call_pkey_mprotect(mon, g, arg);
 	case SYS_brk:
 		return call_brk(mon, g, arg[0]);
 	case SYS_mremap:
 		return call_mremap(mon, g, arg);
 	case SYS_madvise:
-		return call_madvise(mon, g, arg);
+		return mmcall_madvise(mon, g, arg[0], arg[1], (int)arg[2]);
+	case SYS_remap_file_pages:
+		return call_remap_file_pages(mon, g, arg);
+	case SYS_process_madvise_:
+		return call_process_madvise(mon, task, arg, out_continue);
 	case SYS_msync:
 		return call_msync(mon, g, arg);
 	case SYS_mincore:

@@ -68,17 +68,6 @@ static int cache_create(struct monitor *mon, const char *name, size_t size,
 	return ondol_kmem_cache_create(mon->machine, name, &args, out);
 }
 
-/* A program meets the rule that it would meet on this computer, with the machine's RAM in it. */
-static bool host_overcommits_always(void)
-{
-	FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
-	bool always = f && fgetc(f) == '1';
-
-	if (f)
-		fclose(f);
-	return always;
-}
-
 /* Only the monitor's own view: no program has frames of caches. */
 static bool port_guard(void *ctx, void *at, size_t size, bool on)
 {
@@ -96,7 +85,8 @@ static int machine_create(struct monitor *mon)
 					   .mmu = &linux_mmu_ops, .mmu_ctx = mon,
 					   .deferred_init = true, .memory_is_zeroed = true,
 					   .debug = mon->options->slab_debug,
-					   .overcommit_guess = !host_overcommits_always(),
+					   .overcommit = mon->options->overcommit,
+					   .overcommit_ratio = mon->options->overcommit_ratio,
 					   .reclaim_mapped = true };
 	size_t size, align;
 

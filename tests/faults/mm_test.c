@@ -103,6 +103,13 @@ static int cut_rights(void) { return ondol_mprotect(fx.mm, AT(2), 2 * PAGE, R, f
 static int cut_hole(void) { return ondol_munmap(fx.mm, AT(13), PAGE); }
 static int advise(void) { return ondol_madvise(fx.mm, AT(5), PAGE, 10); /* DONTFORK */ }
 static int lock_some(void) { return ondol_mlock(fx.mm, AT(21), 2 * PAGE, true); }
+static int window(void)
+{
+	struct ondol_vma_info vma;
+
+	return ondol_remap_file_pages(fx.mm, AT(23), PAGE, 0, 1, &vma);
+}
+
 static int replace(void) { return map_try(15, 2, R, NULL); }
 static int sync_file(void) { return ondol_msync(fx.mm, AT(40), 8 * PAGE, ONDOL_MS_SYNC); }
 static int shrink(void)
@@ -144,7 +151,7 @@ static const struct step {
 	STEP(read_file_around), STEP(copy_file), STEP(copy_unread), STEP(write_file),
 	STEP(duplicate), STEP(empty_range), STEP(copy_on_write), STEP(copy_in_parent),
 	STEP(cut_rights),
-	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(replace), STEP(move_away),
+	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(window), STEP(replace), STEP(move_away),
 	STEP(shrink), STEP(sync_file), STEP(grow_heap),
 };
 
@@ -194,6 +201,7 @@ static void check_result(void)
 	assert_int_equal(ondol_copy_from_user(fx.mm, &word, moved + PAGE, sizeof word), 0);
 	assert_int_equal(word, 309);
 	assert_int_equal(peek(21), 121);
+	assert_int_equal(peek(23), 121);
 	assert_int_equal(peek_in(child, 21), 121);
 	assert_int_equal(peek(31), 131);
 	assert_int_equal(peek(32), 132);

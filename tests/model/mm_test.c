@@ -46,7 +46,7 @@ static void choose_contents(struct map_choice *c, const struct op *op)
 	if (op->d >> 32 & 1)
 		flags |= op->d >> 33 & 3 ? MAY_ALL : ONDOL_VM_MAYREAD | ONDOL_VM_MAYEXEC;
 	c->page.mapped = true;
-	c->page.flags = flags;
+	c->page.flags = model_account(flags);
 	if (c->page.object)
 		c->page.pgoff = (uint32_t)(op->d >> 16) % 60;
 	if (flags & ONDOL_VM_NATIVE) {
@@ -213,7 +213,7 @@ static void do_brk(struct model *m, const struct op *op)
 	unsigned to = (unsigned)((want + ONDOL_PAGE_SIZE - 1) / ONDOL_PAGE_SIZE);
 	struct mpage heap = { .mapped = true, .flags = ONDOL_VM_READ | ONDOL_VM_WRITE |
 						       ONDOL_VM_HEAP | MAY_ALL |
-						       m->new_flags };
+						       m->new_flags | ONDOL_VM_ACCOUNT };
 	bool taken[NR], ok = want >= start;
 	uint64_t got;
 

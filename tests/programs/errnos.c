@@ -4,28 +4,10 @@
  * nothing itself: it prints each call with its result, and the run under Ondol has to print
  * what the native run printed.  Addresses are fixed, so that they may be printed.
  */
-#include "check.h"
+#include "try.h"
 #include <linux/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-
-#define TRY(call)                                                                             \
-	do {                                                                                  \
-		errno = 0;                                                                    \
-		long result = (long)(call);                                                   \
-		say("%s = %ld %s\n", #call, result, errno ? strerror(errno) : "");            \
-	} while (0)
-/* For those that return an address of the system's choice. */
-#define TRY_MAP(call)                                                                         \
-	do {                                                                                  \
-		errno = 0;                                                                    \
-		bool failed = (void *)(call) == MAP_FAILED;                                   \
-		say("%s: %s\n", #call, failed ? strerror(errno) : "mapped");                  \
-	} while (0)
-
-#define ALL (~0ul)
-#define LAST (~0ul << 12) /* the last page that an address can name */
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static unsigned char *const p = (unsigned char *)0x10000000; /* three private pages */
 

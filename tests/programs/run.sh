@@ -35,7 +35,8 @@ mkdir -p "$P" || exit 2
 build() { # output source flags...
 	o=$P/$1 src=tests/programs/$2
 	shift 2
-	[ "$o" -nt "$src" ] && [ "$o" -nt tests/programs/check.h ] && return 0
+	[ "$o" -nt "$src" ] && [ "$o" -nt tests/programs/check.h ] &&
+		[ "$o" -nt tests/programs/try.h ] && return 0
 	$cc -O1 -g -w -o "$o" "$src" "$@" -pthread 2>"$out/build.log" && return 0
 	sed 's/^/# /' "$out/build.log"
 	rm -f "$o"

@@ -299,6 +299,14 @@ static inline int model_populate(const struct model *m, unsigned lo, unsigned hi
 
 #define LOCKS (ONDOL_VM_LOCKED | ONDOL_VM_LOCKONFAULT)
 
+/* Private pages that may be written are promised, and stay so. */
+static inline ondol_vm_flags_t model_account(ondol_vm_flags_t flags)
+{
+	const ondol_vm_flags_t not_those = ONDOL_VM_SHARED | ONDOL_VM_NORESERVE;
+
+	return flags | ((flags & ONDOL_VM_WRITE) && !(flags & not_those) ? ONDOL_VM_ACCOUNT : 0);
+}
+
 static inline int model_mprotect(struct model *m, unsigned lo, unsigned hi, ondol_vm_flags_t prot,
 				 bool grows_down)
 {
@@ -326,7 +334,7 @@ static inline int model_mprotect(struct model *m, unsigned lo, unsigned hi, ondo
 		    !model_may_expand(m, flags, to - at) && model_may_expand(m, old, to - at))
 			return -ONDOL_ENOMEM;
 		for (unsigned i = at; i < to; i++)
-			m->page[i].flags = flags;
+			m->page[i].flags = model_account(flags);
 		if ((flags & ONDOL_VM_WRITE) && !(old & (ONDOL_VM_WRITE | ONDOL_VM_SHARED)) &&
 		    (old & LOCKS) == ONDOL_VM_LOCKED)
 			model_populate(m, at, to, 0);

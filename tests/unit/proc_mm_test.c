@@ -157,10 +157,10 @@ static void smaps(void **state)
 "SwapPss:               0 kB\n"
 "Locked:                0 kB\n"
 "THPeligible:    0\n"
-"VmFlags: rd wr mr mw me \n");
+"VmFlags: rd wr mr mw me ac \n");
 	assert_non_null(strstr(locked, "Locked:                4 kB\n"));
-	assert_non_null(strstr(locked, "VmFlags: rd wr mr mw me lo \n"));
-	assert_non_null(strstr(locked, "VmFlags: rd wr mr mw me gd \n"));
+	assert_non_null(strstr(locked, "VmFlags: rd wr mr mw me lo ac \n"));
+	assert_non_null(strstr(locked, "VmFlags: rd wr mr mw me gd ac \n"));
 	end_program(&f);
 }
 

@@ -172,6 +172,15 @@ static void mm_2(void **state)
 	BREAKS("MM-2", fx.mm->rss[RSS_SHMEM], 0);
 }
 
+static void mm_3(void **state)
+{
+	(void)state;
+	BREAKS("MM-3", fx.mm->committed, 0);
+	fx.m->virt->committed++;
+	assert_machine_broken("MM-3");
+	fx.m->virt->committed--;
+}
+
 /* ------------------------------------------------------------------ PGTABLE */
 
 static void pgtable_1(void **state)
@@ -279,7 +288,8 @@ int main(void)
 #define BROKEN(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		BROKEN(vma_1),     BROKEN(vma_2),     BROKEN(vma_3),     BROKEN(vma_4),
-		BROKEN(mm_1),      BROKEN(mm_2),      BROKEN(pgtable_1), BROKEN(pgtable_2),
+		BROKEN(mm_1),      BROKEN(mm_2),      BROKEN(mm_3),
+		BROKEN(pgtable_1), BROKEN(pgtable_2),
 		BROKEN(pgtable_3), BROKEN(pgtable_4), BROKEN(cow_1),     BROKEN(cow_2),
 		BROKEN(cache_1),   BROKEN(mmu_1),
 	};

@@ -666,7 +666,7 @@ static void obvious_overcommit(void **state)
 
 	(void)state;
 	begin();
-	fx.m->overcommit_guess = true;
+	fx.m->overcommit = ONDOL_OVERCOMMIT_GUESS;
 	ram = machine_stats().pages_total - machine_stats().pages[ONDOL_PAGE_RESERVED];
 	all = ram + 1;
 	open_file(&f, 4 * PAGE);
@@ -700,7 +700,7 @@ static void obvious_overcommit_grows(void **state)
 
 	(void)state;
 	begin();
-	fx.m->overcommit_guess = true;
+	fx.m->overcommit = ONDOL_OVERCOMMIT_GUESS;
 	ram = machine_stats().pages_total - machine_stats().pages[ONDOL_PAGE_RESERVED];
 	ondol_mm_set_layout(fx.mm, &layout);
 	ondol_mm_set_limits(fx.mm, &limits);

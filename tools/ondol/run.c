@@ -22,7 +22,8 @@
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED };
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED,
+       OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -49,6 +50,12 @@ static const struct argp_option run_options[] = {
 	{ "pin", OPT_PIN, "CPU", 0,
 	  "Keep everything on this processor of the computer; auto (default): on one, while it "
 	  "does not need more; free: wherever the host puts it", 1 },
+	{ "overcommit", OPT_OVERCOMMIT, "MODE", 0,
+	  "What is promised to programs, as Linux's vm.overcommit_memory: 0, no more at a time "
+	  "than all RAM; 1, everything; 2, altogether no more than a share of RAM (default: 1 if "
+	  "this computer has 1, else 0)", 1 },
+	{ "overcommit-ratio", OPT_OVERCOMMIT_RATIO, "PERCENT", 0,
+	  "The share, with --overcommit 2 (default: 50)", 1 },
 	{ "no-aslr", OPT_NO_ASLR, 0, 0,
 	  "Stack, heap, libraries and programs at the same addresses in every run, as under "
 	  "setarch -R", 1 },
@@ -130,6 +137,38 @@ static bool slab_letters_known(const char *text)
 	return true;
 }
 
+/* The options about address spaces. */
+static error_t parse_space(int key, char *arg, struct argp_state *state)
+{
+	static const enum ondol_overcommit modes[] = { ONDOL_OVERCOMMIT_GUESS,
+						       ONDOL_OVERCOMMIT_ALWAYS,
+						       ONDOL_OVERCOMMIT_NEVER };
+	struct ondol_linux_options *o = &((struct run_input *)state->input)->options;
+
+	switch (key) {
+	case OPT_OVERCOMMIT:
+		o->overcommit = modes[number(state, "overcommit", arg, 0, 2)];
+		break;
+	case OPT_OVERCOMMIT_RATIO:
+		o->overcommit_ratio = (uint32_t)number(state, "overcommit-ratio", arg, 1, 1000000);
+		break;
+	case OPT_NO_ASLR:
+		o->no_aslr = true;
+		break;
+	case OPT_SEED:
+		o->seed = (uint64_t)number(state, "seed", arg, 0, INT64_MAX);
+		o->seeded = true;
+		break;
+	case ARGP_KEY_END:
+		if (o->no_aslr && o->seeded)
+			return bad(state, "seed", "N", "there is no chance with --no-aslr");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 /* FILE:SIZE, or FILE alone, whose name may have colons. */
 static bool parse_swap(char *arg, struct ondol_linux_options *o)
 {
@@ -196,15 +235,8 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		else
 			o->pin_cpu = (int)number(state, "pin", arg, 0, CPU_SETSIZE - 1);
 		break;
-	case OPT_NO_ASLR:
-		o->no_aslr = true;
-		break;
-	case OPT_SEED:
-		o->seed = (uint64_t)number(state, "seed", arg, 0, INT64_MAX);
-		o->seeded = true;
-		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_space(key, arg, state);
 	}
 	return 0;
 }
@@ -234,10 +266,6 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	case OPT_TRACE:
 		o->trace = true;
 		break;
-	case ARGP_KEY_END:
-		if (o->no_aslr && o->seeded)
-			return bad(state, "seed", "N", "there is no chance with --no-aslr");
-		break;
 	case ARGP_KEY_NO_ARGS:
 		fprintf(stderr, "%s: which program? Try: ondol run -- ls -l\n", state->name);
 		exit(ONDOL_EXIT_CANNOT);
@@ -253,6 +281,17 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 
 static const struct argp run_argp = { run_options, parse_run, "[--] PROGRAM [ARGUMENT...]",
 				      run_doc, NULL, NULL, NULL };
+
+/* A program meets the rule that it would meet on this computer, with the machine's RAM in it. */
+static enum ondol_overcommit overcommit_here(void)
+{
+	FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
+	bool always = f && fgetc(f) == '1';
+
+	if (f)
+		fclose(f);
+	return always ? ONDOL_OVERCOMMIT_ALWAYS : ONDOL_OVERCOMMIT_GUESS;
+}
 
 static void defaults(struct ondol_linux_options *o)
 {
@@ -297,7 +336,8 @@ static void defaults(struct ondol_linux_options *o)
 int command_run(int argc, char **argv)
 {
 	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO,
-						.lazy = ONDOL_LAZY_PCP } };
+						.lazy = ONDOL_LAZY_PCP,
+						.overcommit = overcommit_here() } };
 	int sig;
 
 	argp_err_exit_status = ONDOL_EXIT_CANNOT;
