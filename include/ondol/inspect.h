@@ -129,6 +129,26 @@ int ondol_proc_statm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx)
 /* The Vm*, Rss* lines of /proc/PID/status, VmPeak to VmSwap. */
 int ondol_proc_status_vm(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx);
 
+/*
+ * /proc/PID/pagemap: `visit` gets the entries of mapped pages in order, `nr` (64 at most) from
+ * `start` on, present or 0, in Linux's format with frame numbers; a nonzero return ends it and is
+ * returned.  What the port backs itself (VM_NATIVE) is left out.
+ */
+int ondol_pagemap(struct ondol_mm_struct *mm,
+		  int (*visit)(void *ctx, ondol_virt_addr_t start, const uint64_t *entries,
+			       uint32_t nr),
+		  void *ctx);
+/* Linux's numbers for /proc/PID/clear_refs. */
+enum ondol_clear_refs {
+	ONDOL_CLEAR_REFS_ALL = 1,
+	ONDOL_CLEAR_REFS_ANON,
+	ONDOL_CLEAR_REFS_MAPPED,
+	ONDOL_CLEAR_REFS_SOFT_DIRTY,  /* nothing: there is no soft-dirty bit */
+	ONDOL_CLEAR_REFS_HIWATER_RSS, /* VmHWM is what is resident now */
+};
+/* No page of these regions has been referenced yet.  -ONDOL_EINVAL: another number. */
+int ondol_clear_refs(struct ondol_mm_struct *mm, enum ondol_clear_refs what);
+
 struct ondol_broken_invariant {
 	const char *id;   /* "BUDDY-3" */
 	const char *text; /* the invariant, as the source states it */

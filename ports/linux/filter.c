@@ -55,8 +55,8 @@
 #define IF_DIRECT(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, then_skip, 0)
 #define IF_PRIVATE(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FUTEX_PRIVATE_FLAG, then_skip, 0)
 
-/* Flags of an open that cannot be one of our /proc texts. */
-#define OPEN_OTHER (O_ACCMODE | O_CREAT | O_DIRECTORY | O_PATH)
+/* Flags of an open that cannot be one of our files of /proc: none is opened for both. */
+#define OPEN_OTHER (O_RDWR | O_DIRECTORY | O_PATH)
 
 static const struct sock_filter guest_filter[] = {
 	LOAD(arch),

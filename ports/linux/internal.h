@@ -151,6 +151,7 @@ struct task {
 	uint64_t saved_mask;        /* signal mask, while forking */
 	uint64_t child_settid;      /* CLONE_CHILD_SETTID's address, taken over from the host */
 	uint64_t clone_flags;
+	bool watched;               /* stops at its system calls: procmem.c */
 	int pidfd;                  /* of the thread group, or -1 */
 	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
 	struct ondol_mempolicy policy; /* set_mempolicy's */
@@ -169,6 +170,7 @@ struct place { /* place.c */
 	unsigned long all[PLACE_WORDS]; /* those we were started with */
 };
 
+struct refs_sink; /* procmem.c */
 struct file_object; /* files.c: an inode whose pages are in the page cache */
 
 struct port_stats {
@@ -231,6 +233,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	struct refs_sink *refs;
 	struct file_object *files[1024];
 	uint32_t nr_files;
 	uint64_t shmem_ino;
@@ -377,6 +380,8 @@ int64_t mmcall_madvise(struct monitor *mon, struct guest_mm *g, uint64_t at, uin
 		       int advice);
 
 /* process_madvise.c */
+/* PTRACE_MODE_READ_FSCREDS of ptrace(2). */
+bool task_may_look(const struct task *task, const struct task *target);
 int64_t call_process_madvise(struct monitor *mon, struct task *task, const __u64 *arg,
 			     bool *out_continue);
 
@@ -431,6 +436,13 @@ bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, ui
 void swap_sample(struct monitor *mon);
 void swap_summary(struct monitor *mon, FILE *out);
 void swap_summary_json(struct monitor *mon, FILE *out);
+/* procmem.c: descriptors for a guest, or -errno */
+int pagemap_open(struct task *task, struct task *target);
+int clear_refs_open(struct monitor *mon, struct task *task, struct task *target);
+/* Do what was written to clear_refs, by whom that thread has opened it for; 0: by anybody. */
+int refs_drain(struct monitor *mon, pid_t opener);
+bool refs_watch(struct monitor *mon, struct task *task);
+void refs_destroy(struct monitor *mon);
 
 /* filter.c */
 int filter_install(bool see_folders, bool swap);

@@ -135,6 +135,7 @@ static int machine_destroy(struct monitor *mon)
 {
 	int r = 0;
 
+	refs_destroy(mon);
 	files_destroy(mon);
 	if (mon->stub_page)
 		ondol_free_pages(mon->machine, mon->stub_page, 0);
@@ -224,6 +225,8 @@ static void main_loop(struct monitor *mon)
 				notif_events(mon);
 			else if (event[i].data.ptr == &mon->front)
 				front_lost(mon);
+			else if (event[i].data.ptr == &mon->refs)
+				refs_drain(mon, 0);
 			else if (event[i].data.ptr == &mon->place)
 				place_tick(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))

@@ -59,7 +59,7 @@ static bool ids_of(const struct task *task, const char *name, unsigned id[4])
 }
 
 /* PTRACE_MODE_READ_FSCREDS of ptrace(2): the same user and group in all ids, and dumpable. */
-static bool may_look(const struct task *task, const struct task *target)
+bool task_may_look(const struct task *task, const struct task *target)
 {
 	unsigned uid[4], gid[4], their_uid[4], their_gid[4];
 	struct stat st;
@@ -135,7 +135,7 @@ int64_t call_process_madvise(struct monitor *mon, struct task *task, const __u64
 	}
 	if (!target->mm || target->mm->worker_dead)
 		return -ESRCH;
-	if (!may_look(task, target))
+	if (!task_may_look(task, target))
 		return -EACCES;
 	if (target->mm != task->mm) {
 		if (advice != ADVICE_COLD && advice != ADVICE_PAGEOUT &&

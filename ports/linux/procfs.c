@@ -3,9 +3,9 @@
  * What a guest reads about itself, its relatives and the machine: /proc/PID/maps, smaps,
  * smaps_rollup, numa_maps, statm, the Vm lines of status and the memory fields of stat are
  * Ondol's, as are /proc/meminfo and its like; and nothing shows that it is traced.  The open is
- * answered with a memory file that holds the text.  What would show the host's mappings and has
- * no text of ours (pagemap, map_files) is not there, as on a kernel built without it.
- * /sys/devices/system/node is nodefs.c's.  Every other open goes on natively.
+ * answered with a memory file that holds the text.  pagemap and clear_refs are procmem.c's; what
+ * would show the host's mappings and is none of them (map_files) is not there, as on a kernel built
+ * without it.  /sys/devices/system/node is nodefs.c's.  Every other open goes on natively.
  *
  * The last component of a path decides: a symbolic link of another name is not looked through.
  */
@@ -33,6 +33,8 @@ enum view {
 	VIEW_STATUS,
 	VIEW_STAT,
 	VIEW_OOM_SCORE,
+	VIEW_PAGEMAP,
+	VIEW_CLEAR_REFS,
 	VIEW_ABSENT,
 	VIEW_NODES, /* a path of nodefs.c */
 	VIEW_MACHINE, /* from here on: not of a process */
@@ -43,6 +45,10 @@ enum view {
 	VIEW_SWAPS,
 	VIEW_VMSTAT,
 	VIEW_ZONEINFO,
+	VIEW_SYSCTL, /* from here on: of /proc/sys/vm */
+	VIEW_OVERCOMMIT_MEMORY = VIEW_SYSCTL,
+	VIEW_OVERCOMMIT_RATIO,
+	VIEW_OVERCOMMIT_KBYTES,
 };
 
 static enum view view_of(const char *name)
@@ -55,11 +61,15 @@ static enum view view_of(const char *name)
 		{ "smaps_rollup", VIEW_SMAPS_ROLLUP },
 		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
 		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_NUMA_MAPS },
-		{ "pagemap", VIEW_ABSENT }, { "map_files", VIEW_ABSENT },
+		{ "pagemap", VIEW_PAGEMAP }, { "clear_refs", VIEW_CLEAR_REFS },
+		{ "map_files", VIEW_ABSENT },
 		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
 		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
 		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
 		{ "swaps", VIEW_SWAPS },   { "oom_score", VIEW_OOM_SCORE },
+		{ "overcommit_memory", VIEW_OVERCOMMIT_MEMORY },
+		{ "overcommit_ratio", VIEW_OVERCOMMIT_RATIO },
+		{ "overcommit_kbytes", VIEW_OVERCOMMIT_KBYTES },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -102,7 +112,11 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 		rest = pid_parse(rest + 5, task, out_pid);
 	if (rest && !strncmp(rest, "map_files/", 10))
 		return VIEW_ABSENT;
-	view = view_of(rest ? rest : path + 6);
+	bool sysctl = !rest && !strncmp(path + 6, "sys/vm/", 7);
+
+	view = view_of(rest ? rest : path + (sysctl ? 13 : 6));
+	if (sysctl != (view >= VIEW_SYSCTL))
+		return VIEW_NONE;
 	return !rest == (view >= VIEW_MACHINE) ? view : VIEW_NONE;
 }
 
@@ -239,6 +253,13 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		fprintf(out, "%lld\n",
 			(long long)ondol_oom_score(g->mm, oom_score_adj(task->tgid)));
 		return 0;
+	case VIEW_OVERCOMMIT_MEMORY:
+		return fprintf(out, "%d\n", (const int[]){ 1, 0, 2 }[mon->options->overcommit]) < 0;
+	case VIEW_OVERCOMMIT_RATIO:
+		return fprintf(out, "%u\n", mon->options->overcommit_ratio ?
+						    mon->options->overcommit_ratio : 50) < 0;
+	case VIEW_OVERCOMMIT_KBYTES:
+		return fprintf(out, "0\n") < 0;
 	case VIEW_BUDDYINFO:
 		return ondol_proc_buddyinfo(m, text_write, out);
 	case VIEW_MEMINFO:
@@ -338,6 +359,47 @@ static bool path_read(const struct monitor *mon, struct task *task,
 	       path_resolve(mon, task, dir, (int)(flags & O_NOFOLLOW), path, size);
 }
 
+/*
+ * 0, or what the host would say: the layout of a program is told to who may look at it, and the
+ * computer's own settings are not the program's to change.
+ */
+static int refused(const struct task *task, const struct task *target, enum view view,
+		   uint64_t flags)
+{
+	switch (view) {
+	case VIEW_MAPS:
+	case VIEW_SMAPS:
+	case VIEW_SMAPS_ROLLUP:
+	case VIEW_NUMA_MAPS:
+	case VIEW_PAGEMAP:
+	case VIEW_CLEAR_REFS:
+		return task_may_look(task, target) ? 0 : -EACCES;
+	default:
+		return view >= VIEW_SYSCTL && (flags & O_ACCMODE) != O_RDONLY ? -EACCES : 0;
+	}
+}
+
+static int view_open(struct monitor *mon, struct task *task, struct task *target, enum view view,
+		     const char *path, uint64_t flags, pid_t pid)
+{
+	bool thread = strstr(path, "/task/") || strstr(path, "thread-self/");
+	char host_path[64]; /* "self" would be us */
+
+	switch (view) {
+	case VIEW_NODES:
+		return nodefs_open(mon, path, flags);
+	case VIEW_PAGEMAP:
+		return pagemap_open(task, target);
+	case VIEW_CLEAR_REFS:
+		return clear_refs_open(mon, task, target);
+	default:
+		snprintf(host_path, sizeof host_path,
+			 thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
+			 thread ? target->tgid : pid, pid);
+		return view_file(mon, target, view, target == task, host_path);
+	}
+}
+
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
 {
 	const struct seccomp_data *data = &notif->data;
@@ -363,17 +425,14 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 			return false;
 		flags = how.flags;
 	}
-	if ((flags & O_ACCMODE) != O_RDONLY)
+	if (view == VIEW_CLEAR_REFS ? (flags & O_ACCMODE) != O_WRONLY :
+				      (flags & O_ACCMODE) != O_RDONLY && view < VIEW_SYSCTL)
 		return false;
-	/* "self" would be us. */
-	char host_path[64];
-	bool thread = strstr(path, "/task/") || strstr(path, "thread-self/");
+	refs_drain(mon, 0);
+	int fd = refused(task, target, view, flags);
 
-	snprintf(host_path, sizeof host_path, thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
-		 thread ? target->tgid : pid, pid);
-	int fd = view == VIEW_NODES ? nodefs_open(mon, path, flags) :
-				      view_file(mon, target, view, target == task, host_path);
-
+	if (!fd)
+		fd = view_open(mon, task, target, view, path, flags, pid);
 	if (fd == -ENOSYS)
 		return false;
 	if (fd < 0) {

@@ -380,6 +380,9 @@ static void call_again(struct task *task)
 	case SYS_msync:
 	case SYS_mincore:
 	case SYS_madvise:
+	case SYS_process_madvise_:
+	case SYS_remap_file_pages:
+	case SYS_mseal_:
 	case SYS_mlock:
 	case SYS_mlock2:
 	case SYS_munlock:
@@ -405,14 +408,16 @@ static void call_again(struct task *task)
 
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
+	int way = task->watched ? PTRACE_SYSCALL : PTRACE_CONT;
+
 	call_again(task);
 	if (signal_is_stale(mon, task, sig)) {
-		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+		ptrace(way, task->tid, NULL, NULL);
 		return;
 	}
 	mon->stats.signals++;
 	trace(mon, "thread %d gets signal %d", task->tid, sig);
-	ptrace(PTRACE_CONT, task->tid, NULL, (void *)(long)sig);
+	ptrace(way, task->tid, NULL, (void *)(long)sig);
 }
 
 void ptrace_event(struct monitor *mon, pid_t tid, int status)
@@ -443,6 +448,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 	}
 	switch (event) {
 	case PTRACE_EVENT_SECCOMP:
+		task->watched = false;
 		if (!get_regs(tid, &regs))
 			fork_prepare(mon, task, &regs);
 		return;
@@ -462,7 +468,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		}
 		task->group_stopped = sig != SIGTRAP;
 		if (sig == SIGTRAP)
-			ptrace(PTRACE_CONT, tid, NULL, NULL);
+			ptrace(task->watched ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, NULL);
 		else
 			ptrace(PTRACE_LISTEN, tid, NULL, NULL); /* group stop */
 		return;
@@ -475,7 +481,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 	if (sig == (SIGTRAP | 0x80)) { /* the exit of a fork that did not happen */
 		if (task->forking)
 			fork_failed(mon, task);
-		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		ptrace(refs_watch(mon, task) ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, NULL);
 		return;
 	}
 	signal_stop(mon, task, sig);

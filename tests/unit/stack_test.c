@@ -185,7 +185,8 @@ static void hostile_strings(void **state)
 
 static int with_size(size_t total, size_t each, uint64_t stack_limit)
 {
-	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, stack_limit, UINT64_MAX, 0 };
+	struct ondol_mm_limits limits = { .as = UINT64_MAX, .data = UINT64_MAX,
+					  .stack = stack_limit, .memlock = UINT64_MAX };
 	char *s = malloc(total);
 	int r;
 

@@ -695,7 +695,8 @@ static void obvious_overcommit(void **state)
 static void obvious_overcommit_grows(void **state)
 {
 	struct ondol_mm_layout layout = { .start_brk = AT(0), .brk = AT(0) };
-	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
+	struct ondol_mm_limits limits = { .as = UINT64_MAX, .data = UINT64_MAX,
+					  .stack = UINT64_MAX, .memlock = UINT64_MAX };
 	uint64_t ram;
 
 	(void)state;
