@@ -24,7 +24,9 @@ bool mm_may_expand(const struct ondol_mm_struct *mm, ondol_vm_flags_t flags, uin
 {
 	if (!within(mm->total_vm, nr_pages, mm->limits.as))
 		return false;
-	return !is_data(flags) || within(mm->data_vm, nr_pages, mm->limits.data);
+	return !is_data(flags) ||
+	       within(mm->data_vm, nr_pages,
+		      mm->limits.data ? mm->limits.data : mm->limits.data_hard);
 }
 
 void mm_account(struct ondol_mm_struct *mm, ondol_vm_flags_t flags, int64_t nr_pages)
@@ -85,8 +87,8 @@ int mm_alloc(struct ondol_machine *m, struct ondol_mm_struct **out_mm)
 		.no_write_trap = m->mmu && (m->mmu->flags & ONDOL_MMU_NO_WRITE_TRAP),
 		.users = 1,
 		.task_size = m->profile->task_size,
-		.limits = { UINT64_MAX, UINT64_MAX, UINT64_C(8) << 20, UINT64_MAX, MAX_MAP_COUNT,
-			    false },
+		.limits = { .as = UINT64_MAX, .data = UINT64_MAX, .stack = UINT64_C(8) << 20,
+			    .memlock = UINT64_MAX, .map_count = MAX_MAP_COUNT },
 	};
 	r = pgtable_init(&mm->pgt, m, m->profile->format);
 	if (r) {

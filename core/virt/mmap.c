@@ -185,13 +185,22 @@ static int final_flags(const struct ondol_mm_struct *mm, const struct ondol_mmap
 		flags |= ONDOL_VM_MAYSHARE;
 	if ((flags & ONDOL_VM_NATIVE) && !args->file)
 		flags &= ~LOCK_FLAGS; /* the vdso and its like */
+	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
+		return -ONDOL_EACCES;
+	*out_flags = commit_flags(mm->m, flags);
+	return 0;
+}
+
+/* What Linux looks at when it knows where the region goes. */
+static int check_kind(const struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
+		      ondol_vm_flags_t flags)
+{
+	if ((args->vm_flags & ONDOL_VM_LOCKED) && !mm->limits.memlock)
+		return -ONDOL_EPERM;
 	/* Neither locked memory nor a stack is to be dropped, and others cannot do without it. */
 	if ((flags & ONDOL_VM_DROPPABLE) &&
 	    (args->file || (flags & (ONDOL_VM_LOCKED | ONDOL_VM_GROWSDOWN | ONDOL_VM_SHARED))))
 		return -ONDOL_EINVAL;
-	if ((flags & ONDOL_VM_ACCESS) & ~(flags >> 4))
-		return -ONDOL_EACCES;
-	*out_flags = commit_flags(mm->m, flags);
 	return 0;
 }
 
@@ -206,6 +215,8 @@ int ondol_mmap(struct ondol_mm_struct *mm, const struct ondol_mmap_args *args,
 		r = final_flags(mm, args, &props.flags);
 	if (!r)
 		r = place(mm, args, length, &addr);
+	if (!r)
+		r = check_kind(mm, args, props.flags);
 	if (!r)
 		r = check_limits(mm, &props, addr, length);
 	if (r)

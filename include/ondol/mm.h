@@ -114,6 +114,7 @@ void ondol_file_read_ahead(struct ondol_file *file, uint64_t index, uint32_t nr_
 struct ondol_mm_limits { /* bytes; UINT64_MAX: none */
 	uint64_t as, data, stack, memlock;
 	uint64_t map_count; /* regions, Linux's vm.max_map_count; 0: its default, 65530 */
+	uint64_t data_hard; /* with `data` 0 this one counts for mmap, as in Linux; 0: so does 0 */
 	bool admin; /* CAP_SYS_ADMIN: may have the last of what may be promised */
 };
 

@@ -292,21 +292,40 @@ static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char
 	return r;
 }
 
-uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct guest_mm *g)
+/* A soft limit of another's, which prlimit may be refused where its text may be read. */
+static uint64_t limit_get(const struct task *task, int resource, const char *name)
 {
-	struct rlimit64 stack = { RLIM64_INFINITY, RLIM64_INFINITY }, memlock = stack;
+	struct rlimit64 limit = { RLIM64_INFINITY, RLIM64_INFINITY };
+	char path[64], line[128];
+
+	if (!syscall(SYS_prlimit64, task->tid, resource, NULL, &limit))
+		return limit.rlim_cur;
+	snprintf(path, sizeof path, "/proc/%d/limits", task->tid);
+	FILE *f = fopen(path, "re");
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)) &&
+		    sscanf(line + strlen(name), "%llu", (unsigned long long *)&limit.rlim_cur) != 1)
+			limit.rlim_cur = RLIM64_INFINITY; /* "unlimited" */
+	if (f)
+		fclose(f);
+	return limit.rlim_cur;
+}
+
+uint64_t limits_refresh(const struct monitor *mon, const struct task *task, struct guest_mm *g)
+{
 	struct ondol_mm_limits limits;
 
-	syscall(SYS_prlimit64, task->tid, RLIMIT_STACK, NULL, &stack);
-	syscall(SYS_prlimit64, task->tid, RLIMIT_MEMLOCK, NULL, &memlock);
 	limits.as = task->rlimit_as[0];
 	limits.data = task->rlimit_data[0];
-	limits.stack = stack.rlim_cur;
 	limits.map_count = mon->max_map_count;
+	limits.data_hard = task->rlimit_data[1];
+	limits.stack = limit_get(task, RLIMIT_STACK, "Max stack size");
 	limits.admin = task_capable(task, CAP_SYS_ADMIN);
-	limits.memlock = task_capable(task, CAP_IPC_LOCK) ? UINT64_MAX : memlock.rlim_cur;
+	limits.memlock = task_capable(task, CAP_IPC_LOCK) ? UINT64_MAX :
+			 limit_get(task, RLIMIT_MEMLOCK, "Max locked memory");
 	ondol_mm_set_limits(g->mm, &limits);
-	return stack.rlim_cur;
+	return limits.stack;
 }
 
 #define AUXV_MAX 64

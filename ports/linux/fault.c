@@ -372,10 +372,12 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *m
 		return;
 	trace(mon, "fault mm %u %#llx %s tid %u", g->id, (unsigned long long)addr,
 	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
-	numa_serve_as(mon, task_find(mon, (pid_t)msg->arg.pagefault.feat.ptid),
-		      (pid_t)msg->arg.pagefault.feat.ptid);
+	const struct task *task = task_find(mon, (pid_t)msg->arg.pagefault.feat.ptid);
 	struct guest_mm *outer = mon->serving;
 
+	numa_serve_as(mon, task, (pid_t)msg->arg.pagefault.feat.ptid);
+	if (g->stack_limit_moved && task)
+		limits_refresh(mon, task, g);
 	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
 	int r = fault_fill(mon, g, addr, access);
 

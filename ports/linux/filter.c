@@ -138,14 +138,24 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_clone3_, ERRNO(ENOSYS)), /* libraries fall back to clone */
 	ON(SYS_rseq, ERRNO(ENOSYS)),    /* the kernel would write its area before we can */
 
-	/* Limits on address space: the placeholder would exceed them. */
-	IF_EQ(SYS_prlimit64, 0, 5),
+	/*
+	 * Limits on address space: the placeholder would exceed them.  And a new limit of the
+	 * stack, by which faults below it go.
+	 */
+	IF_EQ(SYS_prlimit64, 0, 10),
 	LOAD_ARG_LOW(1),
-	IF_EQ(RLIMIT_AS, 2, 0),
-	IF_EQ(RLIMIT_DATA, 1, 0),
+	IF_EQ(RLIMIT_AS, 7, 0),
+	IF_EQ(RLIMIT_DATA, 6, 0),
+	IF_EQ(RLIMIT_STACK, 0, 4),
+	LOAD_ARG_LOW(2),
+	IF_EQ(0, 0, 3),
+	LOAD_ARG_HIGH(2),
+	IF_EQ(0, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
-	IF_EQ(SYS_setrlimit, 1, 0),
+	IF_EQ(SYS_setrlimit, 0, 2),
+	LOAD_ARG_LOW(0),
+	IF_EQ(RLIMIT_STACK, 5, 2),
 	IF_EQ(SYS_getrlimit, 0, 5),
 	LOAD_ARG_LOW(0),
 	IF_EQ(RLIMIT_AS, 2, 0),

@@ -205,6 +205,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 		return;
 	}
 	memcpy(g->child->comm, g->comm, sizeof g->comm);
+	g->child->stack_limit_moved = g->stack_limit_moved;
 	g->child->slice_at = g->slice_at; /* it has the parent's mappings and so its gaps */
 	g->child->frames_held = g->frames_held;
 	g->child->slices_off = g->slices_off;

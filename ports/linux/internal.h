@@ -131,6 +131,7 @@ struct guest_mm {
 	uint32_t next_stream;       /* to be given up */
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
+	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell at each fault */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
 	bool frames_held;           /* the host's devices or pipes may have some: swap.c */
 	char comm[32];
@@ -353,8 +354,8 @@ void layout_hold(const struct ondol_linux_options *options);
 
 /* exec.c, fork.c */
 void exec_takeover(struct monitor *mon, struct task *task);
-/* The stack's, in bytes. */
-uint64_t limits_refresh(const struct monitor *mon, struct task *task, struct guest_mm *g);
+/* The stack's limit, in bytes. */
+uint64_t limits_refresh(const struct monitor *mon, const struct task *task, struct guest_mm *g);
 void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *regs);
 void fork_happened(struct monitor *mon, struct task *parent, struct task *child);
 void fork_failed(struct monitor *mon, struct task *task);

@@ -213,8 +213,6 @@ static int mmap_check(struct mmap_call *c)
 		return huge_refusal(c->flags);
 	if ((c->flags & MAP_GROWSDOWN) && (type != MAP_PRIVATE || !(c->flags & MAP_ANONYMOUS)))
 		return -EINVAL;
-	if (is_droppable(c->flags) && (c->flags & MAP_LOCKED))
-		return -EINVAL;
 	if (page_up(c->length) < c->length)
 		return -ENOMEM;
 	if (!(c->flags & MAP_ANONYMOUS) && c->offset + page_up(c->length) < c->offset)
@@ -234,6 +232,8 @@ static void mmap_flags(const struct mmap_call *c, struct ondol_mmap_args *args)
 	if (is_droppable(c->flags))
 		args->vm_flags |= ONDOL_VM_DROPPABLE | ONDOL_VM_NORESERVE | ONDOL_VM_WIPEONFORK |
 				  ONDOL_VM_DONTDUMP;
+	if (c->flags & MAP_LOCKED)
+		args->vm_flags |= ONDOL_VM_LOCKED;
 	if (c->flags & MAP_NORESERVE)
 		args->vm_flags |= ONDOL_VM_NORESERVE;
 	if (c->flags & MAP_FIXED_NOREPLACE)
@@ -242,8 +242,7 @@ static void mmap_flags(const struct mmap_call *c, struct ondol_mmap_args *args)
 		args->map_flags |= ONDOL_MAP_FIXED;
 	if (c->flags & MAP_32BIT)
 		args->map_flags |= ONDOL_MAP_32BIT;
-	if ((c->flags & MAP_LOCKED) ||
-	    (c->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+	if ((c->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
 		args->map_flags |= ONDOL_MAP_POPULATE;
 }
 
@@ -261,6 +260,8 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	if (r)
 		return r;
 	mmap_flags(&c, &args);
+	if (c.flags & MAP_LOCKED)
+		limits_refresh(mon, task, g);
 	r = mmap_backing(mon, task, &c, &args);
 	if (!r) {
 		if (c.flags & MAP_FIXED)
@@ -279,10 +280,6 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 			if (r && ondol_munmap(g->mm, at, c.length))
 				monitor_warn("%s: a failed mapping could not be taken back",
 					     g->comm);
-		}
-		if (!r && (c.flags & MAP_LOCKED)) {
-			r = ondol_mlock(g->mm, at, c.length, true);
-			r = 0; /* as Linux: MAP_LOCKED does not fail for lack of memory */
 		}
 	}
 	if (args.file)

@@ -128,7 +128,7 @@ static void limit_apply(struct monitor *mon, struct task *task, unsigned resourc
 	limits_refresh(mon, task, task->mm);
 }
 
-/* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are the core's. */
+/* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are ours to keep. */
 static int64_t limit_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
 			  bool *out_continue)
 {
@@ -143,6 +143,10 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 		target = task_find(mon, (pid_t)data->args[0]);
 	if (!target || !target->mm) {
 		*out_continue = true;
+		return 0;
+	}
+	if (resource == RLIMIT_STACK) { /* the host's; it is read when a stack is to grow */
+		target->mm->stack_limit_moved = *out_continue = true;
 		return 0;
 	}
 	limit = limit_of(target, resource);

@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -177,6 +178,20 @@ static void step_touch(void)
 
 /* ------------------------------------------------------------------ calls */
 
+/* Whether this Linux is so new; what it does not have cannot be compared. */
+static bool linux_is(unsigned major, unsigned minor)
+{
+	static unsigned at[2];
+	struct utsname name;
+
+	if (!at[0]) {
+		uname(&name);
+		sscanf(name.release, "%u.%u", &at[0], &at[1]);
+	}
+	return at[0] > major || (at[0] == major && at[1] >= minor);
+}
+
+
 static void step_mmap(void)
 {
 	size_t length;
@@ -194,6 +209,8 @@ static void step_mmap(void)
 		flags |= MAP_ANONYMOUS;
 		if (one_in(8) && (flags & MAP_PRIVATE))
 			flags |= MAP_GROWSDOWN;
+		else if (one_in(12) && (flags & MAP_PRIVATE) && linux_is(6, 11))
+			flags += 0x08 - MAP_PRIVATE; /* MAP_DROPPABLE */
 	}
 	flags |= PICK(0, 0, 0, 0, MAP_NORESERVE, MAP_POPULATE, MAP_LOCKED);
 	/* Where the host would choose, only the answer's kind can be compared. */
@@ -261,10 +278,42 @@ static void step_madvise(void)
 	int advice = PICK(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED,
 			  MADV_DONTNEED, MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP,
 			  MADV_DODUMP, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_POPULATE_READ,
-			  MADV_POPULATE_WRITE, MADV_COLD, 99);
+			  MADV_POPULATE_WRITE, MADV_COLD, 24 /* MADV_DONTNEED_LOCKED */, 99);
 	int r = madvise((void *)addr, length, advice);
 
 	printf("madvise(%s, %#zx, %d) = %s", place(addr), length, advice, outcome(r, false));
+}
+
+/* To oneself, in two ranges. */
+static void step_process_madvise(void)
+{
+	struct iovec range[2];
+	int advice = PICK(MADV_COLD, MADV_WILLNEED, MADV_DONTNEED, MADV_DONTFORK,
+			  MADV_POPULATE_READ, 99);
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (!linux_is(6, 13) && advice != MADV_COLD)
+		advice = MADV_WILLNEED;
+	for (unsigned i = 0; i < 2; i++) {
+		range[i].iov_base = (void *)any_range(&range[i].iov_len);
+		printf("%s%s, %#zx", i ? "; " : "process_madvise(",
+		       place((uintptr_t)range[i].iov_base), range[i].iov_len);
+	}
+	long r = syscall(440, pidfd, range, 2, advice, 0);
+
+	printf("; %d) = %s", advice, outcome(r, false));
+	close(pidfd);
+}
+
+/* One page: which neighbours are like it depends on what is merged. */
+static void step_remap(void)
+{
+	size_t length;
+	uintptr_t addr = any_range(&length);
+	unsigned pgoff = below(FILE_PAGES + 4);
+	long r = syscall(SYS_remap_file_pages, addr, PAGE, one_in(12), pgoff, 0);
+
+	printf("remap_file_pages(%s, %u) = %s", place(addr), pgoff, outcome(r, false));
 }
 
 static void step_lock(void)
@@ -349,14 +398,10 @@ static void step_brk(void)
 /* For good, so only in children; where this Linux has it (6.10). */
 static void step_seal(void)
 {
-	struct utsname name;
-	unsigned major = 0, minor = 0;
 	size_t length;
 	uintptr_t addr = any_range(&length);
 
-	uname(&name);
-	sscanf(name.release, "%u.%u", &major, &minor);
-	if (!in_child || major < 6 || (major == 6 && minor < 10)) {
+	if (!in_child || !linux_is(6, 10)) {
 		printf("no seal");
 		return;
 	}
@@ -504,7 +549,7 @@ static void step(unsigned number, bool may_fork)
 		step_mprotect, step_mremap,  step_mremap,   step_madvise, step_madvise,
 		step_lock,     step_msync,   step_mincore,  step_transfer, step_truncate,
 		step_brk,      step_touch,   step_touch,    step_touch,	step_touch,
-		step_mprotect, step_seal,
+		step_mprotect, step_seal,    step_remap,    step_process_madvise,
 	};
 
 	state = seed * 0x2545f4914f6cdd1du + number;

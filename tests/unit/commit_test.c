@@ -95,7 +95,9 @@ static void moved_and_inherited(void **state)
 /* A machine of 16 MiB that promises half of it, and keeps a 32nd back. */
 static void begin_never(void)
 {
-	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, true };
+	struct ondol_mm_limits limits = { .as = UINT64_MAX, .data = UINT64_MAX,
+					  .stack = UINT64_MAX, .memlock = UINT64_MAX,
+					  .admin = true };
 
 	begin();
 	fx.m->overcommit = ONDOL_OVERCOMMIT_NEVER;

@@ -473,6 +473,16 @@ static void limits(void **state)
 	protect(0, 1, R);
 	protect(10, 1, RW);
 	assert_int_equal(stats_of(fx.mm).data_vm, 8);
+	/* With no data at all allowed, mmap goes by the hard limit (for valgrind, Linux says). */
+	limits.data = 0;
+	limits.data_hard = 9 * PAGE;
+	ondol_mm_set_limits(fx.mm, &limits);
+	protect(11, 1, RW);
+	assert_int_equal(ondol_mprotect(fx.mm, AT(12), PAGE, RW, false), -ONDOL_ENOMEM);
+	protect(11, 1, R);
+	limits.data = 8 * PAGE;
+	ondol_mm_set_limits(fx.mm, &limits);
+	assert_int_equal(ondol_mprotect(fx.mm, AT(12), PAGE, RW, false), -ONDOL_ENOMEM);
 
 	/* RLIMIT_MEMLOCK */
 	assert_int_equal(ondol_mlock(fx.mm, AT(0), 5 * PAGE, true), -ONDOL_ENOMEM);
