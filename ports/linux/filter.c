@@ -37,6 +37,9 @@
 #define SYS_io_uring_setup_ 425
 #define SYS_clone3_ 435
 #define SYS_openat2_ 437
+#define SYS_cachestat_ 451
+#define SYS_map_shadow_stack_ 453
+#define PR_SET_VMA_ 0x53564d41
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define LOAD_ARG_LOW(n) \
@@ -184,6 +187,14 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_remap_file_pages, NOTIFY),
 	ON(SYS_process_madvise_, NOTIFY),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
+	/* Names of regions would split the placeholder: as on a kernel without them. */
+	IF_EQ(SYS_prctl, 0, 4),
+	LOAD_ARG_LOW(0),
+	IF_EQ(PR_SET_VMA_, 0, 1),
+	RET(ERRNO(EINVAL)),
+	RET(SECCOMP_RET_ALLOW),
+	ON(SYS_map_shadow_stack_, ERRNO(ENOSYS)),
+	ON(SYS_cachestat_, ERRNO(ENOSYS)), /* it would tell the host's cache */
 	ON(SYS_mseal_, NOTIFY),
 	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */
 	RET(SECCOMP_RET_ALLOW),

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 
 #define PM_PRESENT (1ul << 63)
 #define PM_FILE (1ul << 61)
@@ -92,6 +93,11 @@ static void sizes(void)
 	say("the stack begins where stat says: %d\n",
 	    (unsigned long)&f < (unsigned long)stat_field(28) &&
 		    (unsigned long)stat_field(28) - (unsigned long)&f < 1 << 20);
+	struct sysinfo info;
+
+	CHECK(sysinfo(&info) == 0);
+	say("sysinfo has the memory of meminfo: %d\n", (long)(info.totalram * info.mem_unit / 1024) ==
+							field("/proc/meminfo", "MemTotal", 0));
 	void *brk = sbrk(0);
 	say("the heap is where stat says: %d\n", (void *)stat_field(47) <= brk);
 }

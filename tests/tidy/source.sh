@@ -107,6 +107,21 @@ find . -name '*.md' -not -path './build/*' -not -path './.git/*' | while read -r
 		done
 done | verdict 'pages: no dead links'
 
+# docs/syscalls.md: the tests that it names are there, and each call that comes to the monitor is in it.
+{
+	grep -o '`[^`]*`' docs/syscalls.md | tr -d '\140' | sort -u | while read -r kind name; do
+		case $kind in
+		case) [ -z "$name" ] || grep -q "^$name " tests/programs/cases || echo "no case $name" ;;
+		step_*) grep -q "static void $kind(" tests/conform/steps.c || echo "no $kind" ;;
+		tests/*) [ -e "$kind" ] || echo "no $kind" ;;
+		esac
+	done
+	grep -o 'SYS_[a-z0-9_]*' ports/linux/filter.c | sed 's/^SYS_//; s/_$//' | sort -u |
+		while read -r call; do
+			[ -z "$call" ] || grep -q "^| .*\`$call\`" docs/syscalls.md || echo "not told of: $call"
+		done
+} | verdict 'docs/syscalls.md: its tests are there, no call is missing'
+
 # " *   [BUDDY-3] ..." in a comment declares an invariant.
 labels() {
 	awk 'match($0, /^[ \t]*\/?\*+[ \t]+\[[A-Z][A-Z0-9]*-[0-9]+\]/) {
