@@ -96,8 +96,9 @@ static void sizes(void)
 	struct sysinfo info;
 
 	CHECK(sysinfo(&info) == 0);
-	say("sysinfo has the memory of meminfo: %d\n", (long)(info.totalram * info.mem_unit / 1024) ==
-							field("/proc/meminfo", "MemTotal", 0));
+	long kib = (long)(info.totalram * info.mem_unit / 1024);
+
+	say("sysinfo's memory is meminfo's: %d\n", kib == field("/proc/meminfo", "MemTotal", 0));
 	void *brk = sbrk(0);
 	say("the heap is where stat says: %d\n", (void *)stat_field(47) <= brk);
 }
