@@ -5,7 +5,8 @@
  * pagemap has 64 bits for each page of the address space (Linux's own description of it is
  * Documentation/admin-guide/mm/pagemap.rst):
  *
- *	63 present | 62 swapped | 61 a file's or shared | 56 nobody else maps it | 54..0 frame
+ *	63 present | 62 swapped | 61 a file's or shared | 58 a guard | 56 nobody else maps it |
+ *	54..0 frame
  *
  * Bit 55 (soft-dirty) and 57 (write-protected by userfaultfd) are 0, as on a kernel without them.
  * clear_refs makes the accessed bits 0, so that smaps' Referenced tells what is used from then on.
@@ -14,11 +15,17 @@
 #include "virt/virt.h"
 
 #define PM_FILE (UINT64_C(1) << 61)
+#define PM_GUARD (UINT64_C(1) << 58)
 #define PM_EXCLUSIVE (UINT64_C(1) << 56)
+#define PM_SWAP (UINT64_C(1) << 62)
 #define PM_PRESENT (UINT64_C(1) << 63)
 
 static uint64_t entry_of(const struct ondol_mm_struct *mm, uint64_t pte)
 {
+	if (pte_is_swap(mm, pte)) /* the number of its slot; of its area, which is one of them, 0 */
+		return PM_SWAP | pte_slot(mm, pte) << 5;
+	if (!pte_present(mm, pte))
+		return pte_is_guard(mm, pte) ? PM_GUARD : 0;
 	const struct ondol_page *page = pte_page(mm, pte);
 	uint64_t entry = PM_PRESENT | machine_page_pfn(mm->m, page);
 
@@ -46,7 +53,7 @@ int ondol_pagemap(struct ondol_mm_struct *mm,
 			for (uint64_t at = span.addr; at < span.end;) {
 				uint64_t pte = pte_get(&mm->pgt, slot);
 
-				entries[n++] = pte_present(mm, pte) ? entry_of(mm, pte) : 0;
+				entries[n++] = entry_of(mm, pte);
 				slot = pte_next(&mm->pgt, slot);
 				at += ONDOL_PAGE_SIZE;
 				if (n < 64 && at < span.end)

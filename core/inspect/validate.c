@@ -69,6 +69,8 @@ static const struct {
 		    "them" },
 	{ "MPOL-2", "A policy has as many users as regions that name it" },
 	{ "MM-1", "nr_vma, total_vm and its parts count the regions" },
+	{ "GUARD-1", "nr_guards counts the guards, each of which lies in a region with frames of "
+		     "ours" },
 	{ "MM-2", "rss counts the frames in the page tables by kind" },
 	{ "MM-3", "committed is the pages of the regions with VM_ACCOUNT; the machine's, of all "
 		  "mms and all shared memory" },

@@ -164,7 +164,7 @@ static bool check_swap(const struct ondol_mm_struct *mm, uint64_t addr, uint64_t
 
 static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
 {
-	uint64_t rss[NR_RSS] = { 0 }, end = tables_end(&mm->pgt), nr_swap = 0;
+	uint64_t rss[NR_RSS] = { 0 }, end = tables_end(&mm->pgt), nr_swap = 0, guards = 0;
 	struct pgtable_span span;
 
 	pgtable_for_each_span(&mm->pgt, span, 0, end) {
@@ -177,6 +177,12 @@ static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invari
 			if (pte_present(mm, pte)) {
 				if (!check_present(mm, addr, pte, rss, out))
 					return false;
+			} else if (pte_is_guard(mm, pte)) {
+				const struct vma *vma = region_at(mm, addr);
+
+				if (!vma || vma_is_native(vma))
+					return inspect_broken(out, "GUARD-1", addr, 1, 0);
+				guards++;
 			} else if (pte) {
 				if (!check_swap(mm, addr, pte, out))
 					return false;
@@ -184,6 +190,8 @@ static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invari
 			}
 		}
 	}
+	if (!inspect_equal(out, "GUARD-1", 0, guards, mm->nr_guards))
+		return false;
 	for (unsigned kind = 0; kind < NR_RSS; kind++)
 		if (!inspect_equal(out, "MM-2", kind, rss[kind], mm->rss[kind]))
 			return false;

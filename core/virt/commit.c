@@ -22,8 +22,10 @@
  *
  * Two that ask at the same moment may both be given the last of it, as in Linux.
  *
- * Invariant: [MM-3]  committed is the pages of the regions with VM_ACCOUNT; the machine's, of all
- *                    mms and all shared memory.
+ * Invariant
+ *   [MM-3]  committed is the pages of the regions with VM_ACCOUNT; the machine's, of all mms and
+ *           all shared memory.
+ *
  * Sources: Documentation/mm/overcommit-accounting.rst; Linux mm/util.c, __vm_enough_memory.
  */
 #include "virt/swap.h"

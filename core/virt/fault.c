@@ -218,6 +218,8 @@ static int make_entry(struct fault *f)
 		return vma_is_anon(f->vma) ? fault_anon(f) : fault_file(f);
 	if (ondol_unlikely(pte_is_swap(mm, pte)))
 		return fault_swap(f, pte);
+	if (ondol_unlikely(pte_is_guard(mm, pte)))
+		return -ONDOL_EFAULT;
 	if (pte_allows(mm, pte, f->access)) {
 		f->result->kind = ONDOL_FAULT_SPURIOUS;
 		return 0;
@@ -305,8 +307,8 @@ int mm_populate(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, uint32
 		args.addr = addr;
 		args.nr_around = window_inside(addr, start, end);
 		r = ondol_handle_mm_fault(mm, &args, &result);
-		if (r)
-			return r;
+		if (r) /* a guard is no hole */
+			return r == -ONDOL_EFAULT ? -ONDOL_ENXIO : r;
 	}
 	return 0;
 }

@@ -45,7 +45,7 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 		struct ondol_page *page;
 		bool writable;
 
-		if (!pte)
+		if (!pte || ondol_unlikely(pte_is_guard(d->from, pte))) /* guard.c has those */
 			continue;
 		if (!child) { /* a table only where there is something to put in it */
 			child = pgtable_make(&d->to->pgt, addr);
@@ -157,7 +157,11 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 		leave_out(mm, vma, child_cold);
 		return 0;
 	}
-	return vma_is_native(vma) ? 0 : dup_entries(mm, child, vma, child_cold);
+	if (vma_is_native(vma))
+		return 0;
+	int r = guard_dup(mm, child, vma);
+
+	return r ? r : dup_entries(mm, child, vma, child_cold);
 }
 
 int ondol_dup_mm(struct ondol_mm_struct *mm, bool child_cold, struct ondol_mm_struct **out_child)

@@ -32,11 +32,15 @@ enum advice {
 	ADV_DONTNEED_LOCKED = 24,
 	ADV_COLLAPSE = 25,
 	ADV_LAST = 25,
+	ADV_GUARD_INSTALL = 102,
+	ADV_GUARD_REMOVE = 103,
 };
 
 static bool advice_known(int advice)
 {
-	return advice >= 0 && advice <= ADV_LAST && !(advice > ADV_DONTNEED && advice < ADV_FREE);
+	return (advice >= 0 && advice <= ADV_LAST &&
+		!(advice > ADV_DONTNEED && advice < ADV_FREE)) ||
+	       advice == ADV_GUARD_INSTALL || advice == ADV_GUARD_REMOVE;
 }
 
 /* The region's flags after the advice. */
@@ -122,7 +126,21 @@ static bool discards_sealed(const struct vma *vma, int advice)
 	if (!(vma->flags & ONDOL_VM_SEALED) || (vma->flags & free_to))
 		return false;
 	return advice == ADV_DONTNEED || advice == ADV_FREE || advice == ADV_DONTNEED_LOCKED ||
-	       advice == ADV_REMOVE || advice == ADV_DONTFORK || advice == ADV_WIPEONFORK;
+	       advice == ADV_REMOVE || advice == ADV_DONTFORK || advice == ADV_WIPEONFORK ||
+	       advice == ADV_GUARD_INSTALL;
+}
+
+static int advise_guard(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+			bool install)
+{
+	if ((vma_is_native(vma) && !vma->file) || (install && (vma->flags & ONDOL_VM_LOCKED)))
+		return -ONDOL_EINVAL;
+	if (vma_is_native(vma)) /* the port's to do */
+		return 0;
+	if (install)
+		return guard_install(mm, vma, start, end);
+	guard_remove(mm, start, end);
+	return 0;
 }
 
 static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
@@ -156,6 +174,9 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 		if (!vma_is_native(vma))
 			mm_zap(mm, vma, start, end);
 		return 0;
+	case ADV_GUARD_INSTALL:
+	case ADV_GUARD_REMOVE:
+		return advise_guard(mm, vma, start, end, advice == ADV_GUARD_INSTALL);
 	case ADV_REMOVE:
 		return advise_remove(mm, vma, start, end);
 	case ADV_WILLNEED:

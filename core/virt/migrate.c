@@ -116,7 +116,8 @@ static void remap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 			uint64_t pte = pte_get(&mm->pgt, slot);
 			struct ondol_page *page;
 
-			if (!pte || pte_present(mm, pte) || pte_is_swap(mm, pte))
+			if (!pte || pte_present(mm, pte) || pte_is_swap(mm, pte) ||
+			    pte_is_guard(mm, pte))
 				continue;
 			page = pte_page(mm, pte);
 			if (is_moving(page))

@@ -55,6 +55,20 @@ static uint64_t locked_pages(struct ondol_mm_struct *mm, uint64_t start, uint64_
 	return pages;
 }
 
+/* What MLOCK_ONFAULT could not mark is fetched, as by mlock: Linux looks at the mark alone. */
+static int populate_unlocked(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	int r = 0;
+
+	for (struct vma *vma = vma_find(mm, start); !r && vma && vma->start < end;
+	     vma = vma_find(mm, start)) {
+		if (vma->flags & ONDOL_VM_DROPPABLE)
+			r = mm_populate(mm, max_u64(start, vma->start), min_u64(end, vma->end), 0);
+		start = vma->end;
+	}
+	return r;
+}
+
 static int lock_range(struct ondol_mm_struct *mm, uint64_t addr, uint64_t length,
 		      ondol_vm_flags_t lock)
 {
@@ -78,9 +92,10 @@ static int lock_range(struct ondol_mm_struct *mm, uint64_t addr, uint64_t length
 	}
 	int r = lock_flags(mm, start, start + size, lock);
 
-	if (r || lock != ONDOL_VM_LOCKED)
+	if (r || !lock)
 		return r;
-	r = mm_populate(mm, start, start + size, 0);
+	r = lock == ONDOL_VM_LOCKED ? mm_populate(mm, start, start + size, 0) :
+				      populate_unlocked(mm, start, start + size);
 	/* mlock(2): a page that cannot be had is ENOMEM, or EAGAIN for lack of frames. */
 	return r == -ONDOL_ENOMEM ? -ONDOL_EAGAIN : r ? -ONDOL_ENOMEM : 0;
 }

@@ -96,6 +96,7 @@ int mm_unmap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
 		gather_zap(&g, vma, max_u64(vma->start, start), min_u64(vma->end, end));
 		last = vma;
 	}
+	guard_remove(mm, start, end);
 	free_tables_between(&g, start, end, first->start < start ? first : vma_prev(first),
 			    last->end > end ? last : vma_after(mm, last));
 	/* Before the regions let go of their files: a file's last reference drops its pages. */

@@ -40,7 +40,6 @@
  *   [VMA-4]  A shared region has a mapping; a native region has no frame.
  *   [MM-1]   nr_vma, total_vm and its parts count the regions.
  *   [MM-2]   rss counts the frames in the page tables by kind.
- *   [MM-3]   Of promises: commit.c.
  *   [PGTABLE-1..4]  core/pgtable/pgtable.c.
  *   [COW-1]  An anonymous frame's references are the entries that map it and, cached, its swap
  *            slot's.

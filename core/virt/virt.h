@@ -115,6 +115,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	uint64_t rss[NR_RSS];                                     /* pages */
 	uint64_t nr_swap;                                         /* swap entries */
 	uint64_t hiwater_rss, hiwater_vm;                         /* pages */
+	uint64_t nr_guards;                                       /* entries: guard.c */
 	uint64_t min_flt, maj_flt;
 	struct virt_counters counters;
 	struct ondol_mm_limits limits;
@@ -487,6 +488,27 @@ void tlb_clear_accessed(struct ondol_mm_struct *mm, uint64_t start, uint64_t end
  * False: there was nothing that it could have held.
  */
 bool tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+
+/* ---------------------------------------------------------------- guard.c */
+
+/* The entry of a page that is not to be touched; no other absent entry has these bits alone. */
+static inline uint64_t pte_guard(const struct ondol_mm_struct *mm)
+{
+	return mm->pgt.format->user_mask;
+}
+
+static inline bool pte_is_guard(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	return pte == pte_guard(mm);
+}
+
+/* [start, end) of vma has no pages any more, but guards.  -ONDOL_ENOMEM: not all of it. */
+ONDOL_MUST_CHECK int guard_install(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start,
+				   uint64_t end);
+void guard_remove(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/* fork: those of the region, for the child. */
+ONDOL_MUST_CHECK int guard_dup(const struct ondol_mm_struct *from, struct ondol_mm_struct *to,
+			       const struct vma *vma);
 
 /* ---------------------------------------------------------------- commit.c */
 

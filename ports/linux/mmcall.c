@@ -25,6 +25,9 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -491,6 +494,8 @@ int64_t mmcall_madvise(struct monitor *mon, struct guest_mm *g, uint64_t at, uin
 	uint64_t end = at + page_up(length);
 	struct ondol_vma_info vma;
 
+	if (advice == MADV_GUARD_REMOVE && g->nr_holes)
+		holes_restore(mon, g, at, end);
 	if (!g->nr_native_maps || (at & (PAGE_BYTES - 1)) || end <= at || at >= GUEST_MAX)
 		return ondol_madvise(g->mm, at, length, advice);
 	int64_t r = ondol_madvise(g->mm, at, 0, advice); /* is there such an advice? */

@@ -278,7 +278,11 @@ static void step_madvise(void)
 	int advice = PICK(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED,
 			  MADV_DONTNEED, MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP,
 			  MADV_DODUMP, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_POPULATE_READ,
-			  MADV_POPULATE_WRITE, MADV_COLD, 24 /* MADV_DONTNEED_LOCKED */, 99);
+			  MADV_POPULATE_WRITE, MADV_COLD, 24 /* MADV_DONTNEED_LOCKED */, 99,
+			  102 /* MADV_GUARD_INSTALL */, 103 /* MADV_GUARD_REMOVE */);
+
+	if (advice > 99 && !linux_is(6, 15))
+		advice = 99;
 	int r = madvise((void *)addr, length, advice);
 
 	printf("madvise(%s, %#zx, %d) = %s", place(addr), length, advice, outcome(r, false));

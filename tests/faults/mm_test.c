@@ -110,6 +110,13 @@ static int window(void)
 	return ondol_remap_file_pages(fx.mm, AT(23), PAGE, 0, 1, &vma);
 }
 
+static int guard(void)
+{
+	int r = ondol_madvise(fx.mm, AT((UINT64_C(1) << 20) + 3), PAGE, 102);
+
+	return r ? r : ondol_madvise(fx.mm, AT((UINT64_C(1) << 20) + 3), PAGE, 103);
+}
+
 static int replace(void) { return map_try(15, 2, R, NULL); }
 static int sync_file(void) { return ondol_msync(fx.mm, AT(40), 8 * PAGE, ONDOL_MS_SYNC); }
 static int shrink(void)
@@ -146,7 +153,8 @@ static const struct step {
 } steps[] = {
 #define STEP(f) { #f, f }
 	STEP(create), STEP(open_it), STEP(map_anon), STEP(map_shared), STEP(map_private_file),
-	STEP(map_shared_file), STEP(map_far), STEP(map_named), STEP(touch_anon), STEP(touch_move),
+	STEP(map_shared_file), STEP(map_far), STEP(map_named), STEP(guard),
+	STEP(touch_anon), STEP(touch_move),
 	STEP(touch_around_it), STEP(touch_far), STEP(touch_shared), STEP(read_file),
 	STEP(read_file_around), STEP(copy_file), STEP(copy_unread), STEP(write_file),
 	STEP(duplicate), STEP(empty_range), STEP(copy_on_write), STEP(copy_in_parent),

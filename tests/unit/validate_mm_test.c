@@ -181,6 +181,12 @@ static void mm_3(void **state)
 	fx.m->virt->committed--;
 }
 
+static void guard_1(void **state)
+{
+	(void)state;
+	BREAKS("GUARD-1", fx.mm->nr_guards, 1);
+}
+
 /* ------------------------------------------------------------------ PGTABLE */
 
 static void pgtable_1(void **state)
@@ -288,7 +294,7 @@ int main(void)
 #define BROKEN(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		BROKEN(vma_1),     BROKEN(vma_2),     BROKEN(vma_3),     BROKEN(vma_4),
-		BROKEN(mm_1),      BROKEN(mm_2),      BROKEN(mm_3),
+		BROKEN(mm_1),      BROKEN(mm_2),      BROKEN(mm_3),      BROKEN(guard_1),
 		BROKEN(pgtable_1), BROKEN(pgtable_2),
 		BROKEN(pgtable_3), BROKEN(pgtable_4), BROKEN(cow_1),     BROKEN(cow_2),
 		BROKEN(cache_1),   BROKEN(mmu_1),
