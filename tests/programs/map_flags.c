@@ -295,6 +295,10 @@ static void system_v(void)
 		_exit(0);
 	}
 	reap(pid, 0);
+	/* Under Ondol a process's worker lets go of the segment a moment later. */
+	for (unsigned i = 0; i < 2000 && !shmctl(id, IPC_STAT, &ds) && ds.shm_nattch > 4; i++)
+		usleep(1000);
+	TRY(ds.shm_nattch);
 	TRY(r[0]);
 	TRY(shmdt(q));
 	TRY(shmdt(q));
