@@ -33,7 +33,7 @@ void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
 
 /* ------------------------------------------------------------------ holes */
 
-static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only)
+static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only, bool unsure)
 {
 	for (uint32_t i = 0; i < g->nr_holes; i++)
 		if (g->holes[i].addr == addr)
@@ -46,7 +46,8 @@ static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only)
 		g->holes = more;
 		g->cap_holes = cap;
 	}
-	g->holes[g->nr_holes++] = (struct hole){ .addr = addr, .read_only = read_only };
+	g->holes[g->nr_holes++] = (struct hole){ .addr = addr, .read_only = read_only,
+						 .unsure = unsure };
 }
 
 /* The region's rights at addr (ONDOL_VM_ACCESS); 0: none. */
@@ -78,7 +79,10 @@ static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, i
 	else /* a memory file, mapped past its own end */
 		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, (uint64_t)host_prot(rights),
 			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
-	hole_remember(g, addr, read_only);
+	/* A guard in a region without the right to write: SEGV_MAPERR to reads alone. */
+	hole_remember(g, addr, read_only, error == -ONDOL_EFAULT && rights &&
+						  !(rights & ONDOL_VM_WRITE) && g->unsure != addr);
+	g->unsure = 0;
 	mon->stats.holes++;
 	uffd_wake(g, addr, PAGE_BYTES);
 }
@@ -115,16 +119,22 @@ void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
 
 /*
  * The hole at this page has done its work and goes.  True: there was one, and the regions (or
- * the file's size) have changed since, so that what it refused is good now.
+ * the file's size) have changed since, so that what it refused is good now.  Or the hole may be
+ * from a read of the host's, where a write deserves another signal: then the access shall come
+ * again, and the hole that it gets is sure.
  */
 bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	for (uint32_t i = 0; i < g->nr_holes; i++) {
 		if (g->holes[i].addr != addr)
 			continue;
-		bool read_only = g->holes[i].read_only;
+		bool read_only = g->holes[i].read_only, unsure = g->holes[i].unsure;
 
 		holes_restore(mon, g, addr, addr + PAGE_BYTES);
+		if (unsure) {
+			g->unsure = addr;
+			return true;
+		}
 		return read_only ? (rights_at(g, addr) & ONDOL_VM_WRITE) != 0 :
 				   !fault_in_read(mon, g, addr);
 	}

@@ -92,6 +92,7 @@ struct fault_node {
 struct hole { /* a page where the host refuses an access, which it will tell by a signal */
 	uint64_t addr;
 	bool read_only; /* reads come as faults all the same */
+	bool unsure;    /* a guard's, told once more: see hole_is_stale */
 };
 
 #define STREAMS 4
@@ -124,6 +125,7 @@ struct guest_mm {
 	pid_t *late_forks;
 	uint32_t nr_late_forks;
 	struct hole *holes;
+	uint64_t unsure;            /* the page of the last such hole */
 	uint32_t nr_holes, cap_holes;
 	uint64_t *regions;          /* 2 MiB regions with host mappings, oldest first */
 	uint32_t nr_regions, cap_regions, first_region;
