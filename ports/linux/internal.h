@@ -236,6 +236,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	unsigned long randomize; /* the computer's kernel.randomize_va_space */
 	struct refs_sink *refs;
 	struct file_object *files[1024];
 	uint32_t nr_files;
@@ -348,6 +349,7 @@ struct guest_layout {
 	bool has_random;
 	unsigned char random[16]; /* AT_RANDOM's, if has_random */
 };
+void layout_init(struct monitor *mon);
 void layout_choose(const struct monitor *mon, const struct task *task, const char *path,
 		   uint64_t vdso, struct guest_layout *out);
 void layout_set(struct guest_mm *g, const struct guest_layout *chosen,

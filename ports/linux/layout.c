@@ -62,6 +62,11 @@ static unsigned long number_in(const char *path, int base, unsigned long otherwi
 	return n;
 }
 
+void layout_init(struct monitor *mon)
+{
+	mon->randomize = number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
+}
+
 /* The next of a seed's numbers (splitmix64: Steele, Lea, Flood 2014). */
 static uint64_t next_number(uint64_t *state)
 {
@@ -98,14 +103,13 @@ static uint64_t stack_choose(uint64_t *state, uint64_t vdso)
 void layout_choose(const struct monitor *mon, const struct task *task, const char *path,
 		   uint64_t vdso, struct guest_layout *out)
 {
-	unsigned long allowed = number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
 	bool seeded = mon->options->seeded;
 	uint64_t state;
 	char file[64];
 
 	*out = (struct guest_layout){ .stack_top = STACK_TOP, .pie_base = PIE_BASE };
 	snprintf(file, sizeof file, "/proc/%d/personality", task->tid);
-	if (!seeded && (!allowed || (number_in(file, 16, 0) & ADDR_NO_RANDOMIZE)))
+	if (!seeded && (!mon->randomize || (number_in(file, 16, 0) & ADDR_NO_RANDOMIZE)))
 		return;
 	state = seed_of(mon->options->seed, path);
 	if (!seeded && getrandom(&state, sizeof state, 0) != sizeof state)
@@ -113,7 +117,7 @@ void layout_choose(const struct monitor *mon, const struct task *task, const cha
 	out->pie_base += next_number(&state) % RANDOM_PIE & ~(PIE_GRAIN - 1);
 	out->mmap_random = next_number(&state) % RANDOM_MMAP & ~(PAGE_BYTES - 1);
 	out->brk_random = next_number(&state) % RANDOM_BRK & ~(PAGE_BYTES - 1);
-	if (!seeded && allowed == 1)
+	if (!seeded && mon->randomize == 1)
 		out->brk_random = 0;
 	out->stack_top = stack_choose(&state, vdso);
 	out->has_random = seeded;

@@ -252,6 +252,7 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	unsigned long max_maps = 65530;
 
 	mon->options = options;
+	layout_init(mon);
 	mon->pid = getpid();
 	mon->front_pid = getppid();
 	mon->early_notifs_end = &mon->early_notifs;

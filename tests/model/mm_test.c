@@ -240,7 +240,7 @@ static void do_madvise(struct model *m, const struct op *op)
 		A_DONTNEED, A_DONTNEED, A_DONTNEED, A_FREE, A_REMOVE, A_DONTFORK, A_DOFORK,
 		A_MERGEABLE, A_UNMERGEABLE, A_NOHUGEPAGE, A_DONTDUMP, A_DODUMP, A_WIPEONFORK,
 		A_KEEPONFORK, A_COLD, A_PAGEOUT, A_POPULATE_READ, A_POPULATE_WRITE,
-		A_DONTNEED_LOCKED, A_WILLNEED, A_NORMAL, 7,
+		A_DONTNEED_LOCKED, A_WILLNEED, A_NORMAL, A_GUARD_INSTALL, A_GUARD_REMOVE, 7,
 	};
 	struct range r = pick_range(m, op->a, op->b);
 	int a = advice[op->c % COUNT(advice)], expected = -ONDOL_EINVAL;

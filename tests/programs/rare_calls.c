@@ -4,6 +4,7 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -79,6 +80,14 @@ static void refusals(void)
 	refused("set_mempolicy_home_node", here, syscall(450, p, PAGE, 0, 0), ENOSYS);
 	refused("a name for a region", here, prctl(PR_SET_VMA_, 0, p, PAGE, "name"), EINVAL);
 	refused("map_shadow_stack", here, syscall(453, 0, PAGE, 0), ENOSYS);
+	pid_t pid = fork(); /* natively it is traced from here on */
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		refused("ptrace", here, ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? -1 : -2, EPERM);
+		_exit(0);
+	}
+	reap(pid, 0);
 	refused("cachestat", here, syscall(451, 0, NULL, NULL, 0), ENOSYS);
 }
 

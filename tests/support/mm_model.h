@@ -32,6 +32,7 @@ struct object {
 struct mpage {
 	bool mapped;
 	bool own;   /* private page of a file, copied: shows c, not the file */
+	bool guard; /* not to be touched: MADV_GUARD_INSTALL */
 	bool wrote; /* shared page of a file, written here and not told by msync */
 	uint8_t name;
 	uint8_t policy; /* which of the test's memory policies; 0: none */
@@ -235,7 +236,7 @@ static inline int model_grow_stack(struct model *m, unsigned i, unsigned to)
 	    (top.object && top.pgoff < n))
 		return -ONDOL_EFAULT;
 	mp_reset(&top);
-	top.wrote = false;
+	top.wrote = top.guard = false;
 	for (unsigned at = i; at < to; at++) {
 		m->page[at] = top;
 		if (top.object)
@@ -254,6 +255,8 @@ static inline int mp_allows(const struct mpage *p, uint32_t access, uint32_t imp
 		return -ONDOL_EACCES;
 	if (mp_native(p))
 		return -ONDOL_ENXIO;
+	if (p->guard)
+		return -ONDOL_EFAULT;
 	return p->object && p->pgoff >= p->object->nr_pages ? -ONDOL_ENXIO : 0;
 }
 
@@ -289,8 +292,8 @@ static inline int model_populate(const struct model *m, unsigned lo, unsigned hi
 			r = p->object && !(p->flags & ONDOL_VM_ACCESS) ? -ONDOL_EACCES : 0;
 		else
 			r = mp_allows(p, a, 0);
-		if (r)
-			return r;
+		if (r) /* a guard is no hole */
+			return r == -ONDOL_EFAULT ? -ONDOL_ENXIO : r;
 	}
 	return 0;
 }
@@ -391,6 +394,7 @@ enum { /* advice, in Linux's numbers */
 	A_DONTFORK, A_DOFORK, A_MERGEABLE, A_UNMERGEABLE, A_HUGEPAGE, A_NOHUGEPAGE,
 	A_DONTDUMP, A_DODUMP, A_WIPEONFORK, A_KEEPONFORK, A_COLD, A_PAGEOUT,
 	A_POPULATE_READ, A_POPULATE_WRITE, A_DONTNEED_LOCKED,
+	A_GUARD_INSTALL = 102, A_GUARD_REMOVE = 103,
 };
 
 static inline ondol_vm_flags_t model_advice_flags(ondol_vm_flags_t f, int advice)
@@ -440,6 +444,9 @@ static inline int mp_advice_error(const struct mpage *p, int advice)
 		return p->object->mapping ? -ONDOL_EINVAL : 0;
 	case A_WIPEONFORK:
 		return p->object || mp_shared(p) || mp_native(p) ? -ONDOL_EINVAL : 0;
+	case A_GUARD_INSTALL:
+		return locked || (mp_native(p) && !p->object) ? -ONDOL_EINVAL : 0;
+	case A_GUARD_REMOVE:
 	case A_DODUMP:
 		return mp_native(p) && !p->object ? -ONDOL_EINVAL : 0;
 	default:
@@ -451,6 +458,11 @@ static inline void mp_advise(struct mpage *p, int advice)
 {
 	if ((advice == A_DONTNEED || advice == A_DONTNEED_LOCKED) && !mp_native(p))
 		mp_reset(p);
+	if ((advice == A_GUARD_INSTALL || advice == A_GUARD_REMOVE) && !mp_native(p)) {
+		p->guard = advice == A_GUARD_INSTALL;
+		if (p->guard)
+			mp_reset(p);
+	}
 	if (advice == A_REMOVE)
 		p->object->now[p->pgoff] = (struct content){ 0, 0 };
 	p->flags = model_advice_flags(p->flags, advice);
@@ -528,7 +540,7 @@ static inline void model_spread(struct model *m, unsigned at, unsigned to, unsig
 	struct mpage like = m->page[at];
 
 	mp_reset(&like);
-	like.wrote = false;
+	like.wrote = like.guard = false;
 	for (unsigned i = from; i < n; i++) {
 		m->page[to + i] = like;
 		if (like.object)
@@ -547,7 +559,7 @@ static inline void model_move(struct model *m, const struct mremap *r, unsigned 
 			continue;
 		}
 		mp_reset(&m->page[i]);
-		m->page[i].wrote = false;
+		m->page[i].wrote = m->page[i].guard = false;
 		m->page[i].flags &= ~LOCKS;
 	}
 }
@@ -615,8 +627,10 @@ static inline void model_fork(struct model *child, const struct model *parent)
 
 		if (p->flags & ONDOL_VM_DONTFORK)
 			*p = (struct mpage){ .mapped = false };
-		if (p->flags & ONDOL_VM_WIPEONFORK)
+		if (p->flags & ONDOL_VM_WIPEONFORK) {
 			mp_reset(p);
+			p->guard = false;
+		}
 		p->flags &= ~LOCKS;
 	}
 }
