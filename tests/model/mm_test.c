@@ -12,76 +12,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support/mm_choice.h"
 #include "support/mm_nodes.h"
 #include "support/mm_swap.h"
-#include "support/mm_world.h"
 #include "support/ops.h"
 
 
 /* ------------------------------------------------------------------ operations */
-
-struct map_choice {
-	struct ondol_mmap_args args;
-	struct mpage page; /* as the first one will be */
-	unsigned at, n;
-	bool fixed;
-};
-
-/* What to map. */
-static void choose_contents(struct map_choice *c, const struct op *op)
-{
-	ondol_vm_flags_t flags = pick_prot(op->c);
-	unsigned kind = (unsigned)(op->d % 16);
-
-	if (kind < 5)
-		c->page.object = w.object[op->d / 16 % FILES];
-	if (kind < 3 || kind == 5 || kind == 6)
-		flags |= ONDOL_VM_SHARED;
-	if (kind == 7)
-		flags |= ONDOL_VM_GROWSDOWN;
-	if (kind == 8 && !(op->d >> 40 & 3))
-		flags |= ONDOL_VM_NATIVE;
-	if (kind == 9)
-		flags |= ONDOL_VM_LOCKED;
-	if (op->d >> 32 & 1)
-		flags |= op->d >> 33 & 3 ? MAY_ALL : ONDOL_VM_MAYREAD | ONDOL_VM_MAYEXEC;
-	c->page.mapped = true;
-	c->page.flags = model_account(flags);
-	if (c->page.object)
-		c->page.pgoff = (uint32_t)(op->d >> 16) % 60;
-	if (flags & ONDOL_VM_NATIVE) {
-		c->page.name = 1 + (op->d >> 42 & 1);
-		c->args.name = c->page.name == 1 ? "[one]" : "[two]";
-	}
-	c->args.vm_flags = flags;
-	c->args.file = c->page.object ? c->page.object->file : NULL;
-	c->args.pgoff = c->page.pgoff;
-}
-
-/* Where to: sets args.addr and map_flags; c->at is the page expected, NR: skip this one. */
-static void choose_place(struct map_choice *c, const struct model *m, const struct op *op)
-{
-	unsigned kind = (unsigned)(op->b >> 20) % 8, hint = pick_page(m, op->a);
-
-	c->fixed = kind < 4;
-	if (c->fixed && hint + c->n > NR)
-		hint = NR - c->n;
-	c->at = hint;
-	if (kind < 3)
-		c->args.map_flags |= ONDOL_MAP_FIXED;
-	else if (kind == 3)
-		c->args.map_flags |= ONDOL_MAP_FIXED_NOREPLACE;
-	if (!c->fixed)
-		c->at = model_file_room(m, kind < 6, hint, c->n, c->args.file != NULL,
-					(unsigned)(c->args.pgoff - w.hw.first) % 16);
-	c->at = c->at + c->n > NR ? NR : c->at;
-	if (kind < 6)
-		c->args.addr = hw_addr(&w.hw, hint);
-	if ((op->b >> 26) % 32 == 0 && kind < 6)
-		c->args.addr += 1 + (op->b >> 32) % 4095;
-	if ((op->b >> 44) % 4 == 0)
-		c->args.map_flags |= ONDOL_MAP_POPULATE;
-}
 
 static int model_mmap(struct model *m, const struct map_choice *c)
 {
@@ -248,6 +185,21 @@ static void do_madvise(struct model *m, const struct op *op)
 	if (!r.unaligned && a != 7)
 		expected = model_madvise(m, r.lo, r.hi, a);
 	expect("madvise", ondol_madvise(m->mm, r.addr, r.length, a), expected);
+}
+
+static void do_window(struct model *m, const struct op *op)
+{
+	struct range r = pick_range(m, op->a, op->b);
+	uint32_t pgoff = (uint32_t)op->c % 64, prot = op->d % 16 ? 0 : ONDOL_VM_READ;
+	struct ondol_vma_info vma;
+	int got, expected = -ONDOL_EINVAL;
+
+	/* Odd addresses and lengths are rounded down. */
+	r.hi = r.lo + (unsigned)(r.length / ONDOL_PAGE_SIZE);
+	if (!prot)
+		expected = model_window(m, r.lo, r.hi, pgoff);
+	got = ondol_remap_file_pages(m->mm, r.addr, r.length, prot, pgoff, &vma);
+	expect("remap_file_pages", got, expected);
 }
 
 static void do_mlock(struct model *m, const struct op *op)
@@ -496,7 +448,7 @@ static void do_shrink(const struct op *op)
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       SQUEEZE, NR_KINDS };
+       SQUEEZE, WINDOW, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -507,7 +459,7 @@ static const struct {
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
-	{ "contig", 4 }, { "squeeze", 8 },
+	{ "contig", 4 }, { "squeeze", 8 },  { "window", 4 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -565,6 +517,7 @@ static void do_op(const struct op *op)
 	case MOVE: do_move(m, op); break;
 	case CONTIG: do_contig(m, op); break;
 	case SQUEEZE: do_squeeze(m, op); break;
+	case WINDOW: do_window(m, op); break;
 	}
 }
 

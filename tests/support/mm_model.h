@@ -498,11 +498,6 @@ static inline int model_madvise(struct model *m, unsigned lo, unsigned hi, int a
 	return hole ? -ONDOL_ENOMEM : 0;
 }
 
-struct mremap {
-	uint32_t flags;
-	unsigned old_at, old_n, new_at, new_n; /* pages; new_at with FIXED or DONTUNMAP */
-};
-
 /* n pages more, `taken` others go first. */
 static inline bool model_may_swap(const struct model *m, ondol_vm_flags_t flags, unsigned n,
 				  unsigned taken)
@@ -510,6 +505,40 @@ static inline bool model_may_swap(const struct model *m, ondol_vm_flags_t flags,
 	return model_may_expand(m, flags, n) ||
 	       model_may_expand(m, flags, n > taken ? n - taken : 0);
 }
+
+/* remap_file_pages: pages [lo, hi) show their object's from pgoff on. */
+static inline int model_window(struct model *m, unsigned lo, unsigned hi, uint32_t pgoff)
+{
+	const ondol_vm_flags_t writable = ONDOL_VM_SHARED | ONDOL_VM_MAYWRITE;
+	const ondol_vm_flags_t kept = 0xff | ONDOL_VM_NATIVE | ONDOL_VM_LOCKED;
+	struct mpage like = m->page[lo];
+
+	if (lo == hi || !like.mapped || (like.flags & writable) != writable || !like.object)
+		return -ONDOL_EINVAL;
+	for (unsigned i = lo; i < hi; i++)
+		if (!m->page[i].mapped || m->page[i].flags != like.flags ||
+		    m->page[i].object != like.object)
+			return -ONDOL_EINVAL;
+	like.flags = (like.flags & kept) | m->new_flags;
+	if (!model_may_lock(m, like.flags, hi - lo))
+		return -ONDOL_EAGAIN;
+	if (!model_may_swap(m, like.flags, hi - lo, hi - lo))
+		return -ONDOL_ENOMEM;
+	model_unmap(m, lo, hi);
+	mp_reset(&like);
+	like.wrote = like.guard = false;
+	like.policy = 0;
+	for (unsigned i = lo; i < hi; i++) {
+		m->page[i] = like;
+		m->page[i].pgoff = pgoff + (i - lo);
+	}
+	return 0;
+}
+
+struct mremap {
+	uint32_t flags;
+	unsigned old_at, old_n, new_at, new_n; /* pages; new_at with FIXED or DONTUNMAP */
+};
 
 /* The region that old_at is in may get new_n pages. */
 static inline int model_mremap_check(const struct model *m, const struct mremap *r,
