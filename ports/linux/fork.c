@@ -63,7 +63,7 @@ static void fork_refuse(struct task *task, struct user_regs_struct *regs, int er
 	regs->orig_rax = (unsigned long long)-1;
 	regs->rax = (unsigned long long)(long long)error;
 	set_regs(task->tid, regs);
-	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+	task_resume(task, 0);
 }
 
 /* ------------------------------------------------------------------ signals meanwhile */
@@ -85,7 +85,7 @@ static bool signal_first(struct task *task, const struct user_regs_struct *at)
 	regs.rax = regs.orig_rax;
 	regs.orig_rax = (unsigned long long)-1;
 	set_regs(task->tid, &regs);
-	ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+	task_resume(task, 0);
 	return true;
 }
 
@@ -165,7 +165,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	if (at->orig_rax == SYS_clone && (at->rdi & CLONE_VM)) { /* here for its CLONE_PTRACE */
 		regs.rdi &= ~(unsigned long long)CLONE_PTRACE;
 		set_regs(task->tid, &regs);
-		ptrace(PTRACE_CONT, task->tid, NULL, NULL);
+		task_resume(task, 0);
 		return;
 	}
 	if (!g || g->worker_dead) {

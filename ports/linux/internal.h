@@ -325,6 +325,8 @@ uint64_t signals_pending(pid_t tid);
 /* Run stub code at `ip` until its breakpoint; serves the stub's own calls meanwhile. */
 int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_t ip,
 	     struct user_regs_struct *regs);
+/* On from its stop, with a signal or 0; to its next system call if that is watched. */
+void task_resume(const struct task *task, int sig);
 void ptrace_event(struct monitor *mon, pid_t tid, int status);
 void thread_end(struct monitor *mon, struct task *task, int status);
 
@@ -444,9 +446,10 @@ void swap_summary_json(struct monitor *mon, FILE *out);
 /* procmem.c: descriptors for a guest, or -errno */
 int pagemap_open(struct task *task, struct task *target);
 int clear_refs_open(struct monitor *mon, struct task *task, struct task *target);
-/* Do what was written to clear_refs, by whom that thread has opened it for; 0: by anybody. */
-int refs_drain(struct monitor *mon, pid_t opener);
-bool refs_watch(struct monitor *mon, struct task *task);
+/* Do what was written to clear_refs. */
+void refs_drain(struct monitor *mon);
+/* The thread is at the entry or the exit of a system call. */
+void refs_watch(struct monitor *mon, struct task *task);
 void refs_destroy(struct monitor *mon);
 
 /* filter.c */

@@ -226,7 +226,7 @@ static void main_loop(struct monitor *mon)
 			else if (event[i].data.ptr == &mon->front)
 				front_lost(mon);
 			else if (event[i].data.ptr == &mon->refs)
-				refs_drain(mon, 0);
+				refs_drain(mon);
 			else if (event[i].data.ptr == &mon->place)
 				place_tick(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))

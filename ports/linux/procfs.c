@@ -428,7 +428,7 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 	if (view == VIEW_CLEAR_REFS ? (flags & O_ACCMODE) != O_WRONLY :
 				      (flags & O_ACCMODE) != O_RDONLY && view < VIEW_SYSCTL)
 		return false;
-	refs_drain(mon, 0);
+	refs_drain(mon);
 	int fd = refused(task, target, view, flags);
 
 	if (!fd)

@@ -10,8 +10,8 @@
  * clear_refs is a pipe whose reader we are.  What was written must have been done before the writer
  * goes on, since accesses that come after it count again and most of them are not seen by anybody:
  * so the thread that opened it is stopped at its system calls as long as the pipe has writers, and
- * the pipe is emptied at each.  Who else writes (a relative that inherited it, the thread itself
- * after a fork) is served when the pipe wakes us, and in any case before a text of /proc is read.
+ * the pipe is emptied at each.  Who else writes (a relative that inherited it) is served when the
+ * pipe wakes us, and in any case before a text of /proc is read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -113,6 +113,7 @@ struct refs_sink {
 	int fd;         /* to be read from */
 	uint32_t mm_id; /* whose */
 	pid_t opener;
+	int error; /* of what was written last, for the opener */
 };
 
 /* The write end of a sink for what is said of `target`. */
@@ -130,7 +131,7 @@ int clear_refs_open(struct monitor *mon, struct task *task, struct task *target)
 		return -error;
 	}
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	*sink = (struct refs_sink){ mon->refs, ends[0], target->mm->id, task->tid };
+	*sink = (struct refs_sink){ mon->refs, ends[0], target->mm->id, task->tid, 0 };
 	mon->refs = sink;
 	epoll_ctl(mon->epoll, EPOLL_CTL_ADD, ends[0], &event); /* else only the texts see to it */
 	/* It waits for our answer, so it stops before it is back in the program. */
@@ -154,43 +155,27 @@ static int refs_clear(struct monitor *mon, uint32_t mm_id, const char *text)
 	return 0;
 }
 
-/* What was written into this one; *out_open: who may write is still there. */
-static int sink_drain(struct monitor *mon, struct refs_sink *sink, bool *out_open)
+/* What was written into this one.  Whether who may write is still there. */
+static bool sink_drain(struct monitor *mon, struct refs_sink *sink)
 {
 	char text[32];
 	ssize_t n;
-	int r = 0;
 
 	while ((n = read(sink->fd, text, sizeof text - 1)) > 0) {
 		text[n] = 0;
-		r = refs_clear(mon, sink->mm_id, text);
+		sink->error = refs_clear(mon, sink->mm_id, text);
 	}
-	*out_open = n < 0 && errno == EAGAIN;
-	return r;
+	return n < 0 && errno == EAGAIN;
 }
 
-/* A watched opener's is emptied at its stop, where what is wrong with it can be told. */
-static bool is_served(struct monitor *mon, const struct refs_sink *sink, pid_t opener)
-{
-	if (opener)
-		return sink->opener == opener;
-	const struct task *task = task_find(mon, sink->opener);
-
-	return !task || !task->watched;
-}
-
-int refs_drain(struct monitor *mon, pid_t opener)
+void refs_drain(struct monitor *mon)
 {
 	struct refs_sink **p = &mon->refs;
-	int r = 0;
 
 	while (*p) {
 		struct refs_sink *sink = *p;
-		bool open = true;
-		int this = is_served(mon, sink, opener) ? sink_drain(mon, sink, &open) : 0;
 
-		r = r ? r : this;
-		if (open) {
+		if (sink_drain(mon, sink)) {
 			p = &sink->next;
 			continue;
 		}
@@ -198,26 +183,28 @@ int refs_drain(struct monitor *mon, pid_t opener)
 		close(sink->fd);
 		free(sink);
 	}
-	return r;
 }
 
-/* The thread is at the entry or the exit of a system call.  Whether it is to stop at the next. */
-bool refs_watch(struct monitor *mon, struct task *task)
+void refs_watch(struct monitor *mon, struct task *task)
 {
 	struct user_regs_struct regs;
-	bool mine = false;
+	int error = 0;
 
 	if (!task->watched)
-		return false;
-	if (refs_drain(mon, task->tid) && !get_regs(task->tid, &regs) &&
-	    regs.orig_rax == SYS_write) {
-		regs.rax = (unsigned long long)-EINVAL;
-		set_regs(task->tid, &regs);
-	}
-	for (const struct refs_sink *sink = mon->refs; sink; sink = sink->next)
-		mine |= sink->opener == task->tid;
-	task->watched = mine;
-	return mine;
+		return;
+	refs_drain(mon);
+	task->watched = false;
+	for (struct refs_sink *sink = mon->refs; sink; sink = sink->next)
+		if (sink->opener == task->tid) {
+			task->watched = true;
+			error = sink->error;
+			sink->error = 0;
+		}
+	if (!error || get_regs(task->tid, &regs) || regs.orig_rax != SYS_write ||
+	    (long long)regs.rax == -ENOSYS) /* before the call: what another has written */
+		return;
+	regs.rax = (unsigned long long)(long long)error;
+	set_regs(task->tid, &regs);
 }
 
 void refs_destroy(struct monitor *mon)

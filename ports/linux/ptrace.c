@@ -225,6 +225,11 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 		ptrace(PTRACE_CONT, child->tid, NULL, NULL);
 }
 
+void task_resume(const struct task *task, int sig)
+{
+	ptrace(task->watched ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(long)sig);
+}
+
 static void child_event(struct monitor *mon, struct task *parent, int event)
 {
 	unsigned long message = 0;
@@ -240,7 +245,7 @@ static void child_event(struct monitor *mon, struct task *parent, int event)
 		if (!child) {
 			monitor_warn("no memory for a new thread of %d: it is ended", parent->tgid);
 			kill(tid, SIGKILL);
-			ptrace(PTRACE_CONT, parent->tid, NULL, NULL);
+			task_resume(parent, 0);
 			return;
 		}
 	}
@@ -260,7 +265,7 @@ static void child_event(struct monitor *mon, struct task *parent, int event)
 		if (child->dead)
 			thread_end(mon, child, child->dead_status);
 	}
-	ptrace(PTRACE_CONT, parent->tid, NULL, NULL);
+	task_resume(parent, 0);
 }
 
 static void exec_event(struct monitor *mon, pid_t tid)
@@ -294,7 +299,7 @@ static void exec_event(struct monitor *mon, pid_t tid)
 	if (task->dead)
 		thread_end(mon, task, task->dead_status);
 	else
-		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		task_resume(task, 0);
 }
 
 /* Is the process alive that a new thread belongs to or a new process is a child of? */
@@ -408,16 +413,14 @@ static void call_again(struct task *task)
 
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
-	int way = task->watched ? PTRACE_SYSCALL : PTRACE_CONT;
-
 	call_again(task);
 	if (signal_is_stale(mon, task, sig)) {
-		ptrace(way, task->tid, NULL, NULL);
+		task_resume(task, 0);
 		return;
 	}
 	mon->stats.signals++;
 	trace(mon, "thread %d gets signal %d", task->tid, sig);
-	ptrace(way, task->tid, NULL, (void *)(long)sig);
+	task_resume(task, sig);
 }
 
 void ptrace_event(struct monitor *mon, pid_t tid, int status)
@@ -448,7 +451,6 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 	}
 	switch (event) {
 	case PTRACE_EVENT_SECCOMP:
-		task->watched = false;
 		if (!get_regs(tid, &regs))
 			fork_prepare(mon, task, &regs);
 		return;
@@ -468,20 +470,21 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		}
 		task->group_stopped = sig != SIGTRAP;
 		if (sig == SIGTRAP)
-			ptrace(task->watched ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, NULL);
+			task_resume(task, 0);
 		else
 			ptrace(PTRACE_LISTEN, tid, NULL, NULL); /* group stop */
 		return;
 	case 0:
 		break;
 	default:
-		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		task_resume(task, 0);
 		return;
 	}
 	if (sig == (SIGTRAP | 0x80)) { /* the exit of a fork that did not happen */
 		if (task->forking)
 			fork_failed(mon, task);
-		ptrace(refs_watch(mon, task) ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, NULL);
+		refs_watch(mon, task);
+		task_resume(task, 0);
 		return;
 	}
 	signal_stop(mon, task, sig);

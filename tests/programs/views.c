@@ -241,6 +241,23 @@ static void clear_refs(void)
 	long before = field("/proc/self/status", "VmHWM", 0);
 	TRY(write(fd, "5", 1));
 	say("VmHWM is lower: %d\n", field("/proc/self/status", "VmHWM", 0) < before - 600);
+	/* A child may write, too, while who has opened it waits. */
+	int ends[2];
+	char byte;
+
+	CHECK(pipe(ends) == 0);
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		CHECK(read(ends[0], &byte, 1) == 1 && write(fd, "1\n", 2) == 2);
+		_exit(0);
+	}
+	memset(p, 7, 16 * PAGE);
+	CHECK(write(ends[1], "", 1) == 1);
+	reap(pid, 0);
+	say("cleared by a child: %ld kB\n", referenced());
+	TRY(write(fd, "7", 1));
 	close(fd);
 	TRY(open("/proc/1/clear_refs_not", O_WRONLY));
 }
