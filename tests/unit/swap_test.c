@@ -535,12 +535,73 @@ static void swap_1_and_2(void **state)
 	end_swap();
 }
 
+/* ------------------------------------------------------------------ beside promises and guards */
+
+static int first_entry(void *ctx, ondol_virt_addr_t start, const uint64_t *entries, uint32_t nr)
+{
+	(void)nr;
+	if (start == AT(0))
+		*(uint64_t *)ctx = entries[0];
+	return 0;
+}
+
+/* What swap has room for may be promised, too. */
+static void room_to_promise(void **state)
+{
+	uint64_t ram, at, total;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	ram = fx.m->phys->managed;
+	total = swap_stats().total;
+	fx.m->overcommit = ONDOL_OVERCOMMIT_NEVER;
+	assert_int_equal(ondol_commit_limit(fx.m), ram / 2 + total);
+	fx.m->overcommit = ONDOL_OVERCOMMIT_GUESS;
+	assert_int_equal(try_map(fx.mm, 0, ram + total + 1, RW, 0, NULL, 0, &at), -ONDOL_ENOMEM);
+	assert_int_equal(try_map(fx.mm, 0, ram + total, RW, 0, NULL, 0, &at), 0);
+	assert_int_equal(ondol_munmap(fx.mm, at, (ram + total) * PAGE), 0);
+	end_swap();
+}
+
+/*	ssss -> sGGs    a guard takes the slot's place; a child has both */
+static void guards_beside_slots(void **state)
+{
+	const uint64_t swapped = UINT64_C(1) << 62;
+	struct ondol_mm_struct *child;
+	uint64_t told = 0, slots;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 4, RW);
+	for (uint64_t page = 0; page < 4; page++)
+		store(fx.mm, page, page + 7);
+	page_out_of(fx.mm, 0, 4);
+	assert_int_equal(ondol_pagemap(fx.mm, first_entry, &told), 0);
+	assert_int_equal(told, swapped | pte_slot(fx.mm, entry(fx.mm, 0)) << 5);
+	slots = stats_of(fx.mm).swap;
+	assert_int_equal(ondol_madvise(fx.mm, AT(1), 2 * PAGE, 102), 0);
+	assert_int_equal(stats_of(fx.mm).swap, slots - 2);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	assert_true(in_swap(child, 0) && in_swap(child, 3));
+	assert_int_equal(entry(child, 1), pte_guard(child));
+	assert_valid();
+	ondol_mmput(child);
+	assert_int_equal(refusal(AT(1), ONDOL_FAULT_READ), -ONDOL_EFAULT);
+	assert_word(fx.mm, 0, 7);
+	assert_word(fx.mm, 3, 10);
+	assert_int_equal(ondol_madvise(fx.mm, AT(0), 4 * PAGE, 103), 0);
+	assert_int_equal(peek(1), 0);
+	end_swap();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(more_than_there_is),
 		cmocka_unit_test(it_fills),
 		cmocka_unit_test(what_stays),
+		cmocka_unit_test(room_to_promise),
+		cmocka_unit_test(guards_beside_slots),
 		cmocka_unit_test(the_port_may_object),
 		cmocka_unit_test(shared_by_a_fork),
 		cmocka_unit_test(a_write_to_a_shared_one),
