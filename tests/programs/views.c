@@ -287,7 +287,7 @@ static void usage(void)
 		_exit(0);
 	}
 	CHECK(wait4(pid, &status, 0, &child) == pid);
-	say("a child's, too: %d %d\n", child.ru_minflt > 0, child.ru_maxrss > 2000);
+	say("a child's, too: %d %d\n", child.ru_minflt > 0, child.ru_maxrss > 200);
 }
 
 /* Others' files: for who may look. */
