@@ -31,19 +31,26 @@ static int node_file_create(uint64_t bytes)
 	return fd;
 }
 
+static uint64_t bytes_of_node(const struct ondol_linux_options *o, uint32_t node)
+{
+	return (o->node_bytes[0] ? o->node_bytes[node] : o->mem_bytes / o->nr_nodes) &
+	       ~(PAGE_BYTES - 1);
+}
+
 int ram_create(struct monitor *mon)
 {
-	uint64_t per_node = mon->options->mem_bytes / mon->options->nr_nodes & ~(PAGE_BYTES - 1);
 	uint64_t at = 0;
 
 	mon->nr_nodes = mon->options->nr_nodes;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
+		uint64_t bytes = bytes_of_node(mon->options, i);
+
 		mon->node[i].start = at;
-		mon->node[i].end = at + per_node;
-		mon->node[i].fd = node_file_create(per_node);
+		mon->node[i].end = at + bytes;
+		mon->node[i].fd = node_file_create(bytes);
 		if (mon->node[i].fd < 0)
 			return mon->node[i].fd;
-		at = (at + per_node + NODE_GAP) & ~(NODE_GAP - 1);
+		at = (at + bytes + NODE_GAP) & ~(NODE_GAP - 1);
 	}
 	mon->ram_bytes = mon->node[mon->nr_nodes - 1].end;
 	mon->ram = mmap(NULL, mon->ram_bytes, PROT_NONE,
@@ -51,7 +58,8 @@ int ram_create(struct monitor *mon)
 	if (mon->ram == MAP_FAILED)
 		return -errno;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
-		void *p = mmap(mon->ram + mon->node[i].start, per_node, PROT_READ | PROT_WRITE,
+		void *p = mmap(mon->ram + mon->node[i].start,
+			       mon->node[i].end - mon->node[i].start, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_FIXED | MAP_NORESERVE, mon->node[i].fd, 0);
 		if (p == MAP_FAILED)
 			return -errno;

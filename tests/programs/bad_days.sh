@@ -74,6 +74,9 @@ expect 'no program' 125 'which program' $run
 expect 'an absurd size' 125 'want a size' $run --mem 12X -- true
 expect 'too little memory' 125 '4M or more' $run --mem 1M -- true
 expect 'too many nodes' 125 '1 to 8' $run --nodes 99 -- true
+expect 'two sizes, three nodes' 125 'one for each node' $run --mem 64M,64M --nodes 3 -- true
+expect 'a size of a list that is none' 125 'want a size' $run --mem 64M,x -- true
+expect 'too many sizes' 125 'want a size' $run --mem 8M,8M,8M,8M,8M,8M,8M,8M,8M -- true
 expect 'a letter that is no check' 125 'FZPUQW' $run --slab-debug FY -- true
 expect 'a window that is no power of two' 125 'power of two' $run --fault-around 3 -- true
 expect 'an unknown way to merge' 125 'eager, delay2 or pcp' $run --lazy never -- true

@@ -27,8 +27,9 @@ enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FIL
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
-	{ "mem", OPT_MEM, "SIZE", 0,
-	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G)", 1 },
+	{ "mem", OPT_MEM, "SIZE[,SIZE...]", 0,
+	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G); "
+	  "several sizes: of one node each", 1 },
 	{ "swap", OPT_SWAP, "FILE[:SIZE]", 0,
 	  "Private pages that do not fit go to this file, which is made, or grows to SIZE; one "
 	  "made by mkswap will do", 1 },
@@ -169,6 +170,27 @@ static error_t parse_space(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* One size, or one for each node. */
+static bool parse_mem(const char *arg, struct ondol_linux_options *o)
+{
+	char text[32 * ONDOL_LINUX_NODES_MAX], *rest = text, *one;
+	uint32_t nr = 0;
+
+	if (strlen(arg) >= sizeof text || !*arg)
+		return false;
+	strcpy(text, arg);
+	memset(o->node_bytes, 0, sizeof o->node_bytes);
+	o->mem_bytes = 0;
+	while ((one = strsep(&rest, ","))) {
+		if (nr == ONDOL_LINUX_NODES_MAX || !parse_size(one, &o->node_bytes[nr]) ||
+		    o->node_bytes[nr] < MEM_MIN || o->node_bytes[nr] > MEM_MAX)
+			return false;
+		o->mem_bytes += o->node_bytes[nr++];
+	}
+	o->nr_sizes = nr;
+	return o->mem_bytes <= MEM_MAX;
+}
+
 /* FILE:SIZE, or FILE alone, whose name may have colons. */
 static bool parse_swap(char *arg, struct ondol_linux_options *o)
 {
@@ -190,10 +212,10 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPT_MEM:
-		if (!parse_size(arg, &o->mem_bytes) || o->mem_bytes < MEM_MIN ||
-		    o->mem_bytes > MEM_MAX)
+		if (!parse_mem(arg, o))
 			return bad(state, "mem", arg,
-				   "want a size of 4M or more, 16T at most, such as 64M or 2G");
+				   "want a size of 4M or more, 16T at most, such as 64M or 2G, or "
+				   "one of 4M or more for each of up to 8 nodes, such as 1G,512M");
 		break;
 	case OPT_SWAP:
 		if (!parse_swap(arg, o))
@@ -303,7 +325,14 @@ static void defaults(struct ondol_linux_options *o)
 	if (!o->mem_bytes)
 		o->mem_bytes = installed / 2 < MEM_DEFAULT_MAX ? installed / 2 : MEM_DEFAULT_MAX;
 	if (!o->nr_nodes)
-		o->nr_nodes = 1;
+		o->nr_nodes = o->nr_sizes > 1 ? o->nr_sizes : 1;
+	if (o->nr_sizes > 1 && o->nr_sizes != o->nr_nodes) {
+		fprintf(stderr, "ondol run: --mem has %u sizes, but --nodes says %u: want one "
+				"size, or one for each node\n", o->nr_sizes, o->nr_nodes);
+		exit(ONDOL_EXIT_CANNOT);
+	}
+	if (o->nr_sizes < 2)
+		o->node_bytes[0] = 0; /* in equal shares */
 	if (o->pin_cpu >= 0) {
 		CPU_ZERO(&cpus);
 		CPU_SET(o->pin_cpu, &cpus);
