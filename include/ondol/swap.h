@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Swap: where pages of private memory go when frames run short, and come back from.
+ * Swap: where pages of private and of shared anonymous memory go when frames run short, and come
+ * back from.
  *
  * Only for machines that one thread at a time uses (ondol_machine_desc.reclaim_mapped): pages are
- * taken from whoever maps them.  Shared anonymous memory stays.
+ * taken from whoever maps them.
  */
 #ifndef ONDOL_SWAP_H
 #define ONDOL_SWAP_H
@@ -16,7 +17,7 @@ ONDOL_BEGIN_DECLS
 
 #define ONDOL_SWAP_AREAS_MAX 8
 
-/* A place for so many pages, by slot number from 0.  No lock is held during a call. */
+/* A place for so many pages, by slot number from 0. */
 struct ondol_swap_ops {
 	uint32_t size; /* sizeof(struct ondol_swap_ops) */
 	/*

@@ -11,7 +11,7 @@
  * pthread_join is such) waits on a place in a frame, since all of a guest's memory is a shared file
  * to the host.  So the page of the last one of each thread stays.  And who opens a file with
  * O_DIRECT, or uses vmsplice, has the host's devices and pipes look at frames: of its address
- * space, and of those that are forked from it, nothing private is taken any more.
+ * space, and of those that are forked from it, nothing is taken any more.
  */
 #include <errno.h>
 #include <fcntl.h>

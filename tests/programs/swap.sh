@@ -52,6 +52,8 @@ for where in '--swap s.img:256M' '--zram 128M' '--zram 16M --swap s.img:256M'; d
 		$run --mem 24M $where --validate -- ./swap_use threads 40
 	expect "a semaphore between processes, $where" 0 shared '' \
 		$run --mem 24M $where --validate -- ./swap_use shared 40
+	expect "shared memory, $where" 0 shmem '' \
+		$run --mem 24M $where --validate -- ./swap_use shmem 40
 	expect "what is told, $where" 0 told '' \
 		$run --mem 24M $where --validate -- ./swap_use told 40
 done

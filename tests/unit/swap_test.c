@@ -13,6 +13,26 @@
 
 #include "support/swap_fixture.h"
 
+/* ------------------------------------------------------------------ broken on purpose */
+
+static void assert_names(const char *id)
+{
+	struct ondol_broken_invariant b = { .id = "none" };
+
+	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
+	assert_string_equal(b.id, id);
+	assert_true(b.text && *b.text);
+}
+
+#define BREAKS(id, place, wrong)                                                              \
+	do {                                                                                  \
+		__typeof__(place) saved_ = (place);                                           \
+		(place) = (wrong);                                                            \
+		assert_names(id);                                                             \
+		(place) = saved_;                                                             \
+		assert_valid();                                                               \
+	} while (0)
+
 /* ------------------------------------------------------------------ pressure */
 
 static const struct {
@@ -78,7 +98,7 @@ static void it_fills(void **state)
 	end_swap();
 }
 
-/* Locked, shared and device memory stays. */
+/* Locked memory stays. */
 static void what_stays(void **state)
 {
 	(void)state;
@@ -93,6 +113,7 @@ static void what_stays(void **state)
 	page_out_of(fx.mm, 8, 16);
 	for (uint64_t page = 0; page < 24; page++)
 		assert_int_equal(in_swap(fx.mm, page), page >= 16);
+	assert_int_equal(swap_stats().total - swap_stats().free, 16); /* the shared ones, too */
 	for (uint64_t page = 0; page < 24; page++)
 		assert_word(fx.mm, page, page);
 	end_swap();
@@ -298,6 +319,51 @@ static void copies_of_a_file(void **state)
 	end_swap();
 }
 
+/* Shared memory: out when nobody maps it, back for whoever comes first. */
+static void shared_memory(void **state)
+{
+	struct ondol_mm_struct *child;
+	struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_SWAP_READ] = 1 };
+	unsigned char vec[8];
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 8, RW | S);
+	for (uint64_t page = 0; page < 8; page++)
+		store(fx.mm, page, page);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	assert_word(child, 1, 1);
+	page_out_of(fx.mm, 0, 8); /* the child has them */
+	assert_int_equal(swap_stats().total - swap_stats().free, 0);
+	page_out_of(child, 0, 8);
+	assert_int_equal(swap_stats().total - swap_stats().free, 8);
+	assert_int_equal(frames(ONDOL_PAGE_CACHE), 0);
+	assert_int_equal(stats_of(fx.mm).swap, 0);
+	assert_valid();
+	assert_int_equal(ondol_mincore(fx.mm, AT(0), 8 * PAGE, vec), 0);
+	assert_int_equal(vec[3], 0);
+	assert_int_equal(touch(3, ONDOL_FAULT_WRITE), ONDOL_FAULT_SWAP_READ);
+	store(child, 3, 33);
+	assert_word(fx.mm, 3, 33);
+	assert_int_equal(swap_stats().total - swap_stats().free, 7);
+	ondol_set_fail_plan(fx.m, &plan);
+	assert_int_equal(refusal(AT(4), ONDOL_FAULT_READ), -ONDOL_EIO);
+	ondol_set_fail_plan(fx.m, NULL);
+	assert_valid();
+	assert_int_equal(ondol_madvise(fx.mm, AT(5), PAGE, 9), 0); /* MADV_REMOVE */
+	assert_int_equal(swap_stats().total - swap_stats().free, 6);
+	assert_int_equal(peek(5), 0);
+	for (uint64_t page = 6; page < 8; page++)
+		assert_word(child, page, page);
+	BREAKS("SWAP-1", vma_find(fx.mm, AT(0))->file->mapping->nr_swapped, 1);
+	hw_detach(child);
+	ondol_mmput(child);
+	unmap(0, 8); /* and what is in swap still */
+	assert_int_equal(swap_stats().free, swap_stats().total);
+	end_swap();
+}
+
 /* Neighbours come along, as far as they are ours alone. */
 static void read_ahead(void **state)
 {
@@ -477,26 +543,6 @@ static void no_memory(void **state)
 	end_swap();
 }
 
-/* ------------------------------------------------------------------ broken on purpose */
-
-static void assert_names(const char *id)
-{
-	struct ondol_broken_invariant b = { .id = "none" };
-
-	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
-	assert_string_equal(b.id, id);
-	assert_true(b.text && *b.text);
-}
-
-#define BREAKS(id, place, wrong)                                                              \
-	do {                                                                                  \
-		__typeof__(place) saved_ = (place);                                           \
-		(place) = (wrong);                                                            \
-		assert_names(id);                                                             \
-		(place) = saved_;                                                             \
-		assert_valid();                                                               \
-	} while (0)
-
 static void swap_1_and_2(void **state)
 {
 	struct ondol_mm_struct *child;
@@ -608,6 +654,7 @@ int main(void)
 		cmocka_unit_test(a_fork_of_swapped_pages),
 		cmocka_unit_test(calls_on_swapped_pages),
 		cmocka_unit_test(copies_of_a_file),
+		cmocka_unit_test(shared_memory),
 		cmocka_unit_test(read_ahead),
 		cmocka_unit_test(migration),
 		cmocka_unit_test(a_read_fails),
