@@ -3,8 +3,8 @@
  * Taking mapped pages back when memory is short.  A page of a file that nobody maps the shrinker
  * of page_cache.c drops; here a hand goes round over all address spaces, as a clock's, a window at
  * a time, and takes clean pages of files out of the page tables and, where there is swap with
- * room, private pages, which are written there (swap_out.c), and shared memory's (page_cache.c).  Who needs one again faults it in
- * again.
+ * room, private pages, which are written there (swap_out.c), and shared memory's (page_cache.c).
+ * Who needs one again faults it in again.
  *
  * Second chance: a page that software-filled hardware may hold is only forgotten there, and taken
  * when the hand comes round and nobody has touched it meanwhile.  A touch costs a fill of the TLB,

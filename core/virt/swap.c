@@ -22,8 +22,8 @@
  *          r       r       2 references         free       or: the parent read it again
  *
  *   A page that one program has goes straight from frame to slot, and back.
- *   A page of shared memory belongs to a mapping (page_cache.c): its entries are emptied, as those of
- *   a file's page are, and when nobody maps it, its place in the mapping names the slot.
+ *   A page of shared memory belongs to a mapping (page_cache.c): its entries are emptied, as those
+ *   of a file's page are, and when nobody maps it, its place in the mapping names the slot.
  *   Writing allocates nothing: slots have their records from the beginning.
  *
  * 4 Invariants.
