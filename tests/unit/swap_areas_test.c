@@ -79,6 +79,21 @@ static void adding_without_memory(void **state)
 	}
 }
 
+/* A machine with pages in swap cannot go down, and can when they are gone. */
+static void a_leak(void **state)
+{
+	(void)state;
+	begin_mib(4, HW_SOFTWARE, true, NULL);
+	assert_int_equal(test_swap_add(&area, fx.m, 10, 0), 0);
+	map(0, 2, RW);
+	poke(1, 1);
+	page_out_of(fx.mm, 0, 2);
+	assert_int_equal(ondol_machine_fini(fx.m), -ONDOL_EBUSY);
+	assert_false(area.released);
+	assert_int_equal(peek(1), 1);
+	end_swap();
+}
+
 static void by_priority(void **state)
 {
 	struct test_swap low, high;
@@ -244,6 +259,7 @@ int main(void)
 		cmocka_unit_test(adding_areas),
 		cmocka_unit_test(only_where_one_thread_runs),
 		cmocka_unit_test(adding_without_memory),
+		cmocka_unit_test(a_leak),
 		cmocka_unit_test(by_priority),
 		cmocka_unit_test(compressed),
 		cmocka_unit_test(compressed_under_pressure),
