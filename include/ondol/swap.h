@@ -55,7 +55,8 @@ struct ondol_swap_args {
 ONDOL_MUST_CHECK int ondol_swap_add(struct ondol_machine *m, const struct ondol_swap_args *args);
 /*
  * An area in the machine's own memory: pages compressed (LZ4), those that repeat one word as that
- * word.  What does not become a quarter smaller it refuses.  It takes 24 bytes a page of `nr_pages`
+ * word.  What does not become a quarter smaller it refuses, and where another area has room
+ * everything once half of the memory is compressed pages.  It takes 24 bytes a page of `nr_pages`
  * at once and frames for what is compressed as they come.  -ONDOL_E* as above.
  */
 ONDOL_MUST_CHECK int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority);

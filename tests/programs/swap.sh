@@ -57,6 +57,8 @@ for where in '--swap s.img:256M' '--zram 128M' '--zram 16M --swap s.img:256M'; d
 	expect "what is told, $where" 0 told '' \
 		$run --mem 24M $where --validate -- ./swap_use told 40
 done
+expect 'more zram than is good, and a file' 0 "$sum" '' \
+	$run --mem 12M --zram 64M --swap s.img:256M --validate -- ./swap_use fill 48
 expect 'forks' 0 forked '' $run --mem 24M --swap s.img:256M --validate -- ./swap_use forks 32
 expect 'forks, compressed' 0 forked '' $run --mem 40M --zram 200M --validate -- ./swap_use forks 32
 expect 'two at once, each with more than there is' 0 "$sum
