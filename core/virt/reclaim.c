@@ -36,11 +36,15 @@ static bool may_take_from(const struct ondol_mm_struct *mm, const struct vma *vm
 	return shows_file(vma) || swap_has_room(mm->m);
 }
 
-static inline bool is_busy(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+/* Whether the port lets pages of [start, end) go; *out_data: those that are no file's, too. */
+static bool port_lets(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, bool *out_data)
 {
-	struct ondol_machine *m = mm->m;
+	const struct ondol_machine *m = mm->m;
+	enum ondol_mmu_busy busy = m->mmu->busy ? m->mmu->busy(m->mmu_ctx, mm, start, end) :
+						  ONDOL_MMU_IDLE;
 
-	return m->mmu->busy && m->mmu->busy(m->mmu_ctx, mm, start, end);
+	*out_data = busy == ONDOL_MMU_IDLE && swap_has_room(mm->m);
+	return busy != ONDOL_MMU_ALL_STAYS;
 }
 
 /*
@@ -51,12 +55,14 @@ static void take_window(struct ondol_mm_struct *mm, const struct vma *vma, uint6
 			uint64_t end, bool spare, struct reclaimed *taken)
 {
 	uint64_t present = mm->pgt.format->present_mask, lo, hi;
-	bool cold_only = spare && mm->soft_fill;
+	bool cold_only = spare && mm->soft_fill, data;
 	struct mmu_gather g;
 
 	if (mm->faulting >= start && mm->faulting < end)
 		return;
-	if (!tlb_extent(mm, start, end, present, &lo, &hi) || is_busy(mm, lo, hi))
+	if (!tlb_extent(mm, start, end, present, &lo, &hi) || !port_lets(mm, lo, hi, &data))
+		return;
+	if (!data && !shows_file(vma))
 		return;
 	if (!cold_only)
 		tlb_forget(mm, lo, hi);
@@ -65,7 +71,7 @@ static void take_window(struct ondol_mm_struct *mm, const struct vma *vma, uint6
 		taken->unmapped += gather_clean(&g, vma, lo, hi, cold_only);
 		gather_end(&g);
 	}
-	if (!vma_is_shared(vma) && swap_has_room(mm->m))
+	if (!vma_is_shared(vma) && data)
 		taken->swapped += swap_out_range(mm, lo, hi, cold_only, &taken->freed);
 	if (cold_only)
 		tlb_forget(mm, lo, hi); /* and if nobody touches them, they are next */

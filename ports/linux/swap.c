@@ -11,7 +11,7 @@
  * pthread_join is such) waits on a place in a frame, since all of a guest's memory is a shared file
  * to the host.  So the page of the last one of each thread stays.  And who opens a file with
  * O_DIRECT, or uses vmsplice, has the host's devices and pipes look at frames: of its address
- * space, and of those that are forked from it, nothing is taken any more.
+ * space, and of those that are forked from it, only clean pages of files are taken any more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -211,6 +211,8 @@ void swap_note_open(struct task *task, const struct seccomp_data *data)
 
 bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end)
 {
+	if (!mon->options->swap_file && !mon->options->zram_bytes)
+		return false;
 	if (g->frames_held)
 		return true;
 	for (uint32_t i = 0; i < TASK_HASH; i++)

@@ -119,11 +119,11 @@ static void what_stays(void **state)
 	end_swap();
 }
 
-static bool busy_answer;
+static enum ondol_mmu_busy busy_answer;
 static uint64_t busy_start, busy_end;
 
-static bool always_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-			ondol_virt_addr_t end)
+static enum ondol_mmu_busy always_busy(void *ctx, struct ondol_mm_struct *mm,
+				       ondol_virt_addr_t start, ondol_virt_addr_t end)
 {
 	(void)ctx;
 	(void)mm;
@@ -134,18 +134,34 @@ static bool always_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t
 
 static void the_port_may_object(void **state)
 {
+	struct test_file file;
+
 	(void)state;
 	begin_swap(HW_SOFTWARE);
 	hw.ops.busy = always_busy;
+	open_file(&file, 8 * PAGE);
 	map(0, 4, RW);
+	map(4, 4, RW | S);
+	map_file(8, 4, RW, &file, 0);
+	map_file(12, 4, R, &file, 4);
 	store(fx.mm, 2, 2);
-	busy_answer = true;
-	page_out_of(fx.mm, 0, 4);
-	assert_false(in_swap(fx.mm, 2));
-	assert_true(busy_start <= AT(2) && AT(3) <= busy_end);
-	busy_answer = false;
-	page_out_of(fx.mm, 0, 4);
-	assert_true(in_swap(fx.mm, 2));
+	store(fx.mm, 5, 5);
+	store(fx.mm, 9, 9); /* a copy */
+	assert_int_equal(peek(13), page_tag(5));
+	for (busy_answer = ONDOL_MMU_ALL_STAYS;; busy_answer--) {
+		page_out_of(fx.mm, 0, 16);
+		assert_int_equal(in_swap(fx.mm, 2), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(!entry(fx.mm, 5), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(in_swap(fx.mm, 9), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(!entry(fx.mm, 13), busy_answer != ONDOL_MMU_ALL_STAYS);
+		assert_true(busy_start < busy_end);
+		if (busy_answer == ONDOL_MMU_IDLE)
+			break;
+	}
+	assert_word(fx.mm, 2, 2);
+	assert_word(fx.mm, 5, 5);
+	assert_word(fx.mm, 9, 9);
+	close_file(&file);
 	end_swap();
 }
 
