@@ -87,6 +87,30 @@ if command -v python3 >/dev/null; then
 	END
 fi
 
+# ---------------------------------------------------------------- many at once
+cat >crowd.sh <<'END'
+for w in 'fill 16' 'forks 10' 'threads 12' 'shmem 12'; do
+	(for i in 1 2; do ./swap_use $w || echo "$w $?"; done >"crowd.${w%% *}") &
+done
+seq 100000 | sort -rn | cksum
+wait
+cat crowd.fill crowd.forks crowd.threads crowd.shmem
+END
+crowd=$(sh crowd.sh)
+for where in '--mem 24M --swap s.img:256M' '--mem 32M --zram 128M' \
+	'--mem 20M --zram 32M --swap s.img:256M'; do
+	expect "a crowd, $where" 0 "$crowd" '' $run $where --validate -- sh crowd.sh
+done
+# Too little for all of them: some are ended, the others are right, and it comes to an end.
+timeout -k 5 120 $run --mem 10M --zram 8M --validate --stats -- sh crowd.sh >out 2>err
+status=$?
+if [ $status -eq 0 ] && grep -q 'is killed' err && grep -q 'every frame is back' err &&
+	! grep -q 'contents' out && ! grep -q 'internal error' err; then
+	good 'a crowd with too little'
+else
+	bad 'a crowd with too little' "status $status"
+fi
+
 # ---------------------------------------------------------------- files
 expect 'a file of no size' 125 '' 'how large' $run --swap new.img -- true
 expect 'a file that is something else' 125 '' 'holds something else' \
