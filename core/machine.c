@@ -126,8 +126,7 @@ int ondol_machine_fini(struct ondol_machine *m)
 {
 	for (uint32_t node = 0; node < m->nr_nodes; node++)
 		(void)ondol_balloon_set(m, node, 0);
-	if (!m->virt->nr_mm)
-		swap_fini(m);
+	swap_fini(m);
 	if (frames_out(m) != m->own_frames || slab_active_total(m) != m->own_objects) {
 		report_leaks(m);
 		return -ONDOL_EBUSY;

@@ -80,8 +80,9 @@ static const struct {
 	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
 	{ "COW-1", "An anonymous frame's references are the entries that map it and its swap "
 		   "slot's" },
-	{ "SWAP-1", "A slot counts the entries that name it; an area and the machine count the "
-		    "slots in use, and an mm its swap entries" },
+	{ "SWAP-1", "A slot counts the entries that name it, or is named by a page's place in a "
+		    "mapping; area and machine count the slots in use, an mm its swap entries, a "
+		    "mapping its pages in swap" },
 	{ "SWAP-2", "A cached frame is anonymous, marked, names its slot and is named by it; slot "
 		    "and frame have entries" },
 	{ "MIGRATE-1", "Outside a migration no frame is marked as moving" },

@@ -266,6 +266,13 @@ static bool check_counts(struct ondol_machine *m, struct ondol_broken_invariant 
 	return true;
 }
 
+/* A walk over what a mapping has. */
+struct cache_check {
+	const struct ondol_address_space *mapping;
+	uint64_t nr_pages;
+	struct ondol_broken_invariant *out;
+};
+
 /* ------------------------------------------------------------------ swap */
 
 /* The slots' counts, less (or, to put them back, plus) the entries of an mm. */
@@ -287,8 +294,26 @@ static void count_slots(struct ondol_mm_struct *mm, uint32_t step)
 	}
 }
 
+struct slot_step {
+	struct ondol_machine *m;
+	uint32_t step;
+};
+
+static int count_swapped(void *ctx, uint64_t number)
+{
+	const struct slot_step *s = ctx;
+
+	swap_slot_of(s->m, number)->count += s->step;
+	return 0;
+}
+
 static void count_slots_of_all(struct ondol_machine *m, uint32_t step)
 {
+	struct slot_step s = { m, step };
+
+	list_for_each(node, &m->virt->mappings)
+		(void)cache_for_each_swapped(
+			container_of(node, struct ondol_address_space, link), count_swapped, &s);
 	list_for_each(node, &m->virt->mms)
 		count_slots(container_of(node, struct ondol_mm_struct, link), step);
 }
@@ -322,6 +347,33 @@ static bool check_slot_counts(struct swap_state *swap, struct ondol_broken_invar
 	return true;
 }
 
+static int check_swapped(void *ctx, uint64_t number)
+{
+	struct cache_check *c = ctx;
+	const struct swap_state *swap = c->mapping->m->virt->swap;
+
+	c->nr_pages++;
+	if (swap && number < swap->total)
+		return 0;
+	(void)inspect_broken(c->out, "SWAP-1", number, swap ? swap->total : 0, number);
+	return 1;
+}
+
+/* Of shared memory. */
+static bool check_swapped_of_mappings(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	list_for_each(node, &m->virt->mappings) {
+		struct ondol_address_space *mapping =
+			container_of(node, struct ondol_address_space, link);
+		struct cache_check c = { mapping, 0, out };
+
+		if (cache_for_each_swapped(mapping, check_swapped, &c) ||
+		    !inspect_equal(out, "SWAP-1", 0, c.nr_pages, mapping->nr_swapped))
+			return false;
+	}
+	return true;
+}
+
 static bool check_swap_areas(struct ondol_machine *m, struct ondol_broken_invariant *out)
 {
 	struct swap_state *swap = m->virt->swap;
@@ -348,6 +400,8 @@ static bool check_swap_areas(struct ondol_machine *m, struct ondol_broken_invari
 	page_for_each_index(m, i)
 		frames += page_use(&m->pages[i]) == ONDOL_PAGE_ANON &&
 			  (m->pages[i].flags & ONDOL_PG_SWAPCACHE);
+	if (!check_swapped_of_mappings(m, out))
+		return false;
 	count_slots_of_all(m, (uint32_t)-1);
 	ok = check_slot_counts(swap, out);
 	count_slots_of_all(m, 1);
@@ -357,12 +411,6 @@ static bool check_swap_areas(struct ondol_machine *m, struct ondol_broken_invari
 }
 
 /* ------------------------------------------------------------------ page cache */
-
-struct cache_check {
-	const struct ondol_address_space *mapping;
-	uint64_t nr_pages;
-	struct ondol_broken_invariant *out;
-};
 
 static int check_cached(void *ctx, uint64_t index, struct ondol_page *page)
 {

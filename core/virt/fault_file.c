@@ -119,7 +119,9 @@ int fault_file(struct fault *f)
 	/* Pages past the end may be cached from when the file was longer: they stay unmapped. */
 	run.hi = min_u64(run.hi, f->addr + (min_u64(read.end - index, AROUND_MAX)
 					    << ONDOL_PAGE_SHIFT));
-	if (read.was_read)
+	if (read.was_swapped)
+		f->result->kind = ONDOL_FAULT_SWAP_READ;
+	else if (read.was_read)
 		f->result->kind = mapping->ops ? ONDOL_FAULT_FILE_READ : ONDOL_FAULT_ZERO_FILL;
 	else
 		f->result->kind = copy ? ONDOL_FAULT_COW_COPY : ONDOL_FAULT_FILE_MINOR;

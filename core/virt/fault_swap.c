@@ -8,7 +8,8 @@
  *
  * With a window, the neighbours that are ours alone are read along, into the frames that are free
  * without reclaim: pages that went out together are wanted together, and a fault costs more than
- * reading one.  They are not accessed, so if nobody wants them the hand takes them first.
+ * reading one (docs/benchmarks.md has how many).  Where nobody uses them and the hardware has not
+ * taken them along, the hand finds them first.
  */
 #include "virt/swap.h"
 

@@ -54,6 +54,7 @@ void ondol_address_space_put(struct ondol_address_space *mapping)
 		log_printf(m->port, ONDOL_LOG_ERR, "pages of a file could not be written back");
 	cache_drop_all(mapping);
 	ONDOL_VERIFY(m, !mapping->nr_pages, "CACHE-1", mapping->nr_pages, 0);
+	ONDOL_VERIFY(m, !mapping->nr_swapped, "SWAP-1", mapping->nr_swapped, 0);
 	if (mapping->ops && mapping->ops->release)
 		mapping->ops->release(mapping->ctx);
 	ondol_kmem_cache_free(m->virt->mapping_cache, mapping);

@@ -87,11 +87,14 @@ static void gather_frame(struct mmu_gather *g, struct ondol_page *page)
 	g->shared[g->nr_shared++] = page;
 }
 
-/* A page of a file as it is there: who drops it can have it back. */
+/* A page of a file as it is there, or of shared memory: who drops it can have it back. */
 static bool is_clean(const struct ondol_mm_struct *mm, const struct vma *vma, uint64_t pte)
 {
 	const struct ondol_page *page = pte_page(mm, pte);
 
+	/* Shared memory is never clean: it can go to swap, or nowhere. */
+	if (page_use(page) == ONDOL_PAGE_CACHE && !page->data.mapping->ops)
+		return swap_has_room(mm->m);
 	return page_use(page) == ONDOL_PAGE_CACHE && !(page->flags & ONDOL_PG_DIRTY) &&
 	       !(vma_is_shared(vma) && (pte & mm->pgt.format->dirty_mask));
 }

@@ -12,6 +12,9 @@
  * A page is read into frames that nobody sees, then put into the tree: who finds a page finds
  * its contents.  Two readers of one absent page both read; the second drops its copy.
  *
+ * Shared memory has no file to go to.  A page of it that nobody maps goes to swap, and its place in
+ * the tree names the slot: an odd value, which no page's record has.
+ *
  * [CACHE-1] A cached page names its mapping and its index, is of use CACHE and has one
  *           reference of the cache's and one for each entry that maps it.
  *
@@ -20,7 +23,7 @@
  * while the lock is held.  Nodes are allocated before the lock is taken, because an allocation may
  * come back to this file to shrink it.
  */
-#include "virt/virt.h"
+#include "virt/swap.h"
 
 #define NODE_BITS 6
 #define NODE_SLOTS (1u << NODE_BITS)
@@ -28,7 +31,7 @@
 
 struct cache_node {
 	uint32_t count; /* slots in use */
-	void *slot[NODE_SLOTS]; /* nodes, or pages in the lowest level; free nodes link by [0] */
+	void *slot[NODE_SLOTS]; /* nodes; in the lowest level pages, or slots of swap */
 };
 
 size_t cache_node_size(void)
@@ -58,7 +61,24 @@ static inline unsigned slot_of(uint64_t index, uint32_t level)
 	return (unsigned)(index >> (level * NODE_BITS)) & (NODE_SLOTS - 1);
 }
 
-static struct ondol_page *tree_find(const struct ondol_address_space *mapping, uint64_t index)
+/* What stands for a page that is in swap. */
+static inline bool is_swapped(const void *at)
+{
+	return (uintptr_t)at & 1;
+}
+
+static inline void *swapped_as(uint64_t number)
+{
+	return (void *)((uintptr_t)number << 1 | 1);
+}
+
+static inline uint64_t swapped_number(const void *at)
+{
+	return (uintptr_t)at >> 1;
+}
+
+/* A page, or what stands for it, or NULL. */
+static void *tree_at(const struct ondol_address_space *mapping, uint64_t index)
 {
 	void *at = mapping->root;
 
@@ -69,8 +89,15 @@ static struct ondol_page *tree_find(const struct ondol_address_space *mapping, u
 	return at;
 }
 
-/* The first page with an index of at least *index; moves *index there. */
-static struct ondol_page *tree_next(const struct ondol_address_space *mapping, uint64_t *index)
+static struct ondol_page *tree_find(const struct ondol_address_space *mapping, uint64_t index)
+{
+	void *at = tree_at(mapping, index);
+
+	return is_swapped(at) ? NULL : at;
+}
+
+/* The first of tree_at's with an index of at least *index; moves *index there. */
+static void *tree_next_any(const struct ondol_address_space *mapping, uint64_t *index)
 {
 	while (mapping->root && !beyond(*index, mapping->height)) {
 		struct cache_node *node = mapping->root;
@@ -99,6 +126,16 @@ static struct ondol_page *tree_next(const struct ondol_address_space *mapping, u
 		}
 	}
 	return NULL;
+}
+
+/* The first page. */
+static struct ondol_page *tree_next(const struct ondol_address_space *mapping, uint64_t *index)
+{
+	void *at = tree_next_any(mapping, index);
+
+	while (at && is_swapped(at))
+		at = ++*index ? tree_next_any(mapping, index) : NULL;
+	return at;
 }
 
 /* Nodes that inserting at index would have to add. */
@@ -196,7 +233,7 @@ static void tree_insert(struct ondol_address_space *mapping, uint64_t index,
 	mapping->nr_pages++;
 }
 
-/* The page must be there.  Nodes left empty go. */
+/* Something must be there.  Nodes left empty go. */
 static void tree_erase(struct ondol_address_space *mapping, uint64_t index)
 {
 	struct cache_node *path[HEIGHT_MAX], *node = mapping->root;
@@ -206,7 +243,6 @@ static void tree_erase(struct ondol_address_space *mapping, uint64_t index)
 		path[level] = node;
 		node = node->slot[slot_of(index, level)];
 	}
-	mapping->nr_pages--;
 	for (uint32_t level = 0; level < mapping->height; level++) {
 		path[level]->slot[slot_of(index, level)] = NULL;
 		if (--path[level]->count)
@@ -352,7 +388,7 @@ static int insert_run(struct ondol_address_space *mapping, uint64_t index, struc
 				break;
 			continue; /* somebody else may have been here */
 		}
-		if (tree_find(mapping, index + i)) {
+		if (tree_at(mapping, index + i)) {
 			ondol_put_page(m, &page[i]);
 		} else {
 			page[i].data.mapping = mapping;
@@ -377,9 +413,9 @@ static void absent_window(struct ondol_address_space *mapping, uint64_t index, u
 	uint64_t first = index, end = index + 1;
 	uintptr_t saved = mapping_lock(mapping);
 
-	while (first > *lo && !tree_find(mapping, first - 1))
+	while (first > *lo && !tree_at(mapping, first - 1))
 		first--;
-	while (end < *hi && !tree_find(mapping, end))
+	while (end < *hi && !tree_at(mapping, end))
 		end++;
 	mapping_unlock(mapping, saved);
 	*lo = first;
@@ -446,11 +482,45 @@ static uint64_t nr_file_pages(const struct ondol_address_space *mapping)
 	return (size >> ONDOL_PAGE_SHIFT) + !!(size & (ONDOL_PAGE_SIZE - 1));
 }
 
+/* A page of shared memory comes back.  -ONDOL_ENOENT: it is not in swap. */
+static int swap_in(struct ondol_address_space *mapping, uint64_t index,
+		   const struct ondol_mempolicy *policy)
+{
+	struct ondol_machine *m = mapping->m;
+	uintptr_t saved = mapping_lock(mapping);
+	void *at = tree_at(mapping, index);
+	struct ondol_page *page;
+	int r;
+
+	mapping_unlock(mapping, saved);
+	if (!at || !is_swapped(at))
+		return -ONDOL_ENOENT;
+	page = ondol_alloc_pages_mpol(m, policy, index, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+	if (!page)
+		return -ONDOL_ENOMEM;
+	r = swap_read(m, swapped_number(at), page);
+	if (r) {
+		ondol_put_page(m, page);
+		return r;
+	}
+	page->data.mapping = mapping;
+	page->data.index = (uint32_t)index;
+	page->data.mapcount = 0;
+	ondol_page_set_use(m, page, ONDOL_PAGE_CACHE);
+	saved = mapping_lock(mapping);
+	*tree_slot(mapping, index) = page;
+	mapping->nr_pages++;
+	mapping->nr_swapped--;
+	mapping_unlock(mapping, saved);
+	swap_put(m, swapped_number(at));
+	return 0;
+}
+
 int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct cache_read *read)
 {
 	int r = -ONDOL_ENOMEM;
 
-	read->was_read = false;
+	read->was_read = read->was_swapped = false;
 	read->end = nr_file_pages(mapping);
 	if (index >= read->end)
 		return -ONDOL_ENXIO;
@@ -460,6 +530,15 @@ int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct 
 		uint32_t n;
 
 		read->was_read = true;
+		if (mapping->nr_swapped) {
+			r = swap_in(mapping, index, read->policy);
+			if (!r) {
+				read->was_swapped = true;
+				continue;
+			}
+			if (r != -ONDOL_ENOENT)
+				return r;
+		}
 		absent_window(mapping, index, &lo, &hi);
 		n = (uint32_t)(hi - lo);
 		if (n > 1)
@@ -533,6 +612,7 @@ static uint64_t drop_pages(struct ondol_address_space *mapping, uint64_t first, 
 	while (dropped < nr_pages && (page = tree_next(mapping, &index)) && index < end) {
 		if (page_refs(page) == 1 && (even_dirty || !(page->flags & ONDOL_PG_DIRTY))) {
 			tree_erase(mapping, index);
+			mapping->nr_pages--;
 			page->data.mapping = NULL;
 			ondol_put_page(mapping->m, page);
 			dropped++;
@@ -544,15 +624,95 @@ static uint64_t drop_pages(struct ondol_address_space *mapping, uint64_t first, 
 	return dropped;
 }
 
+/* What of [first, end) is in swap need not be there. */
+static void drop_swapped(struct ondol_address_space *mapping, uint64_t first, uint64_t end)
+{
+	uint64_t index = first;
+
+	while (mapping->nr_swapped) {
+		uintptr_t saved = mapping_lock(mapping);
+		void *at = tree_next_any(mapping, &index);
+
+		while (at && !is_swapped(at))
+			at = ++index ? tree_next_any(mapping, &index) : NULL;
+		if (at && index < end) {
+			tree_erase(mapping, index);
+			mapping->nr_swapped--;
+		}
+		mapping_unlock(mapping, saved);
+		if (!at || index >= end)
+			break;
+		swap_put(mapping->m, swapped_number(at));
+	}
+}
+
 void cache_drop_all(struct ondol_address_space *mapping)
 {
 	drop_pages(mapping, 0, UINT64_MAX, UINT64_MAX, true);
+	drop_swapped(mapping, 0, UINT64_MAX);
+}
+
+/* The next page that nobody maps, with a reference; or NULL. */
+static struct ondol_page *next_unmapped(struct ondol_address_space *mapping, uint64_t *index)
+{
+	uintptr_t saved = mapping_lock(mapping);
+	struct ondol_page *page = tree_next(mapping, index);
+
+	while (page && page_refs(page) != 1)
+		page = ++*index ? tree_next(mapping, index) : NULL;
+	if (page)
+		get_locked(page);
+	mapping_unlock(mapping, saved);
+	return page;
+}
+
+/* Shared memory that nobody maps goes to swap, if there is any: one thread then, see swap.c. */
+static uint64_t swap_out(struct ondol_address_space *mapping, uint64_t nr_pages)
+{
+	struct ondol_machine *m = mapping->m;
+	uint64_t index = 0, number, out = 0;
+	struct ondol_page *page;
+
+	while (out < nr_pages && swap_has_room(m) && (page = next_unmapped(mapping, &index))) {
+		if (!swap_write(m, page, &number)) {
+			uintptr_t saved = mapping_lock(mapping);
+
+			*tree_slot(mapping, index) = swapped_as(number);
+			mapping->nr_pages--;
+			mapping->nr_swapped++;
+			mapping_unlock(mapping, saved);
+			swap_get(m, number);
+			page->data.mapping = NULL;
+			ondol_put_page(m, page); /* the cache's reference */
+			out++;
+		}
+		ondol_put_page(m, page);
+		if (!++index)
+			break;
+	}
+	return out;
+}
+
+int cache_for_each_swapped(struct ondol_address_space *mapping,
+			   int (*visit)(void *ctx, uint64_t number), void *ctx)
+{
+	uint64_t index = 0;
+	void *at;
+	int r = 0;
+
+	while (!r && (at = tree_next_any(mapping, &index))) {
+		if (is_swapped(at))
+			r = visit(ctx, swapped_number(at));
+		if (!++index)
+			break;
+	}
+	return r;
 }
 
 uint64_t ondol_address_space_shrink(struct ondol_address_space *mapping, uint64_t nr_pages)
 {
 	if (!mapping->ops)
-		return 0; /* shmem: the cache is all there is */
+		return swap_out(mapping, nr_pages);
 	return drop_pages(mapping, 0, UINT64_MAX, nr_pages, false);
 }
 
@@ -604,6 +764,7 @@ void cache_punch_hole(struct ondol_address_space *mapping, uint64_t first, uint6
 	uintptr_t saved;
 
 	drop_pages(mapping, first, end, UINT64_MAX, true);
+	drop_swapped(mapping, first, end);
 	saved = mapping_lock(mapping);
 	while ((page = tree_next(mapping, &index)) && index < end) {
 		kmap_clear(m, page, 1);

@@ -3,14 +3,14 @@
  * Taking mapped pages back when memory is short.  A page of a file that nobody maps the shrinker
  * of page_cache.c drops; here a hand goes round over all address spaces, as a clock's, a window at
  * a time, and takes clean pages of files out of the page tables and, where there is swap with
- * room, private pages, which are written there (swap_out.c).  Who needs one again faults it in
- * again.
+ * room, private pages, which are written there (swap_out.c), and shared memory's (page_cache.c).
+ * Who needs one again faults it in again.
  *
  * Second chance: a page that software-filled hardware may hold is only forgotten there, and taken
  * when the hand comes round and nobody has touched it meanwhile.  A touch costs a fill of the TLB,
  * not a read.  So what a program uses again and again stays, and what streams by goes.
  *
- * Dirty pages of files, locked regions and shared memory stay, since there is nowhere to put them;
+ * Dirty pages of files and locked regions stay, since there is nowhere to put them;
  * so does the window that a fault is being handled in: it is wanted now.  The last RECLAIM_KEEP
  * pages stay, too: an instruction needs a few pages at once, and a program that is given less goes
  * in circles instead of ending with a report.
@@ -33,14 +33,18 @@ static bool may_take_from(const struct ondol_mm_struct *mm, const struct vma *vm
 {
 	if (vma->flags & (ONDOL_VM_LOCKED | ONDOL_VM_NATIVE))
 		return false;
-	return shows_file(vma) || (!vma_is_shared(vma) && swap_has_room(mm->m));
+	return shows_file(vma) || swap_has_room(mm->m);
 }
 
-static inline bool is_busy(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+/* Whether the port lets pages of [start, end) go; *out_data: those that are no file's, too. */
+static bool port_lets(struct ondol_mm_struct *mm, uint64_t start, uint64_t end, bool *out_data)
 {
-	struct ondol_machine *m = mm->m;
+	const struct ondol_machine *m = mm->m;
+	enum ondol_mmu_busy busy = m->mmu->busy ? m->mmu->busy(m->mmu_ctx, mm, start, end) :
+						  ONDOL_MMU_IDLE;
 
-	return m->mmu->busy && m->mmu->busy(m->mmu_ctx, mm, start, end);
+	*out_data = busy == ONDOL_MMU_IDLE && swap_has_room(mm->m);
+	return busy != ONDOL_MMU_ALL_STAYS;
 }
 
 /*
@@ -51,21 +55,23 @@ static void take_window(struct ondol_mm_struct *mm, const struct vma *vma, uint6
 			uint64_t end, bool spare, struct reclaimed *taken)
 {
 	uint64_t present = mm->pgt.format->present_mask, lo, hi;
-	bool cold_only = spare && mm->soft_fill;
+	bool cold_only = spare && mm->soft_fill, data;
 	struct mmu_gather g;
 
 	if (mm->faulting >= start && mm->faulting < end)
 		return;
-	if (!tlb_extent(mm, start, end, present, &lo, &hi) || is_busy(mm, lo, hi))
+	if (!tlb_extent(mm, start, end, present, &lo, &hi) || !port_lets(mm, lo, hi, &data))
+		return;
+	if (!data && !shows_file(vma))
 		return;
 	if (!cold_only)
 		tlb_forget(mm, lo, hi);
-	if (shows_file(vma)) {
+	if (vma->file) { /* or shared memory, which has one, too */
 		gather_begin(&g, mm, false);
 		taken->unmapped += gather_clean(&g, vma, lo, hi, cold_only);
 		gather_end(&g);
 	}
-	if (!vma_is_shared(vma) && swap_has_room(mm->m))
+	if (!vma_is_shared(vma) && data)
 		taken->swapped += swap_out_range(mm, lo, hi, cold_only, &taken->freed);
 	if (cold_only)
 		tlb_forget(mm, lo, hi); /* and if nobody touches them, they are next */
@@ -159,4 +165,6 @@ void reclaim_range(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t s
 		start = to;
 	}
 	mm->m->virt->nr_unmapped += taken.unmapped;
+	if (vma->file && !shows_file(vma))
+		(void)ondol_address_space_shrink(vma->file->mapping, taken.unmapped);
 }

@@ -62,7 +62,7 @@ static inline bool swap_has_room(const struct ondol_machine *m)
 
 /* ---------------------------------------------------------------- swap.c */
 
-void swap_fini(struct ondol_machine *m);
+void swap_fini(struct ondol_machine *m); /* unless it is in use */
 struct swap_slot *swap_slot_of(const struct ondol_machine *m, uint64_t slot);
 /* A slot with the frame's contents and no entry yet.  -ONDOL_ENOSPC: no area takes it. */
 ONDOL_MUST_CHECK int swap_write(struct ondol_machine *m, struct ondol_page *page,

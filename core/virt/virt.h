@@ -81,6 +81,7 @@ struct ondol_address_space {
 	struct cache_node *root; /* (l) see page_cache.c */
 	uint32_t height;         /* (l) levels of nodes below root; 0: empty */
 	uint64_t nr_pages;       /* (l) */
+	uint64_t nr_swapped;     /* (l) of shmem: in swap instead */
 	uint64_t shmem_pages;    /* shmem's size: a fault beyond is -ONDOL_ENXIO */
 	uint64_t committed;      /* (s) pages of shmem that are promised */
 };
@@ -632,6 +633,7 @@ struct cache_read {
 	const struct ondol_mempolicy *policy; /* in: where frames come from; NULL: DEFAULT */
 	struct ondol_page *page; /* with a reference for the caller */
 	bool was_read;           /* it was not there */
+	bool was_swapped;        /* but in swap */
 	uint64_t end;            /* the first page wholly past the end of the file */
 };
 /*
@@ -670,6 +672,9 @@ void reclaim_range(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t s
 		   uint64_t end);
 /* The shrinker: ondol_shrinker_t. */
 uint64_t cache_shrink(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
+/* Visit the slots of swap that hold pages of shmem, when nothing runs; nonzero stops. */
+int cache_for_each_swapped(struct ondol_address_space *mapping,
+			   int (*visit)(void *ctx, uint64_t number), void *ctx);
 /* Visit the pages in order under the mapping's lock; nonzero stops. */
 int cache_for_each(struct ondol_address_space *mapping,
 		   int (*visit)(void *ctx, uint64_t index, struct ondol_page *page), void *ctx);

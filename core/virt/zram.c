@@ -9,6 +9,10 @@
  * It is written to when there is no memory, to make some: frames for objects are taken past the
  * watermarks (MEMALLOC), never by reclaim.  Each page that is taken frees its frame, so what the
  * reserve lends comes back at once, four quarters for three at worst.
+ *
+ * What it holds it takes from everybody's memory, and nothing leaves it but by being wanted.  So
+ * where there is another area with room, it stops at half of the memory: else programs would be
+ * left with the pages that nobody may take, and ended with swap to spare.
  */
 #include "base/format.h"
 #include "base/lz4.h"
@@ -32,7 +36,7 @@ struct zram {
 	struct ondol_machine *m;
 	struct swap_table slots;
 	struct zs_pool pool;
-	uint64_t pages, same, refused, bytes;
+	uint64_t nr_pages, pages, same, refused, bytes;
 	struct lz4_table table;
 	unsigned char buffer[ROOM];
 };
@@ -52,6 +56,17 @@ static bool same_filled(const void *host, uint64_t *out_word)
 	return true;
 }
 
+/* Half of the memory is compressed pages, and there is somewhere else to go. */
+static bool has_enough(const struct zram *zram)
+{
+	const struct ondol_machine *m = zram->m;
+	const struct swap_state *swap = m->virt->swap;
+	uint64_t own_free = zram->nr_pages - zram->pages;
+
+	return zram->pool.frames >= m->phys->managed / 2 &&
+	       swap->total - swap->used > own_free;
+}
+
 static int zram_write(void *ctx, uint64_t slot, const void *host)
 {
 	struct zram *zram = ctx;
@@ -63,6 +78,10 @@ static int zram_write(void *ctx, uint64_t slot, const void *host)
 		zram->same++;
 		zram->pages++;
 		return 0;
+	}
+	if (has_enough(zram)) {
+		zram->refused++;
+		return -ONDOL_ENOSPC;
 	}
 	size = lz4_compress(&zram->table, host, ONDOL_PAGE_SIZE, zram->buffer, ROOM);
 	if (!size || !zs_put(&zram->pool, zram->buffer, size, &s->object)) {
@@ -153,6 +172,7 @@ int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority)
 	if (!zram)
 		return -ONDOL_ENOMEM;
 	zram->m = m;
+	zram->nr_pages = nr_pages;
 	zs_init(&zram->pool, m);
 	format_string(name, sizeof name, "/dev/zram%u", count_zram(m));
 	r = nr_pages ? swap_table_init(m, &zram->slots, nr_pages, 4) : -ONDOL_EINVAL;

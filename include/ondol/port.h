@@ -116,6 +116,12 @@ struct ondol_port { /* constant from ondol_machine_init on */
  */
 #define ONDOL_MMU_NO_WRITE_TRAP 0x2u
 
+enum ondol_mmu_busy {
+	ONDOL_MMU_IDLE,       /* nothing */
+	ONDOL_MMU_DATA_STAYS, /* private and shared memory, which a device may be writing to */
+	ONDOL_MMU_ALL_STAYS,  /* clean pages of files, too: the hardware cannot be told now */
+};
+
 struct ondol_mmu_ops {
 	uint32_t version; /* ONDOL_MMU_VERSION */
 	uint32_t size;    /* sizeof(struct ondol_mmu_ops) */
@@ -136,12 +142,11 @@ struct ondol_mmu_ops {
 	void (*protect)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
 			ondol_virt_addr_t end, uint32_t prot);
 	/*
-	 * Whether pages of [start, end) must keep their frames for now: a device has them, or the
-	 * hardware of the mm cannot be told (it is being copied from another's, say).  Asked
-	 * before reclaim takes a mapped page.  NULL: never.
+	 * What of [start, end) must keep its frames for now.  Asked before reclaim takes a mapped
+	 * page.  NULL: nothing.
 	 */
-	bool (*busy)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-		     ondol_virt_addr_t end);
+	enum ondol_mmu_busy (*busy)(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+				    ondol_virt_addr_t end);
 };
 
 ONDOL_END_DECLS

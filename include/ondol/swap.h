@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Swap: where pages of private memory go when frames run short, and come back from.
+ * Swap: where pages of private and of shared anonymous memory go when frames run short, and come
+ * back from.
  *
  * Only for machines that one thread at a time uses (ondol_machine_desc.reclaim_mapped): pages are
- * taken from whoever maps them.  Shared anonymous memory stays.
+ * taken from whoever maps them.
  */
 #ifndef ONDOL_SWAP_H
 #define ONDOL_SWAP_H
@@ -16,7 +17,7 @@ ONDOL_BEGIN_DECLS
 
 #define ONDOL_SWAP_AREAS_MAX 8
 
-/* A place for so many pages, by slot number from 0.  No lock is held during a call. */
+/* A place for so many pages, by slot number from 0. */
 struct ondol_swap_ops {
 	uint32_t size; /* sizeof(struct ondol_swap_ops) */
 	/*
@@ -54,7 +55,8 @@ struct ondol_swap_args {
 ONDOL_MUST_CHECK int ondol_swap_add(struct ondol_machine *m, const struct ondol_swap_args *args);
 /*
  * An area in the machine's own memory: pages compressed (LZ4), those that repeat one word as that
- * word.  What does not become a quarter smaller it refuses.  It takes 24 bytes a page of `nr_pages`
+ * word.  What does not become a quarter smaller it refuses, and where another area has room
+ * everything once half of the memory is compressed pages.  It takes 24 bytes a page of `nr_pages`
  * at once and frames for what is compressed as they come.  -ONDOL_E* as above.
  */
 ONDOL_MUST_CHECK int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority);

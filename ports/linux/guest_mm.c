@@ -253,18 +253,18 @@ static void linux_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr
 }
 
 /* Before there is a worker to tell (a fork's child), and when there is none any more, all stays. */
-static bool linux_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-		       ondol_virt_addr_t end)
+static enum ondol_mmu_busy linux_busy(void *ctx, struct ondol_mm_struct *mm,
+				      ondol_virt_addr_t start, ondol_virt_addr_t end)
 {
 	struct monitor *mon = ctx;
 	const struct guest_mm *g = ondol_mm_private(mm);
 
 	if (!g || g->worker_dead || g->uffd < 0)
-		return true;
+		return ONDOL_MMU_ALL_STAYS;
 	/* It runs, and there is no way to take pages from it in one step [PORT-5]. */
 	if (g->slices_off && (g->refs > 1 || g != mon->serving))
-		return true;
-	return swap_busy(mon, g, start, end);
+		return ONDOL_MMU_ALL_STAYS;
+	return swap_busy(mon, g, start, end) ? ONDOL_MMU_DATA_STAYS : ONDOL_MMU_IDLE;
 }
 
 const struct ondol_mmu_ops linux_mmu_ops = {

@@ -11,7 +11,7 @@
  * pthread_join is such) waits on a place in a frame, since all of a guest's memory is a shared file
  * to the host.  So the page of the last one of each thread stays.  And who opens a file with
  * O_DIRECT, or uses vmsplice, has the host's devices and pipes look at frames: of its address
- * space, and of those that are forked from it, nothing private is taken any more.
+ * space, and of those that are forked from it, only clean pages of files are taken any more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,12 +67,12 @@ static int file_prepare(int fd, bool empty, uint64_t bytes)
 	return 0;
 }
 
-/* What is wrong with the file, told; true: swap.fd and swap.bytes are set. */
-static bool file_open(struct monitor *mon)
+/* What is wrong with the file, told; true: swap_fd and swap_pages are set. */
+static bool file_open(struct monitor *mon, bool *out_empty)
 {
 	const char *path = mon->options->swap_file;
 	uint64_t bytes = mon->options->swap_bytes & ~(PAGE_BYTES - 1);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), r;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	off_t size;
 
 	if (fd < 0) {
@@ -100,12 +100,8 @@ static bool file_open(struct monitor *mon)
 		monitor_warn("--swap %s: how large? Try: --swap %s:1G", path, path);
 		return false;
 	}
-	r = file_prepare(fd, !size, bytes);
-	if (r) {
-		monitor_warn("--swap %s: %s", path, strerror(-r));
-		return false;
-	}
 	mon->swap_pages = bytes / PAGE_BYTES - 1;
+	*out_empty = !size;
 	return true;
 }
 
@@ -176,6 +172,7 @@ bool swap_create(struct monitor *mon)
 	const struct ondol_linux_options *o = mon->options;
 	struct ondol_swap_args args = { .size = sizeof args, .priority = PRIORITY_FILE,
 					.name = o->swap_file, .ops = &file_ops, .ctx = mon };
+	bool empty;
 
 	mon->swap_fd = -1;
 	if (o->zram_bytes &&
@@ -184,10 +181,13 @@ bool swap_create(struct monitor *mon)
 		return false;
 	if (!o->swap_file)
 		return true;
-	if (!file_open(mon))
+	if (!file_open(mon, &empty))
 		return false;
 	args.nr_pages = mon->swap_pages;
-	return told("--swap", ondol_swap_add(mon->machine, &args));
+	/* The disk last: it is not filled for nothing. */
+	return told("--swap", ondol_swap_add(mon->machine, &args)) &&
+	       told(o->swap_file, file_prepare(mon->swap_fd, empty,
+					       (mon->swap_pages + 1) * PAGE_BYTES));
 }
 
 /* ------------------------------------------------------------------ what must stay */
@@ -211,6 +211,8 @@ void swap_note_open(struct task *task, const struct seccomp_data *data)
 
 bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end)
 {
+	if (!mon->options->swap_file && !mon->options->zram_bytes)
+		return false;
 	if (g->frames_held)
 		return true;
 	for (uint32_t i = 0; i < TASK_HASH; i++)

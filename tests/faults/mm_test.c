@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole life of two processes, in steps.  Each page allocation, each slab allocation and
- * each read of a file in it fails, once and then for good: after the failure everything is
+ * A whole life of two processes, in steps, with pages that go to swap and come back.  Each page
+ * allocation, each slab allocation, each read of a file and each read or write of a page in swap
+ * fails, once and then for good: after the failure everything is
  * valid and the hardware holds nothing that the tables do not say ([MMU-1]), with memory back
  * the same step succeeds, and in the end nothing is left.
  */
@@ -13,9 +14,11 @@
 
 #include "support/hardware.h"
 #include "support/mm_fixture.h"
+#include "support/swap.h"
 
 static struct hw hw;
 static struct test_file file;
+static struct test_swap swap;
 static struct ondol_mm_struct *child;
 static uint64_t moved; /* where mremap put pages 8 to 11 */
 
@@ -42,6 +45,15 @@ static int write_try(struct ondol_mm_struct *mm, uint64_t page, uint64_t word)
 static int create(void)
 {
 	return ondol_mm_create(fx.m, &fx.mm);
+}
+
+static int add_swap(void)
+{
+	int r = test_swap_add(&swap, fx.m, 400, 0);
+
+	if (r)
+		test_swap_free(&swap);
+	return r;
 }
 
 static int open_it(void)
@@ -78,6 +90,30 @@ static int write_file(void) { return write_try(fx.mm, 43, 143); }
 static int duplicate(void) { return ondol_dup_mm(fx.mm, true, &child); }
 static int copy_on_write(void) { return write_try(child, 1, 201); }
 static int copy_in_parent(void) { return write_try(fx.mm, 9, 309); }
+
+/* All that may go goes; what cannot be written stays. */
+static int page_out(void)
+{
+	struct ondol_mm_struct *const mms[] = { fx.mm, child };
+
+	for (unsigned i = 0; i < 2; i++)
+		for (uint64_t page = 0; mms[i] && page < 64; page++) {
+			int r = ondol_madvise(mms[i], AT(page), PAGE, 21);
+
+			if (r && r != -ONDOL_ENOMEM && r != -ONDOL_EINVAL) /* a hole; locked */
+				return r;
+		}
+	return 0;
+}
+
+static int read_back(void) { return touch_try(5, ONDOL_FAULT_READ, 4); }
+static int read_in_child(void)
+{
+	struct ondol_fault_result result;
+	int r = fault_at(child, AT(9), ONDOL_FAULT_READ, 4, &result);
+
+	return r ? r : fault_at(child, AT(21), ONDOL_FAULT_READ, 4, &result);
+}
 
 /* The frames around one that parent and child share, and a file's: they go elsewhere. */
 static int empty_range(void)
@@ -152,12 +188,13 @@ static const struct step {
 	int (*take)(void);
 } steps[] = {
 #define STEP(f) { #f, f }
-	STEP(create), STEP(open_it), STEP(map_anon), STEP(map_shared), STEP(map_private_file),
-	STEP(map_shared_file), STEP(map_far), STEP(map_named), STEP(guard),
+	STEP(create), STEP(add_swap), STEP(open_it), STEP(map_anon), STEP(map_shared),
+	STEP(map_private_file), STEP(map_shared_file), STEP(map_far), STEP(map_named), STEP(guard),
 	STEP(touch_anon), STEP(touch_move),
 	STEP(touch_around_it), STEP(touch_far), STEP(touch_shared), STEP(read_file),
 	STEP(read_file_around), STEP(copy_file), STEP(copy_unread), STEP(write_file),
-	STEP(duplicate), STEP(empty_range), STEP(copy_on_write), STEP(copy_in_parent),
+	STEP(page_out), STEP(duplicate), STEP(empty_range), STEP(copy_on_write), STEP(page_out),
+	STEP(read_in_child), STEP(copy_in_parent), STEP(read_back), STEP(page_out),
 	STEP(cut_rights),
 	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(window), STEP(replace), STEP(move_away),
 	STEP(shrink), STEP(sync_file), STEP(grow_heap),
@@ -277,17 +314,24 @@ static bool live(enum ondol_fail_point point, bool persistent, uint64_t nth)
 /* A machine of its own for each life: an event that needs a new slab is one only once. */
 static void fail_each(enum ondol_fail_point point, bool persistent)
 {
+	struct ondol_mem_region all = { .end = { 8 << 20 }, .type = ONDOL_MEM_USABLE };
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
+					   .nr_nodes = 1, .nr_cpus = 1, .reclaim_mapped = true,
+					   .mmu = hw.kind == HW_NONE ? NULL : &hw.ops,
+					   .mmu_ctx = &hw };
 	bool failed = true;
 	uint64_t nth = 1;
 
 	for (; failed && nth < 2000; nth++) {
 		memset(&fx, 0, sizeof fx);
-		assert_int_equal(toy_new(&fx.toy, 8, 1, NULL, hw.kind == HW_NONE ? NULL : &hw.ops,
-					 &hw), 0);
+		assert_int_equal(toy_init(&fx.toy, &desc), 0);
 		fx.m = hw.m = fx.toy.m;
 		hw.ram = fx.toy.ram;
 		failed = live(point, persistent, nth);
 		assert_int_equal(toy_free(&fx.toy), 0); /* -EBUSY: a leak */
+		assert_true(swap.released && !swap.nr_used);
+		assert_true(swap.writes || point == ONDOL_FAIL_SWAP_WRITE);
+		test_swap_free(&swap);
 	}
 	assert_true(nth > 3 && nth < 2000);
 }
@@ -331,12 +375,26 @@ static void unreadable(void **state)
 	fail_everywhere(ONDOL_FAIL_READ_PAGE);
 }
 
+static void unreadable_swap(void **state)
+{
+	(void)state;
+	fail_everywhere(ONDOL_FAIL_SWAP_READ);
+}
+
+static void unwritable_swap(void **state)
+{
+	(void)state;
+	fail_everywhere(ONDOL_FAIL_SWAP_WRITE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_frame),
 		cmocka_unit_test(no_object),
 		cmocka_unit_test(unreadable),
+		cmocka_unit_test(unreadable_swap),
+		cmocka_unit_test(unwritable_swap),
 	};
 
 	return cmocka_run_group_tests_name("mm faults", tests, NULL, NULL);

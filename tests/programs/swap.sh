@@ -52,9 +52,13 @@ for where in '--swap s.img:256M' '--zram 128M' '--zram 16M --swap s.img:256M'; d
 		$run --mem 24M $where --validate -- ./swap_use threads 40
 	expect "a semaphore between processes, $where" 0 shared '' \
 		$run --mem 24M $where --validate -- ./swap_use shared 40
+	expect "shared memory, $where" 0 shmem '' \
+		$run --mem 24M $where --validate -- ./swap_use shmem 40
 	expect "what is told, $where" 0 told '' \
 		$run --mem 24M $where --validate -- ./swap_use told 40
 done
+expect 'more zram than is good, and a file' 0 "$sum" '' \
+	$run --mem 12M --zram 64M --swap s.img:256M --validate -- ./swap_use fill 48
 expect 'forks' 0 forked '' $run --mem 24M --swap s.img:256M --validate -- ./swap_use forks 32
 expect 'forks, compressed' 0 forked '' $run --mem 40M --zram 200M --validate -- ./swap_use forks 32
 expect 'two at once, each with more than there is' 0 "$sum
@@ -81,6 +85,30 @@ if command -v python3 >/dev/null; then
 	assert r["faults"]["swap_read"] > 0 and r["faults"]["refused"] == 0, r["faults"]
 	assert r["all_frames_back"]
 	END
+fi
+
+# ---------------------------------------------------------------- many at once
+cat >crowd.sh <<'END'
+for w in 'fill 16' 'forks 10' 'threads 12' 'shmem 12'; do
+	(for i in 1 2; do ./swap_use $w || echo "$w $?"; done >"crowd.${w%% *}") &
+done
+seq 100000 | sort -rn | cksum
+wait
+cat crowd.fill crowd.forks crowd.threads crowd.shmem
+END
+crowd=$(sh crowd.sh)
+for where in '--mem 24M --swap s.img:256M' '--mem 32M --zram 128M' \
+	'--mem 20M --zram 32M --swap s.img:256M'; do
+	expect "a crowd, $where" 0 "$crowd" '' $run $where --validate -- sh crowd.sh
+done
+# Too little for all of them: some are ended, the others are right, and it comes to an end.
+timeout -k 5 120 $run --mem 10M --zram 8M --validate --stats -- sh crowd.sh >out 2>err
+status=$?
+if [ $status -eq 0 ] && grep -q 'is killed' err && grep -q 'every frame is back' err &&
+	! grep -q 'contents' out && ! grep -q 'internal error' err; then
+	good 'a crowd with too little'
+else
+	bad 'a crowd with too little' "status $status"
 fi
 
 # ---------------------------------------------------------------- files

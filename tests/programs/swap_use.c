@@ -7,6 +7,7 @@
  *   swap_use forks MIB         a child and its parent change halves of what they share
  *   swap_use told MIB          what /proc and sysinfo tell of swap agrees
  *   swap_use cut MIB FILE      the swap file loses its contents: SIGBUS, here alone
+ *   swap_use shmem MIB           processes that share more memory than there is
  *   swap_use sleep MIB           has so much, and sleeps for two seconds
  *   swap_use shared MIB        a semaphore between processes, waited for under pressure
  */
@@ -266,6 +267,32 @@ static void shared(size_t pages)
 	puts("shared");
 }
 
+static void shmem(size_t pages)
+{
+	uint64_t *at = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
+	int status;
+
+	if (at == MAP_FAILED)
+		fail("mmap");
+	write_all(at, pages, 1 << 20);
+	for (uint64_t round = 1; round < 4; round++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			fail("fork");
+		if (!pid) {
+			check_all(at, pages, round << 20);
+			write_all(at, pages, (round + 1) << 20);
+			_exit(5);
+		}
+		if (waitpid(pid, &status, 0) != pid || WEXITSTATUS(status) != 5)
+			fail("a child");
+		check_all(at, pages, (round + 1) << 20);
+	}
+	puts("shmem");
+}
+
 static void sleeps(size_t pages)
 {
 	uint64_t *at = memory(pages);
@@ -291,6 +318,8 @@ int main(int argc, char **argv)
 		told(pages);
 	else if (!strcmp(argv[1], "cut") && argc > 3)
 		cut(pages, argv[3]);
+	else if (!strcmp(argv[1], "shmem"))
+		shmem(pages);
 	else if (!strcmp(argv[1], "sleep"))
 		sleeps(pages);
 	else if (!strcmp(argv[1], "shared"))

@@ -79,6 +79,21 @@ static void adding_without_memory(void **state)
 	}
 }
 
+/* A machine with pages in swap cannot go down, and can when they are gone. */
+static void a_leak(void **state)
+{
+	(void)state;
+	begin_mib(4, HW_SOFTWARE, true, NULL);
+	assert_int_equal(test_swap_add(&area, fx.m, 10, 0), 0);
+	map(0, 2, RW);
+	poke(1, 1);
+	page_out_of(fx.mm, 0, 2);
+	assert_int_equal(ondol_machine_fini(fx.m), -ONDOL_EBUSY);
+	assert_false(area.released);
+	assert_int_equal(peek(1), 1);
+	end_swap();
+}
+
 static void by_priority(void **state)
 {
 	struct test_swap low, high;
@@ -188,6 +203,30 @@ static void compressed_under_pressure(void **state)
 	end_swap();
 }
 
+/* With somewhere else to go half of the memory is enough for compressed pages. */
+static void half_of_the_memory(void **state)
+{
+	static unsigned char page_of[PAGE];
+
+	(void)state;
+	begin_mib(2, HW_SOFTWARE, true, NULL);
+	assert_int_equal(ondol_zram_add(fx.m, 2000, 1), 0);
+	assert_int_equal(test_swap_add(&area, fx.m, 2000, 0), 0);
+	map(0, HW_PAGES, RW);
+	for (uint64_t page = 0; page < HW_PAGES; page++) {
+		noise(page_of);
+		memset(page_of + PAGE / 2, 1, PAGE / 2);
+		memcpy(page_of, &page, sizeof page);
+		assert_int_equal(ondol_copy_to_user(fx.mm, AT(page), page_of, PAGE), 0);
+	}
+	assert_true(area.nr_used > 200);
+	assert_in_range(swap_stats().zram_bytes_used, 200 * PAGE, 260 * PAGE);
+	for (uint64_t page = 0; page < HW_PAGES; page++)
+		assert_int_equal(peek(page), page);
+	assert_valid();
+	end_swap();
+}
+
 /* ------------------------------------------------------------------ texts */
 
 static char text[4096];
@@ -244,9 +283,11 @@ int main(void)
 		cmocka_unit_test(adding_areas),
 		cmocka_unit_test(only_where_one_thread_runs),
 		cmocka_unit_test(adding_without_memory),
+		cmocka_unit_test(a_leak),
 		cmocka_unit_test(by_priority),
 		cmocka_unit_test(compressed),
 		cmocka_unit_test(compressed_under_pressure),
+		cmocka_unit_test(half_of_the_memory),
 		cmocka_unit_test(what_is_told),
 	};
 

@@ -13,6 +13,26 @@
 
 #include "support/swap_fixture.h"
 
+/* ------------------------------------------------------------------ broken on purpose */
+
+static void assert_names(const char *id)
+{
+	struct ondol_broken_invariant b = { .id = "none" };
+
+	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
+	assert_string_equal(b.id, id);
+	assert_true(b.text && *b.text);
+}
+
+#define BREAKS(id, place, wrong)                                                              \
+	do {                                                                                  \
+		__typeof__(place) saved_ = (place);                                           \
+		(place) = (wrong);                                                            \
+		assert_names(id);                                                             \
+		(place) = saved_;                                                             \
+		assert_valid();                                                               \
+	} while (0)
+
 /* ------------------------------------------------------------------ pressure */
 
 static const struct {
@@ -78,7 +98,7 @@ static void it_fills(void **state)
 	end_swap();
 }
 
-/* Locked, shared and device memory stays. */
+/* Locked memory stays. */
 static void what_stays(void **state)
 {
 	(void)state;
@@ -93,16 +113,17 @@ static void what_stays(void **state)
 	page_out_of(fx.mm, 8, 16);
 	for (uint64_t page = 0; page < 24; page++)
 		assert_int_equal(in_swap(fx.mm, page), page >= 16);
+	assert_int_equal(swap_stats().total - swap_stats().free, 16); /* the shared ones, too */
 	for (uint64_t page = 0; page < 24; page++)
 		assert_word(fx.mm, page, page);
 	end_swap();
 }
 
-static bool busy_answer;
+static enum ondol_mmu_busy busy_answer;
 static uint64_t busy_start, busy_end;
 
-static bool always_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-			ondol_virt_addr_t end)
+static enum ondol_mmu_busy always_busy(void *ctx, struct ondol_mm_struct *mm,
+				       ondol_virt_addr_t start, ondol_virt_addr_t end)
 {
 	(void)ctx;
 	(void)mm;
@@ -113,18 +134,34 @@ static bool always_busy(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t
 
 static void the_port_may_object(void **state)
 {
+	struct test_file file;
+
 	(void)state;
 	begin_swap(HW_SOFTWARE);
 	hw.ops.busy = always_busy;
+	open_file(&file, 8 * PAGE);
 	map(0, 4, RW);
+	map(4, 4, RW | S);
+	map_file(8, 4, RW, &file, 0);
+	map_file(12, 4, R, &file, 4);
 	store(fx.mm, 2, 2);
-	busy_answer = true;
-	page_out_of(fx.mm, 0, 4);
-	assert_false(in_swap(fx.mm, 2));
-	assert_true(busy_start <= AT(2) && AT(3) <= busy_end);
-	busy_answer = false;
-	page_out_of(fx.mm, 0, 4);
-	assert_true(in_swap(fx.mm, 2));
+	store(fx.mm, 5, 5);
+	store(fx.mm, 9, 9); /* a copy */
+	assert_int_equal(peek(13), page_tag(5));
+	for (busy_answer = ONDOL_MMU_ALL_STAYS;; busy_answer--) {
+		page_out_of(fx.mm, 0, 16);
+		assert_int_equal(in_swap(fx.mm, 2), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(!entry(fx.mm, 5), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(in_swap(fx.mm, 9), busy_answer == ONDOL_MMU_IDLE);
+		assert_int_equal(!entry(fx.mm, 13), busy_answer != ONDOL_MMU_ALL_STAYS);
+		assert_true(busy_start < busy_end);
+		if (busy_answer == ONDOL_MMU_IDLE)
+			break;
+	}
+	assert_word(fx.mm, 2, 2);
+	assert_word(fx.mm, 5, 5);
+	assert_word(fx.mm, 9, 9);
+	close_file(&file);
 	end_swap();
 }
 
@@ -295,6 +332,51 @@ static void copies_of_a_file(void **state)
 	assert_int_equal(peek(3), 33);
 	assert_int_equal(peek(2), page_tag(2));
 	close_file(&file);
+	end_swap();
+}
+
+/* Shared memory: out when nobody maps it, back for whoever comes first. */
+static void shared_memory(void **state)
+{
+	struct ondol_mm_struct *child;
+	struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_SWAP_READ] = 1 };
+	unsigned char vec[8];
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	map(0, 8, RW | S);
+	for (uint64_t page = 0; page < 8; page++)
+		store(fx.mm, page, page);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	assert_word(child, 1, 1);
+	page_out_of(fx.mm, 0, 8); /* the child has them */
+	assert_int_equal(swap_stats().total - swap_stats().free, 0);
+	page_out_of(child, 0, 8);
+	assert_int_equal(swap_stats().total - swap_stats().free, 8);
+	assert_int_equal(frames(ONDOL_PAGE_CACHE), 0);
+	assert_int_equal(stats_of(fx.mm).swap, 0);
+	assert_valid();
+	assert_int_equal(ondol_mincore(fx.mm, AT(0), 8 * PAGE, vec), 0);
+	assert_int_equal(vec[3], 0);
+	assert_int_equal(touch(3, ONDOL_FAULT_WRITE), ONDOL_FAULT_SWAP_READ);
+	store(child, 3, 33);
+	assert_word(fx.mm, 3, 33);
+	assert_int_equal(swap_stats().total - swap_stats().free, 7);
+	ondol_set_fail_plan(fx.m, &plan);
+	assert_int_equal(refusal(AT(4), ONDOL_FAULT_READ), -ONDOL_EIO);
+	ondol_set_fail_plan(fx.m, NULL);
+	assert_valid();
+	assert_int_equal(ondol_madvise(fx.mm, AT(5), PAGE, 9), 0); /* MADV_REMOVE */
+	assert_int_equal(swap_stats().total - swap_stats().free, 6);
+	assert_int_equal(peek(5), 0);
+	for (uint64_t page = 6; page < 8; page++)
+		assert_word(child, page, page);
+	BREAKS("SWAP-1", vma_find(fx.mm, AT(0))->file->mapping->nr_swapped, 1);
+	hw_detach(child);
+	ondol_mmput(child);
+	unmap(0, 8); /* and what is in swap still */
+	assert_int_equal(swap_stats().free, swap_stats().total);
 	end_swap();
 }
 
@@ -477,26 +559,6 @@ static void no_memory(void **state)
 	end_swap();
 }
 
-/* ------------------------------------------------------------------ broken on purpose */
-
-static void assert_names(const char *id)
-{
-	struct ondol_broken_invariant b = { .id = "none" };
-
-	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
-	assert_string_equal(b.id, id);
-	assert_true(b.text && *b.text);
-}
-
-#define BREAKS(id, place, wrong)                                                              \
-	do {                                                                                  \
-		__typeof__(place) saved_ = (place);                                           \
-		(place) = (wrong);                                                            \
-		assert_names(id);                                                             \
-		(place) = saved_;                                                             \
-		assert_valid();                                                               \
-	} while (0)
-
 static void swap_1_and_2(void **state)
 {
 	struct ondol_mm_struct *child;
@@ -608,6 +670,7 @@ int main(void)
 		cmocka_unit_test(a_fork_of_swapped_pages),
 		cmocka_unit_test(calls_on_swapped_pages),
 		cmocka_unit_test(copies_of_a_file),
+		cmocka_unit_test(shared_memory),
 		cmocka_unit_test(read_ahead),
 		cmocka_unit_test(migration),
 		cmocka_unit_test(a_read_fails),

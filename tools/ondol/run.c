@@ -31,10 +31,10 @@ static const struct argp_option run_options[] = {
 	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G); "
 	  "several sizes: of one node each", 1 },
 	{ "swap", OPT_SWAP, "FILE[:SIZE]", 0,
-	  "Private pages that do not fit go to this file, which is made, or grows to SIZE; one "
+	  "Data that does not fit goes to this file, which is made, or grows to SIZE; one "
 	  "made by mkswap will do", 1 },
 	{ "zram", OPT_ZRAM, "SIZE", 0,
-	  "Before that they are compressed in the RAM itself, so much of them", 1 },
+	  "Before that it is compressed in the RAM itself, so much of it", 1 },
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
 	{ "fault-around", OPT_AROUND, "N", 0,
