@@ -36,5 +36,6 @@ for cpus in 1 2; do
 		printf "one pair, a machine of %d CPU%s: %d instructions; ", cpus,
 			(cpus > 1 ? "s" : ""), instructions
 		printf "%d cache lines written, %d only read\n", nr_written, nr_read
-	}' "$marks" "$trace"
+		if (nr_written > 2) { print "bench/lines.sh: that was two"; exit 1 }
+	}' "$marks" "$trace" || exit 1
 done

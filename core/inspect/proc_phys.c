@@ -401,7 +401,7 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 			   "\n              high:  %u"
 			   "\n              batch: %u"
 			   "\n  vm stats threshold: %u",
-			   cpu, pcp_pages(pcp), high, high / 2, 0u);
+			   cpu, pcp_pages(zone, cpu), high, high / 2, 0u);
 	}
 }
 
@@ -483,7 +483,7 @@ static void out_zone_events(struct out *out, struct ondol_machine *m, const char
 			const struct ondol_zone *zone = &m->phys->zones[zone_id(node, type)];
 
 			for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++)
-				nr += pcp_allocs(&zone->pcp[cpu]);
+				nr += pcp_allocs(zone, cpu);
 		}
 		out_printf(out, "%s_%s %lu\n", prefix, zone_counter_name(type), nr);
 	}

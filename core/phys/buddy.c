@@ -459,6 +459,9 @@ static uint32_t take_frames(struct ondol_zone *zone, unsigned type, uint32_t wan
 	while (got < want && (shelf = find_shelf(zone, type)) != NIL) {
 		uint32_t nr = shelf_take(zone, shelf, want - got, end);
 
+		/* Perhaps another CPU freed them: all their records at once, not in turn. */
+		for (uint32_t i = 1; i <= nr; i++)
+			__builtin_prefetch(&zone->m->pages[end[-(ptrdiff_t)i]], 1);
 		for (; nr; nr--, got++) {
 			uint32_t index = *--end;
 
