@@ -303,7 +303,8 @@ static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 
 		if (!one_of_many)
 			break;
-		if (page_node(page) == (unsigned)node && !(page->flags & ONDOL_PG_TAIL))
+		if (page_node(page) == (unsigned)node &&
+		    (!(page->flags & ONDOL_PG_TAIL) || page->refcount))
 			pages[page_use(page)] += UINT64_C(1) << page_order(page);
 	}
 	for (unsigned use = ONDOL_PAGE_SLAB; node < 0 || m->nr_nodes == 1; use++) {

@@ -275,6 +275,19 @@ static bool names_its_zone(const struct ondol_machine *m, uint32_t index)
 	return page_zone_id(page) < m->nr_nodes << 3 && frame_fits_zone(page_zone(m, page), index);
 }
 
+/* RANGE-1: a TAIL with a reference is a piece of a run; its head names the run's. */
+static bool is_piece(const struct ondol_zone *zone, uint32_t index)
+{
+	const struct ondol_page *page = &zone->m->pages[index], *head;
+
+	if (!(page->flags & ONDOL_PG_TAIL) || page->refcount != 1 ||
+	    page->slab.head < zone->start || page->slab.head >= index)
+		return false;
+	head = &zone->m->pages[page->slab.head];
+	return head->flags & ONDOL_PG_COMP && page_use(head) == page_use(page) &&
+	       page_order(head) > page_order(page);
+}
+
 /* The block at `index` and how many frames to go on; 0: broken. */
 static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tally *tally,
 			    struct ondol_broken_invariant *out)
@@ -283,6 +296,7 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 	uint32_t size = 1u << page_order(page);
 	uint64_t pfn = zone->m->first_pfn + index;
 	enum ondol_page_use use = page_use(page);
+	uint32_t head = page->flags & ONDOL_PG_TAIL ? page->slab.head : index;
 
 	if (use == ONDOL_PAGE_RESERVED) {
 		tally->reserved++;
@@ -298,8 +312,11 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		tally->listed += size;
 	else if (use >= ONDOL_PAGE_KERNEL && page->refcount && !(page->flags & ONDOL_PG_TAIL))
 		tally->used[use] += size;
+	else if (use >= ONDOL_PAGE_KERNEL && is_piece(zone, index))
+		tally->used[use] += size;
 	else
-		return (uint32_t)inspect_broken(out, "BUDDY-9", pfn, 1, page->flags);
+		return (uint32_t)inspect_broken(out, page->refcount && page->flags & ONDOL_PG_TAIL ?
+						"RANGE-1" : "BUDDY-9", pfn, 1, page->flags);
 	if (index & (size - 1) || index + size > zone->end)
 		return (uint32_t)inspect_broken(out, "BUDDY-1", pfn, size, index);
 	for (uint32_t i = 1; i < size; i++) {
@@ -308,7 +325,7 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		if (inner->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP | ONDOL_PG_HOLE) ||
 		    shelf_has(zone, index + i) ||
 		    page_use(inner) == ONDOL_PAGE_RESERVED || inner->refcount ||
-		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != index :
+		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != head :
 						    page_use(inner) != ONDOL_PAGE_FREE))
 			return (uint32_t)inspect_broken(out, "BUDDY-9", pfn + i, 0, inner->flags);
 		if (page_zone(zone->m, inner) != zone)

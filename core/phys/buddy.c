@@ -738,6 +738,15 @@ void buddy_note_split(struct ondol_zone *zone, unsigned order)
 	zone->free_area[0].nr_out += 1u << order;
 }
 
+void buddy_note_pieces(struct ondol_zone *zone, unsigned order, uint32_t nr)
+{
+	if (zone->free_area[order].nr_out)
+		zone->free_area[order].nr_out--;
+	for (unsigned piece = 0; piece < order; piece++)
+		zone->free_area[piece].nr_out += (nr >> piece & 1) +
+						 (((1u << order) - nr) >> piece & 1);
+}
+
 void buddy_give_deferred(struct ondol_zone *zone, uint32_t index, unsigned order)
 {
 	store_relaxed(&zone->deferred, zone->deferred - (1u << order));

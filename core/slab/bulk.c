@@ -56,7 +56,7 @@ static uint32_t collect(struct ondol_kmem_cache *cache, struct slab_entry *entri
 			void *const *objects, const void *caller)
 {
 	struct ondol_machine *m = cache->m;
-	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE * cache->nr_frames, base = 0;
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
 	uint32_t slack = 0;

@@ -226,7 +226,7 @@ static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_inf
 	info->object_size = cache->object_size;
 	info->buffer_size = cache->stride;
 	info->objects_per_slab = cache->nr_objects;
-	info->pages_per_slab = 1u << cache->order;
+	info->pages_per_slab = cache->nr_frames;
 	irq = slab_lock(cache);
 	for (uint32_t node = 0; node < cache->m->nr_nodes; node++) {
 		info->slabs_full += cache->node[node].nr[SLAB_FULL];
@@ -289,7 +289,7 @@ static void describe_slab(const struct ondol_kmem_cache *cache, struct ondol_pag
 	const uint16_t *states = slab_states(cache, head);
 
 	shape->pfn = ondol_pfn(machine_page_pfn(cache->m, head));
-	shape->nr_pages = 1u << cache->order;
+	shape->nr_pages = cache->nr_frames;
 	shape->nr_objects = cache->nr_objects;
 	shape->kind = (enum ondol_slab_kind)list;
 	shape->used = 0;
@@ -349,7 +349,7 @@ uint64_t slab_reclaimable_pages(struct ondol_machine *m)
 		struct ondol_kmem_cache *cache = container_of(pos, struct ondol_kmem_cache, link);
 
 		if (cache->flags & ONDOL_SLAB_RECLAIM_ACCOUNT)
-			pages += (uint64_t)load_relaxed(&cache->nr_slabs) << cache->order;
+			pages += (uint64_t)load_relaxed(&cache->nr_slabs) * cache->nr_frames;
 	}
 	slab_unlock_caches(m, irq);
 	return pages;

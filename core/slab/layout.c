@@ -5,7 +5,8 @@
  *	small   | colour | object 0 | object 1 | ... | rest | states: 2 bytes an object |
  *	large   | colour | object 0 | ... up to 8 | rest |      states in the 2nd page record
  *
- * Objects of a power of two fill a large slab wholly that way.  The rest is what colouring
+ * Objects of a power of two fill a large slab wholly that way; of other large ones the slab is the
+ * first frames of its block, as many as it takes.  The rest is what colouring
  * moves the objects about in, so that equal offsets of different slabs do not all meet in the
  * same cache sets (Bonwick 1994, 4.1).
  */
@@ -21,6 +22,23 @@ struct fit {
 	uint32_t nr_objects, rest;
 	bool states_in_tail;
 };
+
+/*
+ * What a slab of large objects leaves of its block goes back to the buddy, whole frames of it,
+ * where that is more than a sixteenth: the modern profiles' way to classes that waste little.
+ */
+static void trim(struct ondol_kmem_cache *cache, struct fit *fit)
+{
+	uint32_t used = fit->nr_objects * cache->stride, frames;
+
+	cache->nr_frames = 1u << cache->order;
+	frames = (uint32_t)(align_up(used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT);
+	if (!cache->m->profile->migrate_types || !fit->states_in_tail || frames < 2 ||
+	    (cache->nr_frames - frames) * 16 <= cache->nr_frames)
+		return;
+	cache->nr_frames = frames;
+	fit->rest = frames * (uint32_t)ONDOL_PAGE_SIZE - used;
+}
 
 static struct fit fit_objects(uint32_t stride, unsigned order)
 {
@@ -93,6 +111,7 @@ static int lay_out_guarded(struct ondol_kmem_cache *cache, uint32_t stride)
 	if (order > cache->m->phys->max_order)
 		return -ONDOL_EINVAL;
 	cache->order = (uint8_t)order;
+	cache->nr_frames = 1u << order;
 	cache->nr_objects = 1;
 	cache->states_in_tail = true;
 	cache->guard_offset = (uint32_t)end;
@@ -140,6 +159,7 @@ int slab_layout(struct ondol_kmem_cache *cache)
 	kept = (kept < KEPT_FRAMES_MAX ? kept : KEPT_FRAMES_MAX) >> order;
 	cache->free_slabs_max = kept ? kept : 1;
 	cache->order = (uint8_t)order;
+	trim(cache, &fit);
 	cache->nr_objects = (uint16_t)fit.nr_objects;
 	cache->states_in_tail = fit.states_in_tail;
 	cache->states_offset = ((uint32_t)ONDOL_PAGE_SIZE << order) -

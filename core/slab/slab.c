@@ -62,6 +62,7 @@
 #include "slab/slab.h"
 
 #include "base/format.h"
+#include "phys/range.h"
 
 #define NIL ONDOL_PAGE_NIL
 #define CALLER_GFP                                                                            \
@@ -182,7 +183,7 @@ static bool node_can_grow(const struct ondol_kmem_cache *cache, unsigned node)
 
 		if (zone->present &&
 		    load_relaxed(&zone->nr_free) >= zone->watermark[WMARK_LOW] +
-			    zone->lowmem_reserve[highest] + (1u << cache->order))
+			    zone->lowmem_reserve[highest] + cache->nr_frames)
 			return true;
 	}
 	return false;
@@ -229,7 +230,10 @@ void slab_release(struct ondol_kmem_cache *cache, struct ondol_page *head)
 			slab_debug_must_be_free(cache, slab_object(cache, head, i));
 	if (cache->guard_offset)
 		guard(cache, head, false);
-	ondol_free_pages(cache->m, head, cache->order);
+	if (cache->nr_frames == 1u << cache->order)
+		ondol_free_pages(cache->m, head, cache->order);
+	else
+		range_free(cache->m, head, cache->nr_frames);
 }
 
 /*
@@ -239,7 +243,7 @@ void slab_release(struct ondol_kmem_cache *cache, struct ondol_page *head)
 uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
 	struct ondol_machine *m = cache->m;
-	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE * cache->nr_frames, base = 0;
 	uintptr_t irq = slab_lock(cache);
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
@@ -277,7 +281,7 @@ uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entrie
 		head = &m->pages[doomed];
 		doomed = head->slab.next;
 		slab_release(cache, head);
-		frames += UINT64_C(1) << cache->order;
+		frames += cache->nr_frames;
 	}
 	return frames;
 }
@@ -296,6 +300,8 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, unsigned on,
 	if (!head)
 		return NULL;
 	ondol_page_set_use(m, head, ONDOL_PAGE_SLAB);
+	if (cache->nr_frames < 1u << cache->order)
+		range_trim(m, head, cache->order, cache->nr_frames);
 	head->slab.cache = cache;
 	head->slab.nr_inuse = 0;
 	head->slab.free_head = 0;

@@ -80,7 +80,7 @@ struct ondol_kmem_cache {
 	uint32_t flags;          /* (c) ONDOL_SLAB_*, debug flags chosen at run time too */
 	uint16_t nr_objects;     /* (c) in a slab */
 	uint16_t mag_cap;        /* (k, ra) entries of a magazine, grows; 0: no magazines */
-	uint8_t order;           /* (c) frames of a slab: 2^order */
+	uint8_t order;           /* (c) of the block that a slab's frames are the first of */
 	uint8_t slack_shift;     /* (c) */
 	bool states_in_tail;     /* (c) in the second page record, not behind the objects */
 	bool is_general;         /* (c) kmalloc's */
@@ -91,6 +91,7 @@ struct ondol_kmem_cache {
 	void (*ctor)(void *object, void *arg); /* (c) */
 
 	void *arg;
+	uint32_t nr_frames;      /* (c) of a slab; what its block has beyond is given back */
 	uint32_t colour_step, nr_colours; /* (c) */
 	uint32_t colour_next;    /* (k) */
 	ondol_gfp_t page_gfp;    /* (c) added to the caller's */
@@ -137,7 +138,7 @@ struct percpu_chunk {
 	char *area[]; /* (c) one frame a CPU, near it */
 };
 
-#define KMALLOC_CLASSES_MAX 96
+#define KMALLOC_CLASSES_MAX 144
 #define KMALLOC_TABLE_MAX 1024 /* bytes; larger classes are found by their logarithm */
 
 struct ondol_slab_state {
