@@ -3,6 +3,7 @@
 #include "inspect/inspect.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
+#include "slab/slab.h"
 #include "virt/virt.h"
 
 #define NR_BY_USE(m, use) ((uint64_t)phys_use_count(m, use))
@@ -148,6 +149,7 @@ void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan)
 {
 	m->fail_plan = plan;
 	phys_choose_way(m);
+	slab_choose_ways(m);
 }
 
 static int count_cached(void *ctx, uint64_t index, struct ondol_page *page)

@@ -148,13 +148,18 @@ static bool check_magazines(struct ondol_kmem_cache *cache, uint64_t in_magazine
 
 		if (cpu->nr > SLAB_MAGAZINE_MAX || cpu->spare_nr > SLAB_MAGAZINE_MAX ||
 		    cpu->alien_nr > SLAB_MAGAZINE_MAX ||
-		    (!cpu->cap && cpu->nr + cpu->spare_nr + cpu->alien_nr))
+		    (!cpu->cap && (cpu->nr + cpu->spare_nr + cpu->alien_nr || cpu->hand)))
 			return inspect_broken(out, "SLAB-9", i, cpu->cap, cpu->nr);
-		if (!check_entries(cache, cpu->loaded, cpu->nr, out) ||
+		struct slab_entry hand = { (void *)(cpu->hand & ~(uintptr_t)SLAB_HAND_FREE),
+					   cpu->hand_state };
+		uint32_t in_hand = cpu->hand & SLAB_HAND_FREE;
+
+		if (!check_entries(cache, &hand, in_hand, out) ||
+		    !check_entries(cache, cpu->loaded, cpu->nr, out) ||
 		    !check_entries(cache, cpu->spare, cpu->spare_nr, out) ||
 		    !check_entries(cache, cpu->alien, cpu->alien_nr, out))
 			return false;
-		held += cpu->nr + cpu->spare_nr + cpu->alien_nr;
+		held += cpu->nr + cpu->spare_nr + cpu->alien_nr + in_hand;
 	}
 	return inspect_equal(out, "SLAB-9", 0, held, in_magazines);
 }

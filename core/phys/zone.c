@@ -601,6 +601,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	if (!mb.nr_memory)
 		return -ONDOL_ENOMEM;
 	m->first_pfn = align_down(mb.memory[0].start, UINT64_C(1) << m->phys->max_order);
+	m->frames = machine_pfn_host(m, m->first_pfn);
 	end = mb.memory[mb.nr_memory - 1].end;
 	m->nr_pages = end - m->first_pfn;
 	if (m->nr_pages >= ONDOL_PAGE_NIL)

@@ -45,6 +45,29 @@ static void choose_guard(struct ondol_kmem_cache *cache)
 		   "cache %s: the port cannot guard pages; a red zone instead", cache->name);
 }
 
+static void choose_way(struct ondol_kmem_cache *cache)
+{
+	const struct ondol_machine *m = cache->m;
+	enum slab_way way = SLAB_HOOKED;
+
+	if (m->fail_plan || cache->flags & SLAB_DEBUG_FLAGS)
+		way = SLAB_SLOW;
+	else if (!cache->smp && !m->port->irq_save && m->nr_nodes == 1)
+		way = SLAB_ALONE;
+	else if (cache->smp && !m->port->irq_save && m->port->sync_cpus)
+		way = SLAB_CPUS;
+	store_relaxed(&cache->way, (uint8_t)way);
+}
+
+void slab_choose_ways(struct ondol_machine *m)
+{
+	uintptr_t irq = slab_lock_caches(m);
+
+	list_for_each(pos, &m->slab->caches)
+		choose_way(container_of(pos, struct ondol_kmem_cache, link));
+	slab_unlock_caches(m, irq);
+}
+
 /* Everything but the name list; `cache` is zeroed. */
 static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m, const char *name,
 			const struct ondol_kmem_cache_args *args)
@@ -57,7 +80,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	cache->m = m;
 	/* Who cannot tell CPUs apart is always on the first, and alone there. */
 	cache->smp = m->phys->smp;
-	cache->alone = !cache->smp && !m->port->irq_save && m->nr_nodes == 1;
+	cache->generation = 1;
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;
@@ -89,6 +112,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 		cache->flags &= ~(debug & ~args->flags & LARGER_FLAGS);
 		r = slab_layout(cache);
 	}
+	choose_way(cache);
 	return r;
 }
 
@@ -209,7 +233,8 @@ unsigned long slab_active_objects(const struct ondol_kmem_cache *cache)
 	for (uint32_t cpu = 0; cpu < cache->m->nr_cpus; cpu++)
 		held += load_relaxed(&cache->cpu[cpu].nr) +
 			load_relaxed(&cache->cpu[cpu].spare_nr) +
-			load_relaxed(&cache->cpu[cpu].alien_nr);
+			load_relaxed(&cache->cpu[cpu].alien_nr) +
+			(load_relaxed(&cache->cpu[cpu].hand) & SLAB_HAND_FREE);
 	held += load_relaxed(&cache->depot_objects) + load_relaxed(&cache->nr_resting);
 	/* Magazines that were filled meanwhile are not in `inuse` yet. */
 	return held < inuse ? inuse - held : 0;

@@ -230,6 +230,7 @@ void slab_release(struct ondol_kmem_cache *cache, struct ondol_page *head)
 			slab_debug_must_be_free(cache, slab_object(cache, head, i));
 	if (cache->guard_offset)
 		guard(cache, head, false);
+	(void)__atomic_fetch_add(&cache->generation, 1, __ATOMIC_RELEASE);
 	if (cache->nr_frames == 1u << cache->order)
 		ondol_free_pages(cache->m, head, cache->order);
 	else
