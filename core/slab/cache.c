@@ -84,6 +84,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;
+	cache->least_order = args->least_order;
 	cache->ctor = args->ctor;
 	cache->arg = args->arg;
 	cache->cpu = (struct slab_cpu *)((char *)cache + nodes_size(&shape));
@@ -124,7 +125,7 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 	if (!name || !args || args->size < sizeof *args || args->flags & ~known ||
 	    !args->object_size ||
 	    args->object_size > ONDOL_KMALLOC_MAX || args->align & (args->align - 1) ||
-	    args->align > ONDOL_PAGE_SIZE)
+	    args->align > ONDOL_PAGE_SIZE || args->least_order > SLAB_LEAST_ORDER_MAX)
 		return -ONDOL_EINVAL;
 	return 0;
 }

@@ -72,12 +72,13 @@ static unsigned usual_order(const struct ondol_machine *m, uint32_t stride)
  * The smallest order of enough objects that wastes a 16th at most, or an 8th, or a 4th; else
  * any that holds one.
  */
-static int choose_order(const struct ondol_machine *m, uint32_t stride)
+static int choose_order(const struct ondol_machine *m, uint32_t stride, unsigned least)
 {
 	unsigned usual = usual_order(m, stride);
 
+	least = least < usual ? least : usual;
 	for (uint32_t fraction = 16; fraction >= 4; fraction /= 2) {
-		for (unsigned order = 0; order <= usual; order++) {
+		for (unsigned order = least; order <= usual; order++) {
 			struct fit fit = fit_objects(stride, order);
 			bool enough = fit.nr_objects >= ENOUGH_OBJECTS || order == usual ||
 				      order >= USUAL_ORDER;
@@ -151,7 +152,7 @@ int slab_layout(struct ondol_kmem_cache *cache)
 		return lay_out_guarded(cache, (uint32_t)stride);
 	cache->owner_offset = (int32_t)(align_up(cache->object_size, unit) + room) -
 			      (int32_t)sizeof(struct slab_owner);
-	order = choose_order(cache->m, (uint32_t)stride);
+	order = choose_order(cache->m, (uint32_t)stride, cache->least_order);
 	if (order < 0)
 		return -ONDOL_EINVAL;
 	fit = fit_objects((uint32_t)stride, (unsigned)order);

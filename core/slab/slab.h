@@ -23,6 +23,7 @@
 #define SLAB_SLACK_MAX 0x7ffeu
 #define SLAB_IN_MAGAZINE 0xffffu
 
+#define SLAB_LEAST_ORDER_MAX 3
 #define SLAB_TAIL_STATES 8 /* page.slab_states */
 #define SLAB_MAGAZINE_MAX 63 /* with its head 1 KiB */
 #define SLAB_DEBUG_FLAGS                                                                      \
@@ -106,6 +107,7 @@ struct ondol_kmem_cache {
 	void (*ctor)(void *object, void *arg); /* (c) */
 
 	void *arg;
+	uint32_t least_order;    /* (c) as asked for */
 	uint32_t nr_frames;      /* (c) of a slab; what its block has beyond is given back */
 	uint32_t colour_step, nr_colours; /* (c) */
 	uint32_t colour_next;    /* (k) */
@@ -214,6 +216,9 @@ uint32_t slab_grow_and_take(struct ondol_kmem_cache *cache, unsigned node, ondol
 			    struct slab_entry *entries, uint32_t want);
 /* Returns the frames of slabs that went back to the buddy. */
 uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
+/* The same of objects in use, which are checked: [SLAB-5, SLAB-6]; their slack, shifted. */
+uint64_t slab_put_used(struct ondol_kmem_cache *cache, void *const *objects, uint32_t nr,
+		       uint32_t *out_slack);
 
 /* layout.c */
 int slab_layout(struct ondol_kmem_cache *cache);

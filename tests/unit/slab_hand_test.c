@@ -71,6 +71,30 @@ static void object_in_hand(void **state)
 	assert_int_equal(toy_free(&t), 0);
 }
 
+/* Longer slabs where they are asked for, as far as the machine has room for such. */
+static void least_order(void **state)
+{
+	struct ondol_kmem_cache_args args = { .size = sizeof args, .object_size = 64,
+					      .least_order = 2 };
+	struct ondol_kmem_cache *cache;
+
+	(void)state;
+	assert_int_equal(kit_new(&t, 64, 1, NULL, NULL), 0);
+	assert_int_equal(ondol_kmem_cache_create(t.m, "long", &args, &cache), 0);
+	assert_int_equal(kit_info(t.m, "long").pages_per_slab, 4);
+	assert_int_equal(kit_info(t.m, "long").objects_per_slab, 4 * 4096 / 66);
+	assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
+	args.least_order = 4;
+	assert_int_equal(ondol_kmem_cache_create(t.m, "long", &args, &cache), -ONDOL_EINVAL);
+	assert_int_equal(toy_free(&t), 0);
+	args.least_order = 3;
+	assert_int_equal(kit_new(&t, 4, 1, NULL, NULL), 0);
+	assert_int_equal(ondol_kmem_cache_create(t.m, "long", &args, &cache), 0);
+	assert_in_range(kit_info(t.m, "long").pages_per_slab, 1, 2);
+	assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
+	assert_int_equal(toy_free(&t), 0);
+}
+
 /* Lines of the machine's memory that differ from what they were, which is brought up to date. */
 static uint32_t changed_lines(unsigned char *was)
 {
@@ -122,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(object_in_hand),
 		cmocka_unit_test(two_lines),
+		cmocka_unit_test(least_order),
 	};
 
 	return cmocka_run_group_tests_name("slab_hand", tests, NULL, NULL);
