@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What one pair of alloc and free of order 0 executes and touches, once warm: valgrind's trace of
-# every instruction and access.  The stack and the program's own variables do not count.
+# What one pair of alloc and free executes and touches, of order 0 and of an object, once warm:
+# valgrind's trace of every instruction and access.  The stack and the program's own variables do not count.
 if ! command -v valgrind >/dev/null; then
 	echo "(no valgrind: instructions and cache lines are not counted)"
 	exit 0
@@ -9,11 +9,12 @@ fi
 B=${B:-build}
 trace=$(mktemp) && marks=$(mktemp) || exit 1
 trap 'rm -f "$trace" "$marks"' EXIT
-for cpus in 1 2; do
-	valgrind --tool=lackey --trace-mem=yes --log-file="$trace" "$B/bench/pair" $cpus >"$marks" ||
+for what in '1' '2' '1 object' '2 object'; do
+	cpus=${what%% *} of=${what#"$cpus"}
+	valgrind --tool=lackey --trace-mem=yes --log-file="$trace" "$B/bench/pair" $what >"$marks" ||
 		exit 1
 	# I address,size | S, L, M address,size: a short address is code or a variable.
-	awk -v cpus=$cpus '
+	awk -v cpus="$cpus" -v of="$of" '
 	function low(hex) { sub(/^0x/, "", hex); sub(/^0+/, "", hex); return tolower(hex) }
 	NR == FNR { begin = low($1); end = low($2); stack = substr(low($3), 1, 6); next }
 	{ split($2, part, ","); at = low(part[1]) }
@@ -33,8 +34,9 @@ for cpus in 1 2; do
 	END {
 		for (line in written) { nr_written++; delete read[line] }
 		for (line in read) nr_read++
-		printf "one pair, a machine of %d CPU%s: %d instructions; ", cpus,
-			(cpus > 1 ? "s" : ""), instructions
+		printf "one pair%s, a machine of %d CPU%s: %d instructions; ",
+			(of ? " of objects" : ""), cpus, (cpus > 1 ? "s" : ""), instructions
 		printf "%d cache lines written, %d only read\n", nr_written, nr_read
-	}' "$marks" "$trace"
+		if (nr_written > 2) { print "bench/lines.sh: that was two"; exit 1 }
+	}' "$marks" "$trace" || exit 1
 done

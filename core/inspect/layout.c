@@ -137,6 +137,29 @@ void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_fra
 	zone_unlock(zone, irq);
 }
 
+ondol_pfn_t ondol_next_free_block(struct ondol_machine *m, ondol_pfn_t from, ondol_pfn_t end,
+				  unsigned min_order, unsigned *out_order)
+{
+	uint64_t at = from.value > m->first_pfn ? from.value - m->first_pfn : 0;
+	uint64_t stop = end.value > m->first_pfn ? end.value - m->first_pfn : 0;
+
+	if (stop > m->nr_pages)
+		stop = m->nr_pages;
+	while ((at = section_skip_deferred(m, at)) < stop) {
+		uint32_t flags = load_relaxed(&m->pages[at].flags);
+		unsigned order = (flags >> ONDOL_PG_ORDER_SHIFT) & ONDOL_PG_ORDER_MASK;
+
+		if (flags & ONDOL_PG_BUDDY && order >= min_order) {
+			*out_order = order;
+			return ondol_pfn(m->first_pfn + at);
+		}
+		/* A head of any kind; all other records have order 0. */
+		at += UINT64_C(1) << order;
+	}
+	*out_order = 0;
+	return end;
+}
+
 int ondol_map_bit(struct ondol_machine *m, ondol_pfn_t pfn, unsigned order)
 {
 	struct ondol_frame_info info;

@@ -303,7 +303,8 @@ static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 
 		if (!one_of_many)
 			break;
-		if (page_node(page) == (unsigned)node && !(page->flags & ONDOL_PG_TAIL))
+		if (page_node(page) == (unsigned)node &&
+		    (!(page->flags & ONDOL_PG_TAIL) || page->refcount))
 			pages[page_use(page)] += UINT64_C(1) << page_order(page);
 	}
 	for (unsigned use = ONDOL_PAGE_SLAB; node < 0 || m->nr_nodes == 1; use++) {
@@ -401,7 +402,7 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 			   "\n              high:  %u"
 			   "\n              batch: %u"
 			   "\n  vm stats threshold: %u",
-			   cpu, pcp_pages(pcp), high, high / 2, 0u);
+			   cpu, pcp_pages(zone, cpu), high, high / 2, 0u);
 	}
 }
 
@@ -483,7 +484,7 @@ static void out_zone_events(struct out *out, struct ondol_machine *m, const char
 			const struct ondol_zone *zone = &m->phys->zones[zone_id(node, type)];
 
 			for (uint32_t cpu = 0; zone->present && cpu < m->nr_cpus; cpu++)
-				nr += pcp_allocs(&zone->pcp[cpu]);
+				nr += pcp_allocs(zone, cpu);
 		}
 		out_printf(out, "%s_%s %lu\n", prefix, zone_counter_name(type), nr);
 	}

@@ -3,6 +3,7 @@
 #include "inspect/inspect.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
+#include "slab/slab.h"
 #include "virt/virt.h"
 
 #define NR_BY_USE(m, use) ((uint64_t)phys_use_count(m, use))
@@ -33,7 +34,7 @@ static void describe_zone(struct ondol_zone *zone, struct ondol_zone_stats *stat
 	stats->nr_splits = zone->nr_splits;
 	zone_unlock(zone, irq);
 	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-		stats->pcp_pages += pcp_pages(&zone->pcp[cpu]);
+		stats->pcp_pages += pcp_pages(zone, cpu);
 }
 
 int ondol_for_each_zone(struct ondol_machine *m,
@@ -57,7 +58,7 @@ void inspect_add_numa(const struct ondol_zone *zone, struct ondol_node_stats *st
 	unsigned long allocs = 0, miss = 0, foreign = 0, other = 0;
 
 	for (uint32_t cpu = 0; zone->present && cpu < zone->m->nr_cpus; cpu++) {
-		allocs += pcp_allocs(&zone->pcp[cpu]);
+		allocs += pcp_allocs(zone, cpu);
 		miss += load_relaxed(&zone->pcp[cpu].numa_miss);
 		foreign += load_relaxed(&zone->pcp[cpu].numa_foreign);
 		other += load_relaxed(&zone->pcp[cpu].numa_other);
@@ -100,8 +101,8 @@ int ondol_for_each_node(struct ondol_machine *m,
 static void add_zone_counters(struct ondol_zone *zone, struct ondol_machine_stats *stats)
 {
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++) {
-		stats->nr_allocs += pcp_allocs(&zone->pcp[cpu]);
-		stats->nr_frees += pcp_frees(&zone->pcp[cpu]);
+		stats->nr_allocs += pcp_allocs(zone, cpu);
+		stats->nr_frees += pcp_frees(zone, cpu);
 	}
 	stats->nr_merges += load_relaxed(&zone->nr_merges);
 	stats->nr_splits += load_relaxed(&zone->nr_splits);
@@ -116,7 +117,7 @@ static uint64_t used_peak(struct ondol_machine *m)
 	zone_for_each(m->phys, zone, i) {
 		since -= load_relaxed(&zone->nr_free);
 		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-			since -= pcp_low_pages(&zone->pcp[cpu]);
+			since -= pcp_low_pages(zone, cpu);
 	}
 	return since > peak && since <= m->phys->managed ? since : peak;
 }
@@ -147,6 +148,8 @@ void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *ou
 void ondol_set_fail_plan(struct ondol_machine *m, struct ondol_fail_plan *plan)
 {
 	m->fail_plan = plan;
+	phys_choose_way(m);
+	slab_choose_ways(m);
 }
 
 static int count_cached(void *ctx, uint64_t index, struct ondol_page *page)

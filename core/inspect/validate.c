@@ -37,6 +37,10 @@ static const struct {
 		   "reference and no use, belongs to the list's zone, and is nowhere else" },
 	{ "PCP-2", "The zone's frames marked PCP are those on its per-CPU lists" },
 	{ "PCP-3", "base <= low <= top <= end <= base + cap, of each per-CPU list" },
+	{ "PCP-4", "A CPU's frame in hand could be on the list of order 0 it is the newest of, and "
+		   "its flags and the requests it serves are that list's" },
+	{ "RANGE-1", "A run of n frames trimmed off a block is pieces of the orders of n's bits, "
+		     "each with a reference and its order, and each frame names the first" },
 	{ "SHELF-1", "A bit of a shelf stands for a free frame of the zone with a plain record" },
 	{ "SHELF-2", "A shelf's nr counts its bits, and it is on the list of that number and its "
 		     "pageblock's type" },

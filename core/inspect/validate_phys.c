@@ -118,7 +118,10 @@ static bool is_elsewhere(const struct ondol_zone *zone, const uint32_t *entry)
 {
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++) {
 		const struct pcp_list *list = zone->pcp[cpu].list[0];
+		const uint32_t *hot = &zone->m->phys->cpus[cpu].hot;
 
+		if (hot != entry && *hot == *entry)
+			return true;
 		for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++)
 			for (const uint32_t *at = list->base; at < list->top; at++)
 				if (at != entry && *at == *entry)
@@ -127,51 +130,66 @@ static bool is_elsewhere(const struct ondol_zone *zone, const uint32_t *entry)
 	return false;
 }
 
-static bool check_list_ends(const struct zone_pcp *pcp, unsigned type, unsigned slot,
+/* `hot`: its newest is, or until lately was, not on the array. */
+static bool check_list_ends(const struct pcp_list *list, unsigned slot, bool hot,
 			    struct ondol_broken_invariant *out)
 {
-	const struct pcp_list *list = &pcp->list[type][slot];
-
-	if (list->low < list->base || list->top < list->low || list->end < list->top ||
+	if (list->low < list->base || list->top + hot < list->low || list->end < list->top ||
 	    list->end > list->base + list->cap || list->cap > pcp_slot_room(slot))
 		return inspect_broken(out, "PCP-3", slot, list->cap,
 				      (uint64_t)(list->top - list->base));
 	return true;
 }
 
-/* One list: PCP-1, PCP-3. */
-static bool check_pcp_list(struct ondol_zone *zone, const struct zone_pcp *pcp, unsigned type,
-			   unsigned slot, struct ondol_broken_invariant *out)
+static bool check_entry(struct ondol_zone *zone, const struct pcp_list *list, const uint32_t *at,
+			struct ondol_broken_invariant *out)
 {
 	const struct ondol_machine *m = zone->m;
-	const struct pcp_list *list = &pcp->list[type][slot];
+	const struct ondol_page *page = &m->pages[*at];
+	uint32_t marks = ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT |
+			 ONDOL_PG_TYPE_MASK << ONDOL_PG_TYPE_SHIFT;
 
-	if (!check_list_ends(pcp, type, slot, out))
-		return false;
-	for (const uint32_t *at = list->base; at < list->top; at++) {
-		const struct ondol_page *page = &m->pages[*at];
-
-		if (*at >= m->nr_pages)
-			return inspect_broken(out, "PCP-1", slot, m->nr_pages, *at);
-		if (section_is_deferred(m, section_of(m, *at)))
-			return inspect_broken(out, "ZONE-6", m->first_pfn + *at, slot, *at);
-		if (!is_free_record(page, ONDOL_PG_PCP) || page_zone(m, page) != zone ||
-		    page_order(page) != list->order ||
-		    ((page->flags >> ONDOL_PG_TYPE_SHIFT) & ONDOL_PG_TYPE_MASK) != type ||
-		    is_elsewhere(zone, at))
-			return inspect_broken(out, "PCP-1", m->first_pfn + *at, slot,
-					      page->flags);
-	}
+	if (*at >= m->nr_pages)
+		return inspect_broken(out, "PCP-1", list->order, m->nr_pages, *at);
+	if (section_is_deferred(m, section_of(m, *at)))
+		return inspect_broken(out, "ZONE-6", m->first_pfn + *at, list->order, *at);
+	if (!is_free_record(page, ONDOL_PG_PCP) || page_zone(m, page) != zone ||
+	    (page->flags & marks) != (list->free_flags & marks) || is_elsewhere(zone, at))
+		return inspect_broken(out, "PCP-1", m->first_pfn + *at, list->order, page->flags);
 	return true;
 }
 
-static bool check_pcp(struct ondol_zone *zone, const struct zone_pcp *pcp,
+/* The CPU's frame in hand: PCP-4; its hot_list is one of the zone's. */
+static bool check_hot(struct ondol_zone *zone, const struct phys_cpu *cpu,
 		      struct ondol_broken_invariant *out)
 {
-	for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
-		for (unsigned type = 0; type < NR_MIGRATE_TYPES; type++)
-			if (!check_pcp_list(zone, pcp, type, slot, out))
+	const struct pcp_list *list = cpu->hot_list;
+
+	if (list->order || cpu->hot_flags != list->out_flags ||
+	    cpu->hot_gfps != pcp_hot_gfps(cpu))
+		return inspect_broken(out, "PCP-4", zone->start, list->out_flags,
+				      cpu->hot_flags);
+	return cpu->hot == ONDOL_PAGE_NIL || check_entry(zone, list, &cpu->hot, out);
+}
+
+/* One CPU's lists: PCP-1, PCP-3, PCP-4. */
+static bool check_pcp(struct ondol_zone *zone, uint32_t index, struct ondol_broken_invariant *out)
+{
+	const struct phys_cpu *cpu = &zone->m->phys->cpus[index];
+	const struct pcp_list *list = zone->pcp[index].list[0];
+
+	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++) {
+		bool hot = list == cpu->hot_list && zone->m->phys->pcp_on;
+		bool one_more = cpu->hot != ONDOL_PAGE_NIL || cpu->nr_hot != cpu->nr_hot_noted;
+
+		if (!check_list_ends(list, i % PCP_SLOTS, hot && one_more, out))
+			return false;
+		for (const uint32_t *at = list->base; at < list->top; at++)
+			if (!check_entry(zone, list, at, out))
 				return false;
+		if (hot && !check_hot(zone, cpu, out))
+			return false;
+	}
 	return true;
 }
 
@@ -257,6 +275,19 @@ static bool names_its_zone(const struct ondol_machine *m, uint32_t index)
 	return page_zone_id(page) < m->nr_nodes << 3 && frame_fits_zone(page_zone(m, page), index);
 }
 
+/* RANGE-1: a TAIL with a reference is a piece of a run; its head names the run's. */
+static bool is_piece(const struct ondol_zone *zone, uint32_t index)
+{
+	const struct ondol_page *page = &zone->m->pages[index], *head;
+
+	if (!(page->flags & ONDOL_PG_TAIL) || page->refcount != 1 ||
+	    page->slab.head < zone->start || page->slab.head >= index)
+		return false;
+	head = &zone->m->pages[page->slab.head];
+	return head->flags & ONDOL_PG_COMP && page_use(head) == page_use(page) &&
+	       page_order(head) > page_order(page);
+}
+
 /* The block at `index` and how many frames to go on; 0: broken. */
 static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tally *tally,
 			    struct ondol_broken_invariant *out)
@@ -265,6 +296,7 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 	uint32_t size = 1u << page_order(page);
 	uint64_t pfn = zone->m->first_pfn + index;
 	enum ondol_page_use use = page_use(page);
+	uint32_t head = page->flags & ONDOL_PG_TAIL ? page->slab.head : index;
 
 	if (use == ONDOL_PAGE_RESERVED) {
 		tally->reserved++;
@@ -280,8 +312,11 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		tally->listed += size;
 	else if (use >= ONDOL_PAGE_KERNEL && page->refcount && !(page->flags & ONDOL_PG_TAIL))
 		tally->used[use] += size;
+	else if (use >= ONDOL_PAGE_KERNEL && is_piece(zone, index))
+		tally->used[use] += size;
 	else
-		return (uint32_t)inspect_broken(out, "BUDDY-9", pfn, 1, page->flags);
+		return (uint32_t)inspect_broken(out, page->refcount && page->flags & ONDOL_PG_TAIL ?
+						"RANGE-1" : "BUDDY-9", pfn, 1, page->flags);
 	if (index & (size - 1) || index + size > zone->end)
 		return (uint32_t)inspect_broken(out, "BUDDY-1", pfn, size, index);
 	for (uint32_t i = 1; i < size; i++) {
@@ -290,7 +325,7 @@ static uint32_t tally_block(struct ondol_zone *zone, uint32_t index, struct tall
 		if (inner->flags & (ONDOL_PG_BUDDY | ONDOL_PG_PCP | ONDOL_PG_HOLE) ||
 		    shelf_has(zone, index + i) ||
 		    page_use(inner) == ONDOL_PAGE_RESERVED || inner->refcount ||
-		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != index :
+		    (inner->flags & ONDOL_PG_TAIL ? inner->slab.head != head :
 						    page_use(inner) != ONDOL_PAGE_FREE))
 			return (uint32_t)inspect_broken(out, "BUDDY-9", pfn + i, 0, inner->flags);
 		if (page_zone(zone->m, inner) != zone)
@@ -346,7 +381,7 @@ static bool check_frames(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_US
 		out_frames += tally.used[use];
 	}
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
-		listed += pcp_pages(&zone->pcp[cpu]);
+		listed += pcp_pages(zone, cpu);
 	return inspect_equal(out, "ZONE-1", zone->start, zone->present,
 			     zone->managed + tally.reserved) &&
 	       inspect_equal(out, "ZONE-6", zone->start, tally.deferred, zone->deferred) &&
@@ -368,7 +403,7 @@ static bool check_zone(struct ondol_zone *zone, uint64_t used[ONDOL_NR_PAGE_USES
 	if (!check_shelves(zone, out) || !check_lists(zone, out) || !check_pairs(zone, out))
 		return false;
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
-		if (!check_pcp(zone, &zone->pcp[cpu], out))
+		if (!check_pcp(zone, cpu, out))
 			return false;
 	return check_frames(zone, used, out);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The invariants of core/slab.  See validate.c. */
 #include "inspect/validate.h"
+
+#include "base/math.h"
 #include "slab/slab.h"
 
 #define NIL ONDOL_PAGE_NIL
@@ -59,15 +61,15 @@ static bool check_slab(struct ondol_kmem_cache *cache, struct ondol_page *head,
 	uint64_t pfn = machine_page_pfn(cache->m, head);
 
 	if (page_use(head) != ONDOL_PAGE_SLAB || head->slab.cache != cache ||
-	    page_order(head) != cache->order)
+	    page_order(head) != log2_u64(cache->nr_frames))
 		return inspect_broken(out, "SLAB-3", pfn, cache->order, head->flags);
-	for (uint32_t i = 1; i < 1u << cache->order; i++)
+	for (uint32_t i = 1; i < cache->nr_frames; i++)
 		if (!(head[i].flags & ONDOL_PG_TAIL) || page_use(&head[i]) != ONDOL_PAGE_SLAB ||
 		    head[i].slab.head != page_index(cache->m, head))
 			return inspect_broken(out, "SLAB-3", pfn + i, pfn, head[i].flags);
 	if (cache->guard_offset &&
 	    (head->slab.colour + cache->stride != cache->guard_offset ||
-	     cache->guard_offset + ONDOL_PAGE_SIZE > ONDOL_PAGE_SIZE << cache->order))
+	     cache->guard_offset + ONDOL_PAGE_SIZE > ONDOL_PAGE_SIZE * cache->nr_frames))
 		return inspect_broken(out, "SLAB-13", pfn, cache->guard_offset,
 				      head->slab.colour + cache->stride);
 	if (head->slab.nr_inuse > cache->nr_objects ||
@@ -146,13 +148,18 @@ static bool check_magazines(struct ondol_kmem_cache *cache, uint64_t in_magazine
 
 		if (cpu->nr > SLAB_MAGAZINE_MAX || cpu->spare_nr > SLAB_MAGAZINE_MAX ||
 		    cpu->alien_nr > SLAB_MAGAZINE_MAX ||
-		    (!cpu->cap && cpu->nr + cpu->spare_nr + cpu->alien_nr))
+		    (!cpu->cap && (cpu->nr + cpu->spare_nr + cpu->alien_nr || cpu->hand)))
 			return inspect_broken(out, "SLAB-9", i, cpu->cap, cpu->nr);
-		if (!check_entries(cache, cpu->loaded, cpu->nr, out) ||
+		struct slab_entry hand = { (void *)(cpu->hand & ~(uintptr_t)SLAB_HAND_FREE),
+					   cpu->hand_state };
+		uint32_t in_hand = cpu->hand & SLAB_HAND_FREE;
+
+		if (!check_entries(cache, &hand, in_hand, out) ||
+		    !check_entries(cache, cpu->loaded, cpu->nr, out) ||
 		    !check_entries(cache, cpu->spare, cpu->spare_nr, out) ||
 		    !check_entries(cache, cpu->alien, cpu->alien_nr, out))
 			return false;
-		held += cpu->nr + cpu->spare_nr + cpu->alien_nr;
+		held += cpu->nr + cpu->spare_nr + cpu->alien_nr + in_hand;
 	}
 	return inspect_equal(out, "SLAB-9", 0, held, in_magazines);
 }
@@ -208,7 +215,7 @@ static bool check_cache(struct ondol_kmem_cache *cache, uint64_t *frames,
 		for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
 			if (!check_slab_list(cache, node, (enum slab_list)list, &tally, out))
 				return false;
-	*frames += tally.slabs << cache->order;
+	*frames += tally.slabs * cache->nr_frames;
 	return inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.slabs, cache->nr_slabs) &&
 	       inspect_equal(out, "SLAB-4", (uintptr_t)cache, tally.inuse, cache->nr_inuse) &&
 	       check_magazines(cache, tally.in_magazines, out) &&

@@ -459,6 +459,9 @@ static uint32_t take_frames(struct ondol_zone *zone, unsigned type, uint32_t wan
 	while (got < want && (shelf = find_shelf(zone, type)) != NIL) {
 		uint32_t nr = shelf_take(zone, shelf, want - got, end);
 
+		/* Perhaps another CPU freed them: all their records at once, not in turn. */
+		for (uint32_t i = 1; i <= nr; i++)
+			__builtin_prefetch(&zone->m->pages[end[-(ptrdiff_t)i]], 1);
 		for (; nr; nr--, got++) {
 			uint32_t index = *--end;
 
@@ -733,6 +736,15 @@ void buddy_note_split(struct ondol_zone *zone, unsigned order)
 	if (zone->free_area[order].nr_out)
 		zone->free_area[order].nr_out--;
 	zone->free_area[0].nr_out += 1u << order;
+}
+
+void buddy_note_pieces(struct ondol_zone *zone, unsigned order, uint32_t nr)
+{
+	if (zone->free_area[order].nr_out)
+		zone->free_area[order].nr_out--;
+	for (unsigned piece = 0; piece < order; piece++)
+		zone->free_area[piece].nr_out += (nr >> piece & 1) +
+						 (((1u << order) - nr) >> piece & 1);
 }
 
 void buddy_give_deferred(struct ondol_zone *zone, uint32_t index, unsigned order)

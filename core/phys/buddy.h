@@ -39,6 +39,8 @@ void buddy_merge_all(struct ondol_zone *zone);
 void buddy_empty_shelves(struct ondol_zone *zone);
 /* 2^order blocks of order 0 instead of one that is out. */
 void buddy_note_split(struct ondol_zone *zone, unsigned order);
+/* delay2: a block that was out is two runs of blocks now, `nr` frames and the others. */
+void buddy_note_pieces(struct ondol_zone *zone, unsigned order, uint32_t nr);
 /* Off its list and out of its pair's bit, and back, merged: the caller keeps zone.nr_free. */
 void buddy_remove(struct ondol_zone *zone, uint32_t index, unsigned order);
 void buddy_insert(struct ondol_zone *zone, uint32_t index, unsigned order);

@@ -22,7 +22,8 @@ struct ondol_virt_state; /* mms, files, caches of regions: virt/mm.h */
 enum pcp_way {
 	PCP_ALONE, /* one CPU without interrupts: straight on */
 	PCP_CPUS,  /* the port has this_cpu and sync_cpus, and no interrupts */
-	PCP_HOOKED /* all else */
+	PCP_HOOKED, /* all else */
+	PCP_PLANNED /* there is a fail plan: all ask it */
 };
 
 struct kmap_slot {
@@ -44,11 +45,12 @@ struct ondol_machine {
 	struct ondol_page *pages; /* the page array: record of first_pfn + i at pages[i] */
 	uint64_t nr_pages;        /* spanned by the array, holes included */
 	struct phys_cpu *cpus;    /* phys->cpus */
-	struct ondol_fail_plan *fail_plan; /* or NULL; not constant */
+	unsigned char *frames;             /* where the host has the first frame of `pages` */
 	uint32_t (*this_cpu)(void *ctx);   /* port->this_cpu */
 	void *port_ctx;                    /* port->ctx */
-	enum pcp_way pcp_way;
+	enum pcp_way pcp_way;              /* changes with fail_plan */
 	uint64_t first_pfn;
+	struct ondol_fail_plan *fail_plan; /* or NULL; not constant */
 	const struct ondol_profile *profile;
 	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
 	void *mmu_ctx;

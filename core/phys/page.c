@@ -73,7 +73,7 @@ uint32_t phys_pages_used(struct ondol_machine *m)
 	zone_for_each(m->phys, zone, i) {
 		used -= load_relaxed(&zone->nr_free);
 		for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
-			used -= pcp_pages(&zone->pcp[cpu]);
+			used -= pcp_pages(zone, cpu);
 	}
 	return used;
 }

@@ -2,6 +2,7 @@
 /*
  * The way of a request for page frames.
  *
+ *	in hand  of order 0: the frame that the calling CPU freed last
  *	fast     the calling CPU's list of the zone that would be asked first
  *	normal   the zones of the zonelist above their low watermark
  *	hard     the same above the min watermark, or what the GFP flags allow below it
@@ -12,8 +13,8 @@
  *
  * [NOFAIL-1] A NOFAIL request can be met: of an order that exists, and while there is one CPU, now.
  *
- * The fast way is inlined where the port has one CPU and no interrupts (PCP_ALONE): it
- * calls nothing, so it saves no registers, and all else lies behind one tail call.  The way back
+ * These two are inlined where the port has one CPU and no interrupts (PCP_ALONE): they
+ * call nothing, so they save no registers, and all else lies behind one tail call.  The way back
  * is page_free.c.
  * Terms and invariants are explained in buddy.c, zone.c and pcp.c.
  */
@@ -35,8 +36,17 @@
 /* The frame was free: its record is written as a whole; only ZEROED is kept of it. */
 static PCP_INLINE struct ondol_page *hand_out(struct ondol_page *page, uint32_t flags)
 {
-	store_relaxed(&page->flags, flags | (page->flags & ONDOL_PG_ZEROED));
-	__atomic_store_n(&page->refcount, 1, __ATOMIC_RELAXED);
+	page_set_state(page, flags | (page->flags & ONDOL_PG_ZEROED), 1);
+	page->data.mapping = NULL;
+	page->data.index = page->data.mapcount = 0;
+	return page;
+}
+
+/* The same of a frame that was in hand, whose record need not be read. */
+static PCP_INLINE struct ondol_page *hand_out_hot(struct ondol_page *page,
+						  const struct phys_cpu *cpu)
+{
+	page_set_state(page, cpu->hot_flags, 1);
 	page->data.mapping = NULL;
 	page->data.index = page->data.mapcount = 0;
 	return page;
@@ -111,7 +121,7 @@ static struct ondol_page *take_listed(struct ondol_zone *zone, const struct requ
 	struct ondol_page *page;
 
 	pcp_lock(m, &m->phys->cpus[cpu]);
-	page = pcp_pop(m, list);
+	page = pcp_take(m, &m->phys->cpus[cpu], list);
 	if (!page && pcp_refill(zone, &zone->pcp[cpu], list, spare_pages >> req->order))
 		page = pcp_pop(m, list);
 	pcp_unlock(m, &m->phys->cpus[cpu]);
@@ -296,11 +306,13 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 
 /* The CPU's list of the order in the zone that would be asked first, or NULL. */
 static PCP_INLINE struct pcp_list *local_list(const struct phys_cpu *cpu, int node,
-					      ondol_gfp_t gfp, unsigned slot)
+					      ondol_gfp_t gfp, unsigned order)
 {
 	struct pcp_list *lists = load_relaxed(&cpu->lists[gfp & 31]);
+	unsigned slot = pcp_slot(order);
 
-	if (ondol_unlikely(!lists) || (node != ONDOL_NODE_ANY && node != cpu->node))
+	if (ondol_unlikely(!lists || slot == PCP_SLOTS) ||
+	    (node != ONDOL_NODE_ANY && node != cpu->node))
 		return NULL;
 	return &lists[slot];
 }
@@ -325,67 +337,83 @@ alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order
 	return page ? finish(m, page, gfp, order) : NULL;
 }
 
-/* From the list, between what the port wants done around it, and cleared or made compound. */
-static __attribute__((noinline)) struct ondol_page *
-alloc_hooked(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
+/* From the hand or the list, handed out; NULL: neither has one.  The CPU's lock is held. */
+static PCP_INLINE struct ondol_page *alloc_own(const struct ondol_machine *m,
+					       struct phys_cpu *cpu, int node, ondol_gfp_t gfp,
+					       unsigned order)
 {
-	struct ondol_page *page = NULL;
+	struct ondol_page *page = order ? NULL : pcp_take_hot(m, cpu, node, gfp);
+	struct pcp_list *list;
+
+	if (page)
+		return hand_out_hot(page, cpu);
+	list = local_list(cpu, node, gfp, order);
+	page = ondol_likely(list) ? pcp_pop(m, list) : NULL;
+	return ondol_likely(page) ? hand_out(page, list->out_flags) : NULL;
+}
+
+/* The same between what the port wants done around it, and cleared or made compound. */
+static __attribute__((noinline)) struct ondol_page *
+alloc_hooked(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order)
+{
+	struct ondol_page *page;
 	uintptr_t irq = port_irq_save(m->port);
 	struct phys_cpu *cpu = &m->phys->cpus[machine_this_cpu(m)];
-	struct pcp_list *list = local_list(cpu, node, gfp, slot);
 
-	if (ondol_likely(list)) {
-		pcp_lock(m, cpu);
-		page = pcp_pop(m, list);
-		if (ondol_likely(page))
-			hand_out(page, list->out_flags);
-		pcp_unlock(m, cpu);
-	}
+	pcp_lock(m, cpu);
+	page = alloc_own(m, cpu, node, gfp, order);
+	pcp_unlock(m, cpu);
 	port_irq_restore(m->port, irq);
 	if (ondol_likely(page) && gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
-		return finish(m, page, gfp, pcp_slot_order(slot));
-	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
+		return finish(m, page, gfp, order);
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, order);
 }
 
 /*
  * Several CPUs, of which each is asked only who it is: one call, and no register is saved but
- * those that live across it.
+ * those that live across it.  Order 0 has a copy of its own.
  */
-static __attribute__((noinline)) struct ondol_page *
-alloc_by_cpu(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned slot)
+static PCP_INLINE struct ondol_page *alloc_as_cpu(struct ondol_machine *m, int node,
+						  ondol_gfp_t gfp, unsigned order)
 {
-	struct phys_cpu *cpu = &m->cpus[m->this_cpu(m->port_ctx)];
-	struct pcp_list *list = local_list(cpu, node, gfp, slot);
-	struct ondol_page *page = NULL;
+	uint32_t index = m->this_cpu(m->port_ctx);
+	struct phys_cpu *cpu = &m->cpus[index];
+	struct ondol_page *page;
 
-	if (ondol_unlikely(!list || !cpu_try_lock(&cpu->lock)))
-		return alloc_hooked(m, node, gfp, slot);
-	page = pcp_pop(m, list);
-	if (ondol_likely(page))
-		hand_out(page, list->out_flags);
+	if (ondol_unlikely(!cpu_try_lock(&cpu->lock)))
+		return alloc_hooked(m, node, gfp, order);
+	page = alloc_own(m, cpu, node, gfp, order);
 	cpu_try_unlock(&cpu->lock);
-	return ondol_likely(page) ? page : alloc_request(m, node, gfp, pcp_slot_order(slot));
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, order);
+}
+
+static __attribute__((noinline)) struct ondol_page *
+alloc_one_by_cpu(struct ondol_machine *m, int node, ondol_gfp_t gfp)
+{
+	return alloc_as_cpu(m, node, gfp, 0);
+}
+
+static __attribute__((noinline)) struct ondol_page *
+alloc_by_cpu(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order)
+{
+	return alloc_as_cpu(m, node, gfp, order);
 }
 
 static PCP_INLINE struct ondol_page *alloc(struct ondol_machine *m, int node, ondol_gfp_t gfp,
 					   unsigned order)
 {
-	unsigned slot = pcp_slot(order);
-	struct ondol_page *page = NULL;
-	struct pcp_list *list;
+	struct ondol_page *page;
 
-	if (ondol_unlikely(slot == PCP_SLOTS || m->fail_plan))
+	if (ondol_unlikely(m->pcp_way == PCP_PLANNED))
 		return alloc_request(m, node, gfp, order);
 	if (gfp & (ONDOL_GFP_ZERO | ONDOL_GFP_COMP))
-		return alloc_hooked(m, node, gfp, slot);
-	if (m->pcp_way)
-		return m->pcp_way == PCP_CPUS ? alloc_by_cpu(m, node, gfp, slot) :
-						alloc_hooked(m, node, gfp, slot);
-	list = local_list(m->cpus, node, gfp, slot);
-	if (ondol_likely(list))
-		page = pcp_pop(m, list);
-	return ondol_likely(page) ? hand_out(page, list->out_flags) :
-				    alloc_request(m, node, gfp, order);
+		return alloc_hooked(m, node, gfp, order);
+	if (m->pcp_way == PCP_CPUS)
+		return order ? alloc_by_cpu(m, node, gfp, order) : alloc_one_by_cpu(m, node, gfp);
+	if (ondol_unlikely(m->pcp_way))
+		return alloc_hooked(m, node, gfp, order);
+	page = alloc_own(m, m->cpus, node, gfp, order);
+	return ondol_likely(page) ? page : alloc_request(m, node, gfp, order);
 }
 
 struct ondol_page *ondol_alloc_pages_node(struct ondol_machine *m, int node, ondol_gfp_t gfp,

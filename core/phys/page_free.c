@@ -32,7 +32,7 @@ static void free_to_buddy(struct ondol_zone *zone, struct zone_pcp *pcp, struct 
 {
 	struct ondol_machine *m = zone->m;
 
-	store_relaxed(&page->flags, zone->flags);
+	page_set_state(page, zone->flags, 0);
 	add_relaxed(&pcp->nr_frees, 1);
 	pcp_note_peak(m, pcp);
 	if (m->phys->smp)
@@ -61,12 +61,8 @@ static __attribute__((noinline)) void free_block(struct ondol_machine *m, struct
 		clear_compound(page, order, zone->flags);
 	if (ondol_likely(list)) {
 		pcp_lock(m, cpu);
-		if (ondol_unlikely(!pcp_push(list, page, page_index(m, page)))) {
-			pcp_spill(zone, pcp, list);
-			(void)pcp_push(list, page, page_index(m, page));
-		}
+		pcp_put(zone, cpu, list, page);
 		pcp_unlock(m, cpu);
-		cpu->hot[pcp_slot(order)] = list;
 	} else {
 		free_to_buddy(zone, pcp, page, order);
 	}
@@ -119,7 +115,6 @@ static __attribute__((noinline)) void free_any(struct ondol_machine *m, struct o
 	flags = load_relaxed(&page->flags);
 	if (!check_free(m, page, order, caller))
 		return;
-	store_relaxed(&page->refcount, 0);
 	page->freed_by.caller = caller;
 	free_block(m, page, order, flags);
 }
@@ -129,16 +124,23 @@ static __attribute__((noinline)) void free_any(struct ondol_machine *m, struct o
  * that is predicted, where computing would put their load, which waits for the store of the
  * allocation, in front of everything else.
  */
-static PCP_INLINE bool free_hot(struct phys_cpu *cpu, struct ondol_page *page, uint32_t index,
-				unsigned slot, const void *caller)
+static PCP_INLINE bool free_own(struct phys_cpu *cpu, struct ondol_page *page, uint32_t index,
+				unsigned order, const void *caller)
 {
-	struct pcp_list *list = cpu->hot[slot];
+	uint32_t flags = load_relaxed(&page->flags) & OUT_MASK;
 
-	if (ondol_unlikely((load_relaxed(&page->flags) & OUT_MASK) != list->out_flags ||
-			   __atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE) != 1 ||
-			   !pcp_push(list, page, index)))
+	if (ondol_unlikely(__atomic_load_n(&page->refcount, __ATOMIC_ACQUIRE) != 1))
 		return false;
-	store_relaxed(&page->refcount, 0);
+	if (order) {
+		unsigned slot = pcp_slot(order);
+		struct pcp_list *list = slot < PCP_SLOTS ? cpu->guess[slot] : NULL;
+
+		if (ondol_unlikely(!list || flags != list->out_flags ||
+				   !pcp_push(list, page, index)))
+			return false;
+	} else if (ondol_unlikely(flags != cpu->hot_flags || !pcp_put_hot(cpu, page, index))) {
+		return false;
+	}
 	page->freed_by.caller = caller;
 	return true;
 }
@@ -153,45 +155,76 @@ static __attribute__((noinline)) void free_hooked(struct ondol_machine *m,
 	bool done;
 
 	pcp_lock(m, cpu);
-	done = free_hot(cpu, page, page_index(m, page), pcp_slot(order), caller);
+	done = free_own(cpu, page, page_index(m, page), order, caller);
 	pcp_unlock(m, cpu);
 	port_irq_restore(m->port, irq);
 	if (ondol_unlikely(!done))
 		free_any(m, page, order, caller);
 }
 
-/* As alloc_by_cpu. */
-static __attribute__((noinline)) void free_by_cpu(struct ondol_machine *m,
-						  struct ondol_page *page, unsigned order,
-						  const void *caller)
+/* As alloc_as_cpu. */
+static PCP_INLINE void free_as_cpu(struct ondol_machine *m, struct ondol_page *page,
+				   unsigned order, const void *caller)
 {
-	struct phys_cpu *cpu = &m->cpus[m->this_cpu(m->port_ctx)];
+	uint32_t index = m->this_cpu(m->port_ctx);
+	struct phys_cpu *cpu = &m->cpus[index];
 	bool done;
 
 	if (ondol_unlikely(!cpu_try_lock(&cpu->lock))) {
 		free_hooked(m, page, order, caller);
 		return;
 	}
-	done = free_hot(cpu, page, page_index(m, page), pcp_slot(order), caller);
+	done = free_own(cpu, page, page_index(m, page), order, caller);
 	cpu_try_unlock(&cpu->lock);
 	if (ondol_unlikely(!done))
 		free_any(m, page, order, caller);
 }
 
+static __attribute__((noinline)) void free_one_by_cpu(struct ondol_machine *m,
+						      struct ondol_page *page,
+						      const void *caller)
+{
+	free_as_cpu(m, page, 0, caller);
+}
+
+static __attribute__((noinline)) void free_by_cpu(struct ondol_machine *m,
+						  struct ondol_page *page, unsigned order,
+						  const void *caller)
+{
+	free_as_cpu(m, page, order, caller);
+}
+
+/*
+ * A frame of the array?  Rotated, what stands between two records is beyond it too: the bits that
+ * a division would drop come out on top.
+ */
+static PCP_INLINE uintptr_t index_or_more(const struct ondol_machine *m,
+					  const struct ondol_page *page)
+{
+	const unsigned shift = sizeof *page == 32 ? 5 : 0, bits = 8 * sizeof(uintptr_t);
+	uintptr_t offset = (uintptr_t)page - (uintptr_t)m->pages;
+
+	if (!shift)
+		return offset % sizeof *page ? UINTPTR_MAX : offset / sizeof *page;
+	return offset >> shift | offset << (bits - shift);
+}
+
 static PCP_INLINE void free_pages(struct ondol_machine *m, struct ondol_page *page,
 				  unsigned order, const void *caller)
 {
-	uintptr_t offset = (uintptr_t)page - (uintptr_t)m->pages, index = offset / sizeof *page;
-	unsigned slot = pcp_slot(order);
+	uintptr_t index = index_or_more(m, page);
 
-	if (ondol_unlikely(slot == PCP_SLOTS || index >= m->nr_pages || offset % sizeof *page))
+	if (ondol_unlikely(index >= m->nr_pages))
 		free_any(m, page, order, caller);
-	else if (m->pcp_way == PCP_CPUS)
-		free_by_cpu(m, page, order, caller);
-	else if (ondol_unlikely(m->pcp_way))
+	else if (m->pcp_way == PCP_ALONE) {
+		if (ondol_unlikely(!free_own(m->cpus, page, (uint32_t)index, order, caller)))
+			free_any(m, page, order, caller);
+	} else if (ondol_unlikely(m->pcp_way != PCP_CPUS))
 		free_hooked(m, page, order, caller);
-	else if (ondol_unlikely(!free_hot(m->cpus, page, (uint32_t)index, slot, caller)))
-		free_any(m, page, order, caller);
+	else if (order)
+		free_by_cpu(m, page, order, caller);
+	else
+		free_one_by_cpu(m, page, caller);
 }
 
 void ondol_free_pages(struct ondol_machine *m, struct ondol_page *page, unsigned order)
@@ -257,14 +290,14 @@ static void drain_cpus(struct ondol_machine *m)
 		uint32_t pages = 0;
 
 		zone_for_each(phys, zone, k)
-			pages += pcp_pages(&zone->pcp[i]);
+			pages += pcp_pages(zone, i);
 		if (!pages)
 			continue;
 		irq = port_irq_save(m->port);
 		if (phys->smp)
 			cpu_lock_claim(m->port, &phys->cpus[i].lock);
 		zone_for_each(phys, zone, k)
-			if (pcp_pages(&zone->pcp[i]))
+			if (pcp_pages(zone, i))
 				pcp_drain(zone, &zone->pcp[i]);
 		if (phys->smp)
 			cpu_lock_release(&phys->cpus[i].lock);

@@ -7,22 +7,35 @@
  *	          empty?  a batch comes from the zone       under one zone lock
  *	free  --> full?   the older half goes to the zone
  *
- * A list is an array of frame indices, not a chain through the page records: what a CPU needs of
- * its own for an allocation is the line of the list and one line of the array.  A batch is half
- * of what the list may hold, so between a refill and a drain lie at least a batch's worth of
- * operations, whatever the pattern (as between two magazines: Bonwick and Adams, USENIX 2001),
- * and what was freed last stays.
+ * 1 Lists.  A list is an array of frame indices, not a chain through the page records: what a
+ * CPU needs of its own for an allocation is the line of the list and one line of the array.  A
+ * batch is half of what the list may hold, so between a refill and a drain lie at least a batch's
+ * worth of operations, whatever the pattern (as between two magazines: Bonwick and Adams, USENIX
+ * 2001), and what was freed last stays.
  *
- * The most a list may hold (`end`) begins at a quarter of its cap and doubles with each refill
- * or drain: who uses an order a lot gets long batches, who uses it once hoards little.  When
- * memory is short everything is drained and the marks fall back.
+ * 2 The frame in hand.  A CPU's newest free frame of order 0 is no entry of the array but in
+ * phys_cpu.hot, together with all that a pair asks about its list and with the CPU's lock:
+ *
+ *	phys_cpu   lock | hot | flags of its list | who may have it | counters   one line
+ *	page       flags, references, who freed it                              the other
+ *
+ * So an allocation that takes what was freed last writes two lines and no others, and reads but
+ * the constant line of the machine beside.  Where frames come and go in numbers, hot and the array
+ * are one stack, with hot on top.
+ *
+ * 3 Sizes.  The most a list's array may hold (`end`) begins at a quarter of its cap and doubles
+ * with each refill or drain: who uses an order a lot gets long batches, who uses it once hoards
+ * little.  When memory is short everything is drained and the marks fall back.
  *
  * [PCP-1] A block on a list is marked PCP, has the list's order and type, no reference and no
  *         use, belongs to the list's zone, and is on no other place of a list.
  * [PCP-2] The zone's frames so marked are those on its lists.
- * [PCP-3] base <= low <= top <= end <= base + cap, and cap fits the room of the slot.
+ * [PCP-3] base <= low <= top (with the hot frame: top + 1) <= end + 1, end <= base + cap, and cap
+ *         fits the room of the slot.
+ * [PCP-4] hot is a frame that could be an entry of hot_list, which is a list of order 0 of this
+ *         CPU; hot_flags and hot_gfps are what hot_list makes them.
  *
- * Concurrency.  The owner alone touches its lists, under phys_cpu.lock, which costs it no atomic
+ * 4 Concurrency.  The owner alone touches its lists, under phys_cpu.lock, which costs it no atomic
  * instruction where the port has sync_cpus (base/spinlock.h); a remote drain claims that lock.
  *
  * Pages here are not merged; ondol_drain_all_pages gives them back, and so does the allocator
@@ -34,19 +47,26 @@
 #include "phys/buddy.h"
 
 /* The refill or drain that is being done has seen the list as low as it was. */
-static void note_low(struct zone_pcp *pcp, struct pcp_list *list)
+static void note_low(struct zone_pcp *pcp, struct phys_cpu *cpu, struct pcp_list *list)
 {
-	int32_t lower = (int32_t)(list->noted - list->low) * (1 << list->order);
+	int32_t lower;
 
+	if (cpu->hot_list == list)
+		pcp_note_taken(cpu, list);
+	lower = (int32_t)(list->noted - list->low) * (1 << list->order);
 	store_relaxed(&pcp->low, pcp->low - (uint32_t)lower);
 	list->noted = list->low;
 }
 
 /* From here on. */
-static void reset_low(struct zone_pcp *pcp, struct pcp_list *list)
+static void reset_low(struct zone_pcp *pcp, struct phys_cpu *cpu, struct pcp_list *list)
 {
-	store_relaxed(&list->low, list->top);
-	note_low(pcp, list);
+	bool hot = cpu->hot_list == list && cpu->hot != ONDOL_PAGE_NIL;
+
+	if (cpu->hot_list == list)
+		store_relaxed(&cpu->nr_hot_noted, cpu->nr_hot);
+	store_relaxed(&list->low, list->top + hot);
+	note_low(pcp, cpu, list);
 }
 
 static uint32_t first_size(const struct pcp_list *list)
@@ -102,49 +122,77 @@ void pcp_init(struct ondol_zone *zone, struct zone_pcp *pcp)
 	}
 }
 
-uint32_t pcp_pages(const struct zone_pcp *pcp)
+/* The CPU, if its hot_list is one of the zone's; or NULL. */
+static const struct phys_cpu *hot_cpu(const struct ondol_zone *zone, uint32_t cpu)
 {
-	const struct pcp_list *list = pcp->list[0];
-	uint32_t pages = 0;
+	const struct phys_cpu *of = &zone->m->phys->cpus[cpu];
+	uintptr_t offset = (uintptr_t)load_relaxed(&of->hot_list) - (uintptr_t)&zone->pcp[cpu];
+
+	return zone->m->phys->pcp_on && offset < sizeof *zone->pcp ? of : NULL;
+}
+
+uint32_t pcp_hot(const struct ondol_zone *zone, uint32_t cpu)
+{
+	const struct phys_cpu *of = hot_cpu(zone, cpu);
+
+	return of ? load_relaxed(&of->hot) : ONDOL_PAGE_NIL;
+}
+
+uint32_t pcp_pages(const struct ondol_zone *zone, uint32_t cpu)
+{
+	const struct pcp_list *list = zone->pcp[cpu].list[0];
+	uint32_t pages = pcp_hot(zone, cpu) != ONDOL_PAGE_NIL;
 
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++)
 		pages += (uint32_t)(load_relaxed(&list->top) - list->base) << list->order;
 	return pages;
 }
 
-uint32_t pcp_low_pages(const struct zone_pcp *pcp)
+uint32_t pcp_low_pages(const struct ondol_zone *zone, uint32_t cpu)
 {
-	const struct pcp_list *list = pcp->list[0];
+	const struct pcp_list *list = zone->pcp[cpu].list[0];
+	const struct phys_cpu *of = hot_cpu(zone, cpu);
 	uint32_t pages = 0;
 
-	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++)
-		pages += (uint32_t)(load_relaxed(&list->low) - list->base) << list->order;
+	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++) {
+		const uint32_t *low = load_relaxed(&list->low), *top = load_relaxed(&list->top);
+
+		if (of && list == load_relaxed(&of->hot_list) && top < low &&
+		    load_relaxed(&of->nr_hot) != load_relaxed(&of->nr_hot_noted))
+			low = top;
+		pages += (uint32_t)(low - list->base) << list->order;
+	}
 	return pages;
 }
 
-unsigned long pcp_frees(const struct zone_pcp *pcp)
+unsigned long pcp_allocs(const struct ondol_zone *zone, uint32_t cpu)
 {
-	const struct pcp_list *list = pcp->list[0];
-	unsigned long frees = load_relaxed(&pcp->nr_frees);
+	const struct pcp_list *list = zone->pcp[cpu].list[0];
+	const struct phys_cpu *of = hot_cpu(zone, cpu);
+	unsigned long allocs = load_relaxed(&zone->pcp[cpu].nr_allocs);
 
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++)
-		frees += load_relaxed(&list->nr_frees);
-	return frees;
+		allocs += load_relaxed(&list->nr_allocs);
+	return allocs + (of ? load_relaxed(&of->nr_hot) : 0);
 }
 
-/* Through a list went out what came, from the zone or freed here, and is not on it. */
-unsigned long pcp_allocs(const struct zone_pcp *pcp)
+/* Freed here was what is on a list or went out through it, but did not come from the zone. */
+unsigned long pcp_frees(const struct ondol_zone *zone, uint32_t cpu)
 {
+	const struct zone_pcp *pcp = &zone->pcp[cpu];
 	const struct pcp_list *list = pcp->list[0];
-	unsigned long out = load_relaxed(&pcp->nr_fed);
+	const struct phys_cpu *of = hot_cpu(zone, cpu);
+	unsigned long in = 0ul - load_relaxed(&pcp->nr_fed);
 
+	if (of)
+		in += load_relaxed(&of->nr_hot) + (load_relaxed(&of->hot) != ONDOL_PAGE_NIL);
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++) {
 		unsigned long nr = (unsigned long)(load_relaxed(&list->top) - list->base);
 
-		out += load_relaxed(&list->nr_frees) - nr;
+		in += load_relaxed(&list->nr_allocs) + nr;
 	}
 	/* Read piece by piece while it changes: never absurd. */
-	return load_relaxed(&pcp->nr_allocs) + ((long)out > 0 ? out : 0);
+	return load_relaxed(&pcp->nr_frees) + ((long)in > 0 ? in : 0);
 }
 
 /*
@@ -177,6 +225,12 @@ static void grow(struct pcp_list *list)
 	store_relaxed(&list->end, list->base + size);
 }
 
+/* The CPU whose lists these are. */
+static struct phys_cpu *cpu_of(const struct ondol_zone *zone, const struct zone_pcp *pcp)
+{
+	return &zone->m->phys->cpus[pcp - zone->pcp];
+}
+
 bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *list,
 		uint32_t most)
 {
@@ -184,7 +238,7 @@ bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *
 	bool smp = zone->m->phys->smp;
 	uint32_t batch = (uint32_t)(list->end - list->base + 1) / 2, got;
 
-	note_low(pcp, list);
+	note_low(pcp, cpu_of(zone, pcp), list);
 	pcp_note_peak(zone->m, pcp);
 	if (smp)
 		spin_lock(zone->m->port, &zone->lock);
@@ -193,7 +247,7 @@ bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *
 		spin_unlock(&zone->lock);
 	add_relaxed(&pcp->nr_fed, got);
 	store_relaxed(&list->top, list->base + got);
-	reset_low(pcp, list);
+	reset_low(pcp, cpu_of(zone, pcp), list);
 	grow(list);
 	return got != 0;
 }
@@ -208,14 +262,25 @@ static void give_oldest(struct ondol_zone *zone, struct zone_pcp *pcp, struct pc
 	__builtin_memmove(list->base, list->base + nr, rest * sizeof *list->base);
 	add_relaxed(&pcp->nr_fed, -(unsigned long)nr);
 	store_relaxed(&list->top, list->base + rest);
-	reset_low(pcp, list);
+	reset_low(pcp, cpu_of(zone, pcp), list);
+}
+
+/* The frame in hand goes back to its zone; zone.lock is held. */
+static void give_hot(struct ondol_zone *zone, struct zone_pcp *pcp, struct phys_cpu *cpu)
+{
+	uint32_t index = cpu->hot;
+
+	buddy_give_many(zone, &index, 1, 0);
+	add_relaxed(&pcp->nr_fed, -1ul);
+	store_relaxed(&cpu->hot, ONDOL_PAGE_NIL);
+	reset_low(pcp, cpu, cpu->hot_list);
 }
 
 void pcp_spill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *list)
 {
 	bool smp = zone->m->phys->smp;
 
-	note_low(pcp, list);
+	note_low(pcp, cpu_of(zone, pcp), list);
 	pcp_note_peak(zone->m, pcp);
 	if (smp)
 		spin_lock(zone->m->port, &zone->lock);
@@ -228,17 +293,78 @@ void pcp_spill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *l
 void pcp_drain(struct ondol_zone *zone, struct zone_pcp *pcp)
 {
 	struct pcp_list *list = pcp->list[0];
+	struct phys_cpu *cpu = cpu_of(zone, pcp);
 	bool smp = zone->m->phys->smp;
 
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++)
-		note_low(pcp, &list[i]);
+		note_low(pcp, cpu, &list[i]);
 	pcp_note_peak(zone->m, pcp);
 	if (smp)
 		spin_lock(zone->m->port, &zone->lock);
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++) {
 		give_oldest(zone, pcp, &list[i], (uint32_t)(list[i].top - list[i].base));
+		if (&list[i] == cpu->hot_list && cpu->hot != ONDOL_PAGE_NIL)
+			give_hot(zone, pcp, cpu);
 		store_relaxed(&list[i].end, list[i].base + first_size(&list[i]));
 	}
 	if (smp)
 		spin_unlock(&zone->lock);
+}
+
+/* ------------------------------------------------------------------ the frame in hand */
+
+uint32_t pcp_hot_gfps(const struct phys_cpu *cpu)
+{
+	uint32_t gfps = 0;
+
+	for (unsigned gfp = 0; gfp < 32; gfp++)
+		if (load_relaxed(&cpu->lists[gfp]) == cpu->hot_list)
+			gfps |= 1u << gfp;
+	return gfps;
+}
+
+/* The frame in hand becomes an entry, of an array that has room or gets it; the hand is empty. */
+static void put_down(struct ondol_machine *m, struct phys_cpu *cpu)
+{
+	struct pcp_list *list = cpu->hot_list;
+
+	pcp_note_taken(cpu, list);
+	if (cpu->hot != ONDOL_PAGE_NIL) {
+		struct ondol_zone *zone = page_zone(m, &m->pages[cpu->hot]);
+
+		if (list->top == list->end)
+			pcp_spill(zone, &zone->pcp[cpu - m->phys->cpus], list);
+		*list->top = cpu->hot;
+		store_relaxed(&list->top, list->top + 1);
+		store_relaxed(&cpu->hot, ONDOL_PAGE_NIL);
+	}
+	add_relaxed(&list->nr_allocs, cpu->nr_hot);
+	store_relaxed(&cpu->nr_hot, 0);
+	store_relaxed(&cpu->nr_hot_noted, 0);
+}
+
+void pcp_put(struct ondol_zone *zone, struct phys_cpu *cpu, struct pcp_list *list,
+	     struct ondol_page *page)
+{
+	struct zone_pcp *pcp = &zone->pcp[cpu - zone->m->phys->cpus];
+	uint32_t index = page_index(zone->m, page);
+
+	if (list->order) {
+		if (ondol_unlikely(!pcp_push(list, page, index))) {
+			pcp_spill(zone, pcp, list);
+			(void)pcp_push(list, page, index);
+		}
+		cpu->guess[pcp_slot(list->order)] = list;
+		return;
+	}
+	if (list != cpu->hot_list) {
+		put_down(zone->m, cpu);
+		store_relaxed(&cpu->hot_list, list);
+		cpu->hot_flags = list->out_flags;
+		store_relaxed(&cpu->hot_gfps, pcp_hot_gfps(cpu));
+	}
+	if (ondol_unlikely(!pcp_put_hot(cpu, page, index))) {
+		pcp_spill(zone, pcp, list);
+		(void)pcp_put_hot(cpu, page, index);
+	}
 }

@@ -3,6 +3,8 @@
  * Frames by other measures than the order: many at once, an exact number, just these, a whole bank,
  * a balloon.
  *
+ *	trimmed block       | 8: head and tails | 1 | what goes back: 1 | 2 | 4 |    range_trim to 9
+ *
  *	contiguous range    claim what is free, move what is movable, claim again; all or nothing
  *	bank offline        a range that becomes RESERVED and OFFLINE; managed and limits follow
  *	balloon             single frames, linked by their records, held by Ondol itself
@@ -53,6 +55,85 @@ void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, ui
 {
 	for (uint32_t i = 0; i < nr_pages; i++)
 		ondol_free_pages(m, &page[i], 0);
+}
+
+/* ------------------------------------------------------------------ trimmed blocks */
+
+/*
+ * [RANGE-1] A run of n frames that was trimmed off a block is pieces of the buddy system's, of the
+ *           orders of n's bits, the highest first.  Each piece has a reference and its order; each
+ *           frame but the first is a TAIL that names the first.
+ */
+static unsigned piece_order(uint32_t nr, uint32_t at)
+{
+	return log2_u64(nr - at);
+}
+
+static void set_piece(struct ondol_page *page, uint32_t flags, unsigned order)
+{
+	store_relaxed(&page->flags, flags | order << ONDOL_PG_ORDER_SHIFT);
+	__atomic_store_n(&page->refcount, 1, __ATOMIC_RELAXED);
+}
+
+/* A block of 2^order frames is the pieces of two runs from now on, `nr` frames and the others. */
+static void note_pieces(struct ondol_zone *zone, unsigned order, uint32_t nr)
+{
+	struct ondol_machine *m = zone->m;
+	uint32_t pieces = 0;
+	uintptr_t irq;
+
+	for (unsigned bit = 0; bit < order; bit++)
+		pieces += (nr >> bit & 1) + (((1u << order) - nr) >> bit & 1);
+	irq = port_irq_save(m->port);
+	add_relaxed(&zone->pcp[machine_this_cpu(m)].nr_allocs, pieces - 1);
+	port_irq_restore(m->port, irq);
+	if (m->profile->lazy != ONDOL_LAZY_DELAY2)
+		return;
+	irq = zone_lock(zone);
+	buddy_note_pieces(zone, order, nr);
+	zone_unlock(zone, irq);
+}
+
+void range_trim(struct ondol_machine *m, struct ondol_page *head, unsigned order, uint32_t nr)
+{
+	struct ondol_zone *zone = page_zone(m, head);
+	uint32_t plain = head->flags & ~(ONDOL_PG_ORDER_MASK << ONDOL_PG_ORDER_SHIFT |
+					 ONDOL_PG_COMP | ONDOL_PG_ZEROED);
+
+	ONDOL_VERIFY(m, head->flags & ONDOL_PG_COMP && page_order(head) == order && nr > 1 &&
+		     nr < 1u << order, "RANGE-1", page_index(m, head), nr);
+	note_pieces(zone, order, nr);
+	set_piece(head, plain | ONDOL_PG_COMP, piece_order(nr, 0));
+	for (uint32_t at = 1u << piece_order(nr, 0); at < nr; at += 1u << piece_order(nr, at))
+		set_piece(&head[at], plain | ONDOL_PG_TAIL, piece_order(nr, at));
+	for (uint32_t at = nr; at < 1u << order;) {
+		unsigned back = (unsigned)__builtin_ctz(at);
+
+		for (uint32_t i = 1; i < 1u << back; i++)
+			store_relaxed(&head[at + i].flags, zone->flags);
+		set_piece(&head[at], plain, back);
+		ondol_free_pages(m, &head[at], back);
+		at += 1u << back;
+	}
+}
+
+void range_free(struct ondol_machine *m, struct ondol_page *head, uint32_t nr)
+{
+	struct ondol_zone *zone = page_zone(m, head);
+	uint32_t at = 1u << piece_order(nr, 0);
+
+	while (at < nr) {
+		unsigned order = piece_order(nr, at);
+
+		ONDOL_VERIFY(m, head[at].flags & ONDOL_PG_TAIL && page_order(&head[at]) == order,
+			     "RANGE-1", page_index(m, head) + at, head[at].flags);
+		for (uint32_t i = 1; i < 1u << order; i++)
+			store_relaxed(&head[at + i].flags, zone->flags);
+		store_relaxed(&head[at].flags, head[at].flags & ~ONDOL_PG_TAIL);
+		ondol_free_pages(m, &head[at], order);
+		at += 1u << order;
+	}
+	ondol_free_pages(m, head, piece_order(nr, 0));
 }
 
 /* ------------------------------------------------------------------ just these */

@@ -5,6 +5,13 @@
 
 #include "phys/machine.h"
 
+/*
+ * Of a compound block that was just allocated, of 2^order frames, the caller keeps the first `nr`,
+ * 2 at least; the others go back.  range_free undoes all of it.
+ */
+void range_trim(struct ondol_machine *m, struct ondol_page *head, unsigned order, uint32_t nr);
+void range_free(struct ondol_machine *m, struct ondol_page *head, uint32_t nr);
+
 /* A frame that the caller alone has, of use KERNEL, is held for the range from now on. */
 void range_hold(struct ondol_machine *m, struct ondol_page *page);
 

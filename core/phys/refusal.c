@@ -60,7 +60,7 @@ static void describe_zone(struct ondol_zone *zone, const struct request *req,
 		nr_blocks += blocks[order];
 	}
 	for (uint32_t cpu = 0; cpu < zone->m->nr_cpus; cpu++)
-		listed += pcp_pages(&zone->pcp[cpu]);
+		listed += pcp_pages(zone, cpu);
 	out->largest_order = largest;
 	out->name = ondol_zone_name(zone->type);
 	out->node = zone->node;

@@ -509,10 +509,14 @@ void phys_choose_lists(struct ondol_machine *m)
 {
 	struct ondol_phys_state *phys = m->phys;
 
-	for (uint32_t i = 0; phys->pcp_on && i < m->nr_cpus; i++)
+	for (uint32_t i = 0; phys->pcp_on && i < m->nr_cpus; i++) {
+		struct phys_cpu *cpu = &phys->cpus[i];
+
 		for (unsigned gfp = 0; gfp < 32; gfp++)
-			store_relaxed(&phys->cpus[i].lists[gfp],
+			store_relaxed(&cpu->lists[gfp],
 				      first_lists(m, i, phys->gfp_class[gfp]));
+		store_relaxed(&cpu->hot_gfps, pcp_hot_gfps(cpu));
+	}
 }
 
 static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *desc)
@@ -525,7 +529,10 @@ static void init_cpus(struct ondol_machine *m, const struct ondol_machine_desc *
 		cpu->node = (uint16_t)(desc->cpu_to_node ? desc->cpu_to_node[i] :
 							   i % desc->nr_nodes);
 		for (unsigned slot = 0; slot < PCP_SLOTS; slot++)
-			cpu->hot[slot] = &phys->zones[phys->zone_ids[0]].pcp[i].list[0][slot];
+			cpu->guess[slot] = &phys->zones[phys->zone_ids[0]].pcp[i].list[0][slot];
+		cpu->hot = ONDOL_PAGE_NIL;
+		cpu->hot_list = cpu->guess[0];
+		cpu->hot_flags = phys->pcp_on ? cpu->hot_list->out_flags : UINT32_MAX;
 	}
 	phys_choose_lists(m);
 }
@@ -553,13 +560,15 @@ static void connect(struct ondol_machine *m, const struct ondol_machine_desc *de
 	phys_set_limits(m);
 }
 
-static void choose_way(struct ondol_machine *m)
+void phys_choose_way(struct ondol_machine *m)
 {
 	m->cpus = m->phys->cpus;
 	m->this_cpu = m->port->this_cpu;
 	m->port_ctx = m->port->ctx;
 	m->pcp_way = PCP_HOOKED;
-	if (!m->port->irq_save && !m->phys->smp)
+	if (m->fail_plan)
+		m->pcp_way = PCP_PLANNED;
+	else if (!m->port->irq_save && !m->phys->smp)
 		m->pcp_way = PCP_ALONE;
 	else if (!m->port->irq_save && m->port->sync_cpus)
 		m->pcp_way = PCP_CPUS;
@@ -582,7 +591,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->min_free_kib = DESC_VALUE(desc, min_free_kbytes);
 	m->phys->smp = m->nr_cpus > 1 && m->port->this_cpu; /* else all run on CPU 0 */
 	m->phys->pcp_on = m->profile->pcp;
-	choose_way(m);
+	phys_choose_way(m);
 	r = take_movable(m, desc);
 	if (r)
 		return r;
@@ -592,6 +601,7 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	if (!mb.nr_memory)
 		return -ONDOL_ENOMEM;
 	m->first_pfn = align_down(mb.memory[0].start, UINT64_C(1) << m->phys->max_order);
+	m->frames = machine_pfn_host(m, m->first_pfn);
 	end = mb.memory[mb.nr_memory - 1].end;
 	m->nr_pages = end - m->first_pfn;
 	if (m->nr_pages >= ONDOL_PAGE_NIL)

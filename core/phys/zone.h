@@ -71,15 +71,15 @@ struct shelves {
 #define PCP_SLOTS (PCP_SMALL_ORDERS + 1)
 #define pcp_slot_room(slot) (256u >> (slot))
 
-/* All that an order's fast path touches of its CPU's, but the entry itself: one cache line. */
+/* What an order's list is to its CPU, but for the entries: one cache line. */
 struct pcp_list {
 	uint32_t *top;   /* (p, ra) entries are [base, top): the last was freed last */
 	uint32_t *base;  /* (c) */
 	uint32_t *end;   /* (p) where it is full; grows with traffic up to its cap */
-	uint32_t *low;   /* (p, ra) where top was lowest since the peak was last noted */
+	uint32_t *low;   /* (p, ra) where it ended when it was shortest since the peak was noted */
 	uint32_t *noted; /* (p) what of that zone_pcp.low knows */
 	uint32_t out_flags, free_flags; /* (c) record of a block handed out, of one on the list */
-	unsigned long nr_frees;         /* (p, ra) blocks */
+	unsigned long nr_allocs;        /* (p, ra) blocks taken off the array */
 	uint16_t cap, order;            /* (c) 0: this order has no lists here */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
@@ -131,14 +131,24 @@ struct ondol_node {
 	uint16_t *zonelist; /* zone ids: nodes by distance, in each from the highest zone down */
 };
 
+/* Its first line is all that an order-0 pair touches beside the page's record: pcp.c, 2. */
 struct phys_cpu {
 	struct cpu_lock lock; /* of its lists in all zones */
-	uint16_t node; /* (c) */
-	struct pcp_list *hot[PCP_SLOTS]; /* (p) where the last free went: a guess for the next */
+	uint32_t hot; /* (p, ra) the newest frame of hot_list, not on its array; or NIL */
+	struct pcp_list *hot_list; /* (p, ra) an order-0 list: where the last such free went */
+	unsigned long nr_hot;      /* (p, ra) times that hot was taken since it is hot_list's */
+	uint32_t hot_flags;        /* (p) hot_list->out_flags; where there are no lists, none's */
+	uint32_t hot_gfps;         /* (p) a bit for each entry of lists[] that is hot_list's */
+	unsigned long nr_hot_noted; /* (p, ra) nr_hot when hot_list->low last knew of it */
+	uint16_t node;             /* (c) */
+	/* (p) by slot, but for order 0: where the last free went, a guess for the next */
+	struct pcp_list *guess[PCP_SLOTS] __attribute__((aligned(PHYS_CACHE_LINE)));
 	/* (ra) by the low five GFP bits: the lists, by slot, of the zone asked first; or NULL */
 	struct pcp_list *lists[32] __attribute__((aligned(PHYS_CACHE_LINE)));
 	long use[ONDOL_NR_PAGE_USES]; /* (p, ra) frames given a use, less those taken off it */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
+
+ONDOL_STATIC_ASSERT(offsetof(struct phys_cpu, guess) == PHYS_CACHE_LINE, "one line");
 
 /* Zone ids (zone_id.h) are the node and zone bits of page.flags, moved down. */
 ONDOL_STATIC_ASSERT(ONDOL_PG_NODE_SHIFT == ONDOL_PG_ZONE_SHIFT + 3 &&
@@ -247,6 +257,8 @@ void phys_settle(struct ondol_machine *m);
 void phys_set_limits(struct ondol_machine *m);
 /* zone.c.  Which lists a CPU looks at first, when a zone got its first frames or lost its last. */
 void phys_choose_lists(struct ondol_machine *m);
+/* zone.c.  How the lists are reached: when a fail plan came or went. */
+void phys_choose_way(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */
 uint32_t phys_pages_used(struct ondol_machine *m);

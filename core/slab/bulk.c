@@ -51,12 +51,15 @@ uint32_t ondol_kmem_cache_alloc_bulk(struct ondol_kmem_cache *cache, ondol_gfp_t
 	return done;
 }
 
-/* The objects' states, of objects in use; what they had beyond the bytes asked for is summed. */
+/*
+ * Of a cache that is debugged: the objects' states, of objects in use; what they had beyond the
+ * bytes asked for is summed.
+ */
 static uint32_t collect(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr,
 			void *const *objects, const void *caller)
 {
 	struct ondol_machine *m = cache->m;
-	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE * cache->nr_frames, base = 0;
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
 	uint32_t slack = 0;
@@ -78,8 +81,7 @@ static uint32_t collect(struct ondol_kmem_cache *cache, struct slab_entry *entri
 			     "SLAB-6", object, at);
 		ONDOL_VERIFY(m, states[index] >= SLAB_IN_USE && states[index] != SLAB_IN_MAGAZINE,
 			     "SLAB-5", object, states[index]);
-		if (ondol_unlikely(cache->flags & SLAB_DEBUG_FLAGS))
-			slab_debug_free(cache, head, objects[i], caller);
+		slab_debug_free(cache, head, objects[i], caller);
 		slack += states[index] & ~SLAB_IN_USE;
 		states[index] = SLAB_IN_MAGAZINE;
 		entries[i].object = objects[i];
@@ -99,10 +101,16 @@ uint64_t ondol_kmem_cache_free_bulk(struct ondol_kmem_cache *cache, uint32_t nr,
 		uint32_t slack;
 
 		now = nr - done < BATCH ? nr - done : BATCH;
+		if (ondol_likely(!(cache->flags & SLAB_DEBUG_FLAGS))) {
+			frames += slab_put_used(cache, objects + done, now, &slack);
+			if (slack)
+				slab_give_slack(cache, slack);
+			continue;
+		}
 		slack = collect(cache, entries, now, objects + done, ondol_caller());
 		if (slack)
 			slab_give_slack(cache, slack);
-		if (ondol_likely(!(cache->flags & ONDOL_SLAB_QUARANTINE)))
+		if (!(cache->flags & ONDOL_SLAB_QUARANTINE))
 			frames += slab_put_many(cache, entries, now);
 		else
 			for (uint32_t i = 0; i < now; i++)

@@ -45,6 +45,29 @@ static void choose_guard(struct ondol_kmem_cache *cache)
 		   "cache %s: the port cannot guard pages; a red zone instead", cache->name);
 }
 
+static void choose_way(struct ondol_kmem_cache *cache)
+{
+	const struct ondol_machine *m = cache->m;
+	enum slab_way way = SLAB_HOOKED;
+
+	if (m->fail_plan || cache->flags & SLAB_DEBUG_FLAGS)
+		way = SLAB_SLOW;
+	else if (!cache->smp && !m->port->irq_save && m->nr_nodes == 1)
+		way = SLAB_ALONE;
+	else if (cache->smp && !m->port->irq_save && m->port->sync_cpus)
+		way = SLAB_CPUS;
+	store_relaxed(&cache->way, (uint8_t)way);
+}
+
+void slab_choose_ways(struct ondol_machine *m)
+{
+	uintptr_t irq = slab_lock_caches(m);
+
+	list_for_each(pos, &m->slab->caches)
+		choose_way(container_of(pos, struct ondol_kmem_cache, link));
+	slab_unlock_caches(m, irq);
+}
+
 /* Everything but the name list; `cache` is zeroed. */
 static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m, const char *name,
 			const struct ondol_kmem_cache_args *args)
@@ -57,10 +80,11 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 	cache->m = m;
 	/* Who cannot tell CPUs apart is always on the first, and alone there. */
 	cache->smp = m->phys->smp;
-	cache->alone = !cache->smp && !m->port->irq_save && m->nr_nodes == 1;
+	cache->generation = 1;
 	cache->name = name;
 	cache->object_size = (uint32_t)args->object_size;
 	cache->flags = args->flags;
+	cache->least_order = args->least_order;
 	cache->ctor = args->ctor;
 	cache->arg = args->arg;
 	cache->cpu = (struct slab_cpu *)((char *)cache + nodes_size(&shape));
@@ -89,6 +113,7 @@ static int set_up_cache(struct ondol_kmem_cache *cache, struct ondol_machine *m,
 		cache->flags &= ~(debug & ~args->flags & LARGER_FLAGS);
 		r = slab_layout(cache);
 	}
+	choose_way(cache);
 	return r;
 }
 
@@ -100,7 +125,7 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 	if (!name || !args || args->size < sizeof *args || args->flags & ~known ||
 	    !args->object_size ||
 	    args->object_size > ONDOL_KMALLOC_MAX || args->align & (args->align - 1) ||
-	    args->align > ONDOL_PAGE_SIZE)
+	    args->align > ONDOL_PAGE_SIZE || args->least_order > SLAB_LEAST_ORDER_MAX)
 		return -ONDOL_EINVAL;
 	return 0;
 }
@@ -209,7 +234,8 @@ unsigned long slab_active_objects(const struct ondol_kmem_cache *cache)
 	for (uint32_t cpu = 0; cpu < cache->m->nr_cpus; cpu++)
 		held += load_relaxed(&cache->cpu[cpu].nr) +
 			load_relaxed(&cache->cpu[cpu].spare_nr) +
-			load_relaxed(&cache->cpu[cpu].alien_nr);
+			load_relaxed(&cache->cpu[cpu].alien_nr) +
+			(load_relaxed(&cache->cpu[cpu].hand) & SLAB_HAND_FREE);
 	held += load_relaxed(&cache->depot_objects) + load_relaxed(&cache->nr_resting);
 	/* Magazines that were filled meanwhile are not in `inuse` yet. */
 	return held < inuse ? inuse - held : 0;
@@ -226,7 +252,7 @@ static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_inf
 	info->object_size = cache->object_size;
 	info->buffer_size = cache->stride;
 	info->objects_per_slab = cache->nr_objects;
-	info->pages_per_slab = 1u << cache->order;
+	info->pages_per_slab = cache->nr_frames;
 	irq = slab_lock(cache);
 	for (uint32_t node = 0; node < cache->m->nr_nodes; node++) {
 		info->slabs_full += cache->node[node].nr[SLAB_FULL];
@@ -289,7 +315,7 @@ static void describe_slab(const struct ondol_kmem_cache *cache, struct ondol_pag
 	const uint16_t *states = slab_states(cache, head);
 
 	shape->pfn = ondol_pfn(machine_page_pfn(cache->m, head));
-	shape->nr_pages = 1u << cache->order;
+	shape->nr_pages = cache->nr_frames;
 	shape->nr_objects = cache->nr_objects;
 	shape->kind = (enum ondol_slab_kind)list;
 	shape->used = 0;
@@ -349,7 +375,7 @@ uint64_t slab_reclaimable_pages(struct ondol_machine *m)
 		struct ondol_kmem_cache *cache = container_of(pos, struct ondol_kmem_cache, link);
 
 		if (cache->flags & ONDOL_SLAB_RECLAIM_ACCOUNT)
-			pages += (uint64_t)load_relaxed(&cache->nr_slabs) << cache->order;
+			pages += (uint64_t)load_relaxed(&cache->nr_slabs) * cache->nr_frames;
 	}
 	slab_unlock_caches(m, irq);
 	return pages;

@@ -82,7 +82,7 @@ void slab_fetch_magazines(struct ondol_kmem_cache *cache)
 			cpu->loaded = fresh[0]->entry;
 			cpu->spare = fresh[1]->entry;
 			cpu->alien = fresh[2] ? fresh[2]->entry : NULL;
-			store_relaxed(&cpu->cap, load_relaxed(&cache->mag_cap));
+			store_relaxed(&cpu->cap, (uint8_t)load_relaxed(&cache->mag_cap));
 			fresh[0] = fresh[1] = fresh[2] = NULL;
 		}
 		slab_unlock_cpu(cache, cpu, irq);
@@ -94,7 +94,7 @@ void slab_fetch_magazines(struct ondol_kmem_cache *cache)
 static void swap(struct slab_cpu *cpu)
 {
 	struct slab_entry *entries = cpu->loaded;
-	uint32_t nr = cpu->nr;
+	uint8_t nr = cpu->nr;
 
 	cpu->loaded = cpu->spare;
 	cpu->spare = entries;
@@ -125,7 +125,7 @@ static bool exchange_empty(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 	if (!full)
 		return false;
 	cpu->loaded = full->entry;
-	store_relaxed(&cpu->nr, full->nr);
+	store_relaxed(&cpu->nr, (uint8_t)full->nr);
 	return true;
 }
 
@@ -135,7 +135,7 @@ static void take_over_cap(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 	uint32_t cap = load_relaxed(&cache->mag_cap);
 
 	if (cap > cpu->cap)
-		store_relaxed(&cpu->cap, cap);
+		store_relaxed(&cpu->cap, (uint8_t)cap);
 }
 
 void slab_load(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
@@ -146,8 +146,8 @@ void slab_load(struct ondol_kmem_cache *cache, struct slab_cpu *cpu)
 	}
 	take_over_cap(cache, cpu);
 	if (!exchange_empty(cache, cpu))
-		store_relaxed(&cpu->nr, slab_take_many(cache, slab_this_node(cache->m),
-						       cpu->loaded, cpu->cap));
+		store_relaxed(&cpu->nr, (uint8_t)slab_take_many(cache,
+					slab_this_node(cache->m), cpu->loaded, cpu->cap));
 }
 
 /* The spare, full, for an empty one.  False: the depot is full, or has none and gets none. */
@@ -269,6 +269,13 @@ static void drain_cpu(struct ondol_kmem_cache *cache, struct slab_cpu *cpu, bool
 		slab_put_many(cache, cpu->spare, cpu->spare_nr);
 	if (cpu->alien_nr)
 		slab_put_aliens(cache, cpu);
+	if (cpu->hand & SLAB_HAND_FREE) {
+		struct slab_entry entry = { (void *)(cpu->hand - SLAB_HAND_FREE),
+					    cpu->hand_state };
+
+		slab_put_many(cache, &entry, 1);
+	}
+	store_relaxed(&cpu->hand, 0);
 	store_relaxed(&cpu->nr, 0);
 	store_relaxed(&cpu->spare_nr, 0);
 	if (forget) {

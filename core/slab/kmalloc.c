@@ -4,11 +4,13 @@
  *
  *	classic   32, 64, 96, 128, 192, 256, 512, ... 4 MiB: what Linux 2.6 had
  *	modern    8, 16, ... 64 by eights; then eight classes from each power of two to the
- *	          next up to 32 KiB, so that at most a ninth is lost; then powers of two
+ *	          next, so that at most a ninth is lost
+ *
+ * Objects of the modern ones above 32 KiB lie in slabs of as many frames as it takes (layout.c).
  *
  * The modern ones belong to profiles with migrate types.  A class that no block of the profile
  * can hold does not exist: ten orders end at 2 MiB.  Requests for DMA memory have caches of
- * their own where the profile has that zone.
+ * their own where the profile has that zone, above 32 KiB of powers of two alone: they are rare.
  */
 #include "slab/slab.h"
 
@@ -16,7 +18,7 @@
 #include "base/math.h"
 
 #define FINE_FROM 64
-#define FINE_TO 32768
+#define DMA_FINE_TO 32768
 #define FINE_STEPS 8 /* a power of two: classes for each doubling */
 
 static uint32_t next_class(bool modern, uint32_t size)
@@ -26,8 +28,6 @@ static uint32_t next_class(bool modern, uint32_t size)
 		       size == 192 ? 256 : size * 2;
 	if (size < FINE_FROM)
 		return size + 8;
-	if (size >= FINE_TO)
-		return size * 2;
 	return size + ((1u << log2_u64(size)) / FINE_STEPS);
 }
 
@@ -46,7 +46,7 @@ static int create_class(struct ondol_machine *m, uint32_t at, uint32_t size, boo
 					      .align = natural_align(size) };
 	struct ondol_kmem_cache **cache = dma ? &slab->kmalloc_dma[at] : &slab->kmalloc[at];
 	char *name = slab->names[dma][at];
-	unsigned shift = size < 1024 || size % 1024 ? 0 : size >> 20 ? 20 : 10;
+	unsigned shift = size % 1024 ? 0 : size % (1024 * 1024) ? 10 : 20;
 	int r;
 
 	format_string(name, sizeof slab->names[0][0], "%skmalloc-%u%s", dma ? "dma-" : "",
@@ -55,6 +55,20 @@ static int create_class(struct ondol_machine *m, uint32_t at, uint32_t size, boo
 			cache);
 	if (!r)
 		(*cache)->is_general = true;
+	return r;
+}
+
+/* Large ones that are no power of two share the cache of the next. */
+static int create_dma_class(struct ondol_machine *m, uint32_t at, uint32_t size)
+{
+	struct ondol_kmem_cache **dma = m->slab->kmalloc_dma;
+	int r;
+
+	if (size > DMA_FINE_TO && size & (size - 1))
+		return 0;
+	r = create_class(m, at, size, true);
+	for (uint32_t i = at; !r && i-- > 0 && !dma[i];)
+		dma[i] = dma[at];
 	return r;
 }
 
@@ -70,7 +84,7 @@ int kmalloc_init(struct ondol_machine *m)
 		int r = create_class(m, at, size, false);
 
 		if (!r && m->profile->zone_end[ONDOL_ZONE_DMA])
-			r = create_class(m, at, size, true);
+			r = create_dma_class(m, at, size);
 		if (r)
 			return r;
 		for (; from <= size && from <= KMALLOC_TABLE_MAX; from++)

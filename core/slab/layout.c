@@ -5,7 +5,8 @@
  *	small   | colour | object 0 | object 1 | ... | rest | states: 2 bytes an object |
  *	large   | colour | object 0 | ... up to 8 | rest |      states in the 2nd page record
  *
- * Objects of a power of two fill a large slab wholly that way.  The rest is what colouring
+ * Objects of a power of two fill a large slab wholly that way; of other large ones the slab is the
+ * first frames of its block, as many as it takes.  The rest is what colouring
  * moves the objects about in, so that equal offsets of different slabs do not all meet in the
  * same cache sets (Bonwick 1994, 4.1).
  */
@@ -21,6 +22,23 @@ struct fit {
 	uint32_t nr_objects, rest;
 	bool states_in_tail;
 };
+
+/*
+ * What a slab of large objects leaves of its block goes back to the buddy, whole frames of it,
+ * where that is more than a sixteenth: the modern profiles' way to classes that waste little.
+ */
+static void trim(struct ondol_kmem_cache *cache, struct fit *fit)
+{
+	uint32_t used = fit->nr_objects * cache->stride, frames;
+
+	cache->nr_frames = 1u << cache->order;
+	frames = (uint32_t)(align_up(used, ONDOL_PAGE_SIZE) >> ONDOL_PAGE_SHIFT);
+	if (!cache->m->profile->migrate_types || !fit->states_in_tail || frames < 2 ||
+	    (cache->nr_frames - frames) * 16 <= cache->nr_frames)
+		return;
+	cache->nr_frames = frames;
+	fit->rest = frames * (uint32_t)ONDOL_PAGE_SIZE - used;
+}
 
 static struct fit fit_objects(uint32_t stride, unsigned order)
 {
@@ -54,12 +72,13 @@ static unsigned usual_order(const struct ondol_machine *m, uint32_t stride)
  * The smallest order of enough objects that wastes a 16th at most, or an 8th, or a 4th; else
  * any that holds one.
  */
-static int choose_order(const struct ondol_machine *m, uint32_t stride)
+static int choose_order(const struct ondol_machine *m, uint32_t stride, unsigned least)
 {
 	unsigned usual = usual_order(m, stride);
 
+	least = least < usual ? least : usual;
 	for (uint32_t fraction = 16; fraction >= 4; fraction /= 2) {
-		for (unsigned order = 0; order <= usual; order++) {
+		for (unsigned order = least; order <= usual; order++) {
 			struct fit fit = fit_objects(stride, order);
 			bool enough = fit.nr_objects >= ENOUGH_OBJECTS || order == usual ||
 				      order >= USUAL_ORDER;
@@ -93,6 +112,7 @@ static int lay_out_guarded(struct ondol_kmem_cache *cache, uint32_t stride)
 	if (order > cache->m->phys->max_order)
 		return -ONDOL_EINVAL;
 	cache->order = (uint8_t)order;
+	cache->nr_frames = 1u << order;
 	cache->nr_objects = 1;
 	cache->states_in_tail = true;
 	cache->guard_offset = (uint32_t)end;
@@ -132,7 +152,7 @@ int slab_layout(struct ondol_kmem_cache *cache)
 		return lay_out_guarded(cache, (uint32_t)stride);
 	cache->owner_offset = (int32_t)(align_up(cache->object_size, unit) + room) -
 			      (int32_t)sizeof(struct slab_owner);
-	order = choose_order(cache->m, (uint32_t)stride);
+	order = choose_order(cache->m, (uint32_t)stride, cache->least_order);
 	if (order < 0)
 		return -ONDOL_EINVAL;
 	fit = fit_objects((uint32_t)stride, (unsigned)order);
@@ -140,6 +160,7 @@ int slab_layout(struct ondol_kmem_cache *cache)
 	kept = (kept < KEPT_FRAMES_MAX ? kept : KEPT_FRAMES_MAX) >> order;
 	cache->free_slabs_max = kept ? kept : 1;
 	cache->order = (uint8_t)order;
+	trim(cache, &fit);
 	cache->nr_objects = (uint16_t)fit.nr_objects;
 	cache->states_in_tail = fit.states_in_tail;
 	cache->states_offset = ((uint32_t)ONDOL_PAGE_SIZE << order) -

@@ -6,7 +6,17 @@
  *	           empty?  swap with spare       full? swap with spare
  *	                   both empty: the depot       both full: the depot
  *
- * As pcp.c does with frames.  The first use of a cache on a CPU fetches its magazines; while
+ * As pcp.c does with frames.  In front of both is the *hand*: the object that this CPU freed last,
+ * with where its state is.  Who allocates takes that, and as long as it is remembered whom it was
+ * handed to, freeing it again asks neither its page's record nor the cache's arithmetic:
+ *
+ *	slab_cpu   lock | hand, its state's address, generation | ...      one line
+ *	state      of the object: in use, or not                          the other
+ *
+ * So a pair writes two lines, and reads the constant line of the cache beside.  The memory of the
+ * hand is good while no slab of the cache went to the buddy since: generation counts those.
+ *
+ * The first use of a cache on a CPU fetches its magazines; while
  * there is no room for them, objects come straight from the slabs.  depot.c is what is behind.
  *
  * A pop or a push is all that most calls need, so everything else is out of line: the way that
@@ -59,7 +69,7 @@ static inline void *pop_object(const struct ondol_kmem_cache *cache, struct slab
 	uint32_t nr = cpu->nr - 1;
 	struct slab_entry *entry = &cpu->loaded[nr];
 
-	store_relaxed(&cpu->nr, nr);
+	store_relaxed(&cpu->nr, (uint8_t)nr);
 	if (slack) {
 		slack >>= cache->slack_shift;
 		add_relaxed(&cpu->slack, (long)(slack << cache->slack_shift));
@@ -68,18 +78,34 @@ static inline void *pop_object(const struct ondol_kmem_cache *cache, struct slab
 	return entry->object;
 }
 
+/* From the hand or the loaded magazine, or NULL. */
+static inline __attribute__((always_inline)) void *
+take_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu, uint32_t slack)
+{
+	uintptr_t hand = cpu->hand;
+
+	if (!(hand & SLAB_HAND_FREE))
+		return ondol_likely(cpu->nr) ? pop_object(cache, cpu, slack) : NULL;
+	store_relaxed(&cpu->hand, hand - SLAB_HAND_FREE);
+	if (slack) {
+		slack >>= cache->slack_shift;
+		add_relaxed(&cpu->slack, (long)(slack << cache->slack_shift));
+	}
+	*cpu->hand_state = (uint16_t)(SLAB_IN_USE | slack);
+	return (void *)(hand - SLAB_HAND_FREE);
+}
+
 /* The magazines of this CPU, loaded anew if need be; or NULL. */
 static void *alloc_from_magazines(struct ondol_kmem_cache *cache, uint32_t slack)
 {
 	struct slab_cpu *cpu;
-	void *object = NULL;
+	void *object;
 	uintptr_t irq;
 
 	cpu = lock_cpu(cache, &irq);
-	if (!cpu->nr && cpu->cap)
+	if (!cpu->nr && cpu->cap && !(cpu->hand & SLAB_HAND_FREE))
 		slab_load(cache, cpu);
-	if (cpu->nr)
-		object = pop_object(cache, cpu, slack);
+	object = take_object(cache, cpu, slack);
 	unlock_cpu(cache, cpu, irq);
 	return object;
 }
@@ -148,29 +174,58 @@ static __attribute__((noinline)) void *alloc_hooked(struct ondol_kmem_cache *cac
 						    ondol_gfp_t gfp, uint32_t slack,
 						    const void *caller)
 {
-	void *object = NULL;
 	uintptr_t irq;
 	struct slab_cpu *cpu = lock_cpu(cache, &irq);
+	void *object = take_object(cache, cpu, slack);
 
-	if (ondol_likely(cpu->nr))
-		object = pop_object(cache, cpu, slack);
 	unlock_cpu(cache, cpu, irq);
 	return ondol_likely(object) ? finish(cache, object, gfp) :
 				      alloc_slow(cache, gfp, slack, caller);
 }
 
+/* One call asks for the CPU; who called is of no interest here, for nothing is debugged. */
+static inline __attribute__((always_inline)) void *
+alloc_as_cpu(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack)
+{
+	struct ondol_machine *m = cache->m;
+	uint32_t index = m->this_cpu(m->port_ctx);
+	struct slab_cpu *cpu = &cache->cpu[index];
+	void *object;
+
+	if (ondol_unlikely(!cpu_try_lock(&cpu->lock)))
+		return alloc_hooked(cache, gfp, slack, NULL);
+	object = take_object(cache, cpu, slack);
+	cpu_try_unlock(&cpu->lock);
+	return ondol_likely(object) ? finish(cache, object, gfp) :
+				      alloc_slow(cache, gfp, slack, NULL);
+}
+
+static __attribute__((noinline)) void *alloc_whole_by_cpu(struct ondol_kmem_cache *cache,
+							  ondol_gfp_t gfp)
+{
+	return alloc_as_cpu(cache, gfp, 0);
+}
+
+static __attribute__((noinline)) void *alloc_by_cpu(struct ondol_kmem_cache *cache,
+						    ondol_gfp_t gfp, uint32_t slack)
+{
+	return alloc_as_cpu(cache, gfp, slack);
+}
+
 static inline __attribute__((always_inline)) void *
 alloc_object(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack, const void *caller)
 {
-	struct slab_cpu *cpu = cache->cpu;
+	unsigned way = load_relaxed(&cache->way);
+	void *object;
 
-	if (ondol_unlikely(cache->m->fail_plan))
-		return alloc_slow(cache, gfp, slack, caller);
-	if (!cache->alone)
-		return alloc_hooked(cache, gfp, slack, caller);
-	if (ondol_unlikely(!cpu->nr))
-		return alloc_slow(cache, gfp, slack, caller);
-	return finish(cache, pop_object(cache, cpu, slack), gfp);
+	if (ondol_unlikely(way >= SLAB_HOOKED))
+		return way == SLAB_SLOW ? alloc_slow(cache, gfp, slack, caller) :
+					  alloc_hooked(cache, gfp, slack, caller);
+	if (way == SLAB_CPUS)
+		return slack ? alloc_by_cpu(cache, gfp, slack) : alloc_whole_by_cpu(cache, gfp);
+	object = take_object(cache, cache->cpu, slack);
+	return ondol_likely(object) ? finish(cache, object, gfp) :
+				      alloc_slow(cache, gfp, slack, caller);
 }
 
 void *slab_cache_alloc(struct ondol_kmem_cache *cache, ondol_gfp_t gfp, uint32_t slack,
@@ -219,18 +274,50 @@ void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack)
 	unlock_cpu(cache, cpu, irq);
 }
 
-static inline void push_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu,
-			       void *object, uint16_t *state)
+/* Into the hand; what that held goes to the loaded magazine.  False: no room. */
+static inline __attribute__((always_inline)) bool
+put_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu, void *object,
+	   uint16_t *state)
 {
-	struct slab_entry *entry = &cpu->loaded[cpu->nr];
-	uint32_t slack = *state & ~SLAB_IN_USE;
+	uint32_t nr = cpu->nr, slack;
 
+	if (ondol_unlikely(nr >= cpu->cap))
+		return false;
+	if (cpu->hand & SLAB_HAND_FREE) {
+		struct slab_entry *entry = &cpu->loaded[nr];
+
+		entry->object = (void *)(cpu->hand - SLAB_HAND_FREE);
+		entry->state = cpu->hand_state;
+		store_relaxed(&cpu->nr, (uint8_t)(nr + 1));
+	}
+	slack = *state & ~SLAB_IN_USE;
 	if (slack)
 		add_relaxed(&cpu->slack, -(long)(slack << cache->slack_shift));
 	*state = SLAB_IN_MAGAZINE;
-	entry->object = object;
-	entry->state = state;
-	store_relaxed(&cpu->nr, cpu->nr + 1);
+	cpu->hand_state = state;
+	cpu->hand_generation = __atomic_load_n(&cache->generation, __ATOMIC_ACQUIRE);
+	store_relaxed(&cpu->hand, (uintptr_t)object | SLAB_HAND_FREE);
+	return true;
+}
+
+/* The object that was in hand last comes back: true, unless anything is odd. */
+static inline __attribute__((always_inline)) bool
+put_back_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu, void *object)
+{
+	uint32_t slack;
+
+	if (cpu->hand != (uintptr_t)object ||
+	    cpu->hand_generation != __atomic_load_n(&cache->generation, __ATOMIC_ACQUIRE))
+		return false;
+	slack = *cpu->hand_state;
+	if (ondol_unlikely(slack < SLAB_IN_USE || slack == SLAB_IN_MAGAZINE))
+		return false;
+	slack &= ~SLAB_IN_USE;
+	if (slack)
+		add_relaxed(&cpu->slack, -(long)(slack << cache->slack_shift));
+	*cpu->hand_state = SLAB_IN_MAGAZINE;
+	store_relaxed(&cpu->hand, (uintptr_t)object | SLAB_HAND_FREE);
+	return true;
 }
 
 /* To the magazine of other nodes' objects, which come to their slabs under one lock. */
@@ -243,7 +330,7 @@ static inline void push_alien(struct ondol_kmem_cache *cache, struct slab_cpu *c
 	*state = SLAB_IN_MAGAZINE;
 	entry->object = object;
 	entry->state = state;
-	store_relaxed(&cpu->alien_nr, cpu->alien_nr + 1);
+	store_relaxed(&cpu->alien_nr, (uint8_t)(cpu->alien_nr + 1));
 	if (cpu->alien_nr >= cpu->cap)
 		slab_put_aliens(cache, cpu);
 }
@@ -274,7 +361,7 @@ static __attribute__((noinline)) void free_slow(struct ondol_kmem_cache *cache,
 	} else if (ondol_likely(kept)) {
 		if (cpu->nr >= cpu->cap)
 			slab_unload(cache, cpu);
-		push_object(cache, cpu, object, state);
+		(void)put_object(cache, cpu, object, state);
 	} else {
 		add_relaxed(&cpu->slack,
 			    -(long)((*state & ~SLAB_IN_USE) << cache->slack_shift));
@@ -295,22 +382,19 @@ static __attribute__((noinline)) void free_hooked(struct ondol_kmem_cache *cache
 {
 	uintptr_t irq;
 	struct slab_cpu *cpu = lock_cpu(cache, &irq);
-	bool done = cpu->nr < cpu->cap && !is_alien(cache, head);
+	bool done = !is_alien(cache, head) && put_object(cache, cpu, object, state);
 
-	if (ondol_likely(done))
-		push_object(cache, cpu, object, state);
 	unlock_cpu(cache, cpu, irq);
 	if (ondol_unlikely(!done))
 		free_slow(cache, head, object, state, caller);
 }
 
-/* Everything that makes it an object in use of the cache has been looked at then. */
-static inline __attribute__((always_inline)) void
-free_object(struct ondol_kmem_cache *cache, struct ondol_page *head, void *object,
-	    uint32_t offset, const void *caller)
+/* The state of an object in use: [SLAB-5], [SLAB-6]. */
+static inline __attribute__((always_inline)) uint16_t *
+state_in_use(const struct ondol_kmem_cache *cache, struct ondol_page *head, void *object,
+	     uint32_t offset)
 {
 	uint32_t at = offset - head->slab.colour, index = slab_index(cache, at);
-	struct slab_cpu *cpu = cache->cpu;
 	uint16_t *state;
 
 	ONDOL_VERIFY(cache->m, index < cache->nr_objects && index * cache->stride == at, "SLAB-6",
@@ -318,29 +402,90 @@ free_object(struct ondol_kmem_cache *cache, struct ondol_page *head, void *objec
 	state = &slab_states_at(cache, head, (char *)object - offset)[index];
 	ONDOL_VERIFY(cache->m, *state >= SLAB_IN_USE && *state != SLAB_IN_MAGAZINE, "SLAB-5",
 		     (uintptr_t)object, *state);
-	if (!cache->alone)
+	return state;
+}
+
+/* The record of its page says what slab it is in. */
+static inline __attribute__((always_inline)) struct ondol_page *
+locate_in(const struct ondol_kmem_cache *cache, void *object, uint32_t *out_offset)
+{
+	struct ondol_page *head = slab_locate(cache->m, object, out_offset);
+
+	ONDOL_VERIFY(cache->m, head && head->slab.cache == cache, "SLAB-6", (uintptr_t)object,
+		     (uintptr_t)cache);
+	return head;
+}
+
+static inline __attribute__((always_inline)) void
+free_object(struct ondol_kmem_cache *cache, struct ondol_page *head, void *object,
+	    uint32_t offset, const void *caller)
+{
+	uint16_t *state = state_in_use(cache, head, object, offset);
+
+	if (ondol_unlikely(load_relaxed(&cache->way) != SLAB_ALONE))
 		free_hooked(cache, head, object, state, caller);
-	else if (ondol_likely(cpu->nr < cpu->cap))
-		push_object(cache, cpu, object, state);
-	else
+	else if (ondol_unlikely(!put_object(cache, cache->cpu, object, state)))
 		free_slow(cache, head, object, state, caller);
+}
+
+/* Not what was in hand last. */
+static __attribute__((noinline)) void free_other_by_cpu(struct ondol_kmem_cache *cache,
+							void *object, const void *caller,
+							struct slab_cpu *cpu)
+{
+	uint32_t offset;
+	struct ondol_page *head = locate_in(cache, object, &offset);
+	uint16_t *state = state_in_use(cache, head, object, offset);
+	bool done = false;
+
+	if (ondol_likely(!is_alien(cache, head) && cpu_try_lock(&cpu->lock))) {
+		done = put_object(cache, cpu, object, state);
+		cpu_try_unlock(&cpu->lock);
+	}
+	if (ondol_unlikely(!done))
+		free_slow(cache, head, object, state, caller);
+}
+
+/* As alloc_as_cpu. */
+static __attribute__((noinline)) void free_by_cpu(struct ondol_kmem_cache *cache, void *object,
+						  const void *caller)
+{
+	struct ondol_machine *m = cache->m;
+	uint32_t index = m->this_cpu(m->port_ctx);
+	struct slab_cpu *cpu = &cache->cpu[index];
+
+	if (load_relaxed(&cpu->hand) == (uintptr_t)object && cpu_try_lock(&cpu->lock)) {
+		bool done = put_back_object(cache, cpu, object);
+
+		cpu_try_unlock(&cpu->lock);
+		if (ondol_likely(done))
+			return;
+	}
+	free_other_by_cpu(cache, object, caller, cpu);
 }
 
 void slab_free(struct ondol_machine *m, void *object, const void *caller)
 {
 	uint32_t offset;
 	struct ondol_page *head = slab_locate(m, object, &offset);
+	struct ondol_kmem_cache *cache;
 
 	ONDOL_VERIFY(m, head, "SLAB-6", (uintptr_t)object, 0);
-	free_object(head->slab.cache, head, object, offset, caller);
+	cache = head->slab.cache;
+	if (load_relaxed(&cache->way) != SLAB_ALONE || !put_back_object(cache, cache->cpu, object))
+		free_object(cache, head, object, offset, caller);
 }
 
 void ondol_kmem_cache_free(struct ondol_kmem_cache *cache, void *object)
 {
+	unsigned way = load_relaxed(&cache->way);
+	struct ondol_page *head;
 	uint32_t offset;
-	struct ondol_page *head = slab_locate(cache->m, object, &offset);
 
-	ONDOL_VERIFY(cache->m, head && head->slab.cache == cache, "SLAB-6", (uintptr_t)object,
-		     (uintptr_t)cache);
-	free_object(cache, head, object, offset, ondol_caller());
+	if (way == SLAB_CPUS) {
+		free_by_cpu(cache, object, ondol_caller());
+	} else if (way != SLAB_ALONE || !put_back_object(cache, cache->cpu, object)) {
+		head = locate_in(cache, object, &offset);
+		free_object(cache, head, object, offset, ondol_caller());
+	}
 }

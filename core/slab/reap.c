@@ -39,7 +39,7 @@ static uint64_t release_free(struct ondol_kmem_cache *cache, uint32_t node, uint
 		if (index == NIL)
 			break;
 		slab_release(cache, &m->pages[index]);
-		freed += UINT64_C(1) << cache->order;
+		freed += cache->nr_frames;
 	}
 	return freed;
 }

@@ -62,6 +62,7 @@
 #include "slab/slab.h"
 
 #include "base/format.h"
+#include "phys/range.h"
 
 #define NIL ONDOL_PAGE_NIL
 #define CALLER_GFP                                                                            \
@@ -182,7 +183,7 @@ static bool node_can_grow(const struct ondol_kmem_cache *cache, unsigned node)
 
 		if (zone->present &&
 		    load_relaxed(&zone->nr_free) >= zone->watermark[WMARK_LOW] +
-			    zone->lowmem_reserve[highest] + (1u << cache->order))
+			    zone->lowmem_reserve[highest] + cache->nr_frames)
 			return true;
 	}
 	return false;
@@ -229,57 +230,147 @@ void slab_release(struct ondol_kmem_cache *cache, struct ondol_page *head)
 			slab_debug_must_be_free(cache, slab_object(cache, head, i));
 	if (cache->guard_offset)
 		guard(cache, head, false);
-	ondol_free_pages(cache->m, head, cache->order);
+	(void)__atomic_fetch_add(&cache->generation, 1, __ATOMIC_RELEASE);
+	if (cache->nr_frames == 1u << cache->order)
+		ondol_free_pages(cache->m, head, cache->order);
+	else
+		range_free(cache->m, head, cache->nr_frames);
 }
 
 /*
- * Chain the objects into their slabs.  Slabs that are empty then, beyond those worth keeping,
- * go back to the buddy after the lock is released, chained by slab.next meanwhile.
+ * Objects came back to the slab, which had `before` in use.  If it is empty then, and one of more
+ * than are worth keeping, it leaves the lists for the doomed, chained by slab.next.
  */
+static void settle_slab(struct ondol_kmem_cache *cache, struct ondol_page *head, uint32_t before,
+			uint32_t *doomed)
+{
+	const struct slab_node *node = &cache->node[page_node(head)];
+
+	relist_slab(cache, head, before);
+	if (head->slab.nr_inuse || node->nr[SLAB_FREE] <= cache->free_slabs_max)
+		return;
+	slab_unlink(cache, head, SLAB_FREE);
+	store_relaxed(&cache->nr_slabs, cache->nr_slabs - 1);
+	head->slab.next = *doomed;
+	*doomed = page_index(cache->m, head);
+}
+
+/* Back to the buddy, the lock released.  Returns the frames. */
+static uint64_t release_doomed(struct ondol_kmem_cache *cache, uint32_t doomed)
+{
+	uint64_t frames = 0;
+
+	while (doomed != NIL) {
+		struct ondol_page *head = &cache->m->pages[doomed];
+
+		doomed = head->slab.next;
+		slab_release(cache, head);
+		frames += cache->nr_frames;
+	}
+	return frames;
+}
+
 uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr)
 {
-	struct ondol_machine *m = cache->m;
-	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE << cache->order, base = 0;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE * cache->nr_frames, base = 0;
 	uintptr_t irq = slab_lock(cache);
 	struct ondol_page *head = NULL;
 	uint16_t *states = NULL;
 	uint32_t doomed = NIL, offset = 0;
-	uint64_t frames = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		uintptr_t object = (uintptr_t)entries[i].object;
-		struct slab_node *node;
 		uint32_t before;
 
 		if (object - base >= size) { /* another slab than the one before */
-			head = slab_locate(m, entries[i].object, &offset);
+			head = slab_locate(cache->m, entries[i].object, &offset);
 			base = object - offset;
 			states = slab_states_at(cache, head, (void *)base);
 		}
 		before = head->slab.nr_inuse--;
 		*entries[i].state = head->slab.free_head;
 		head->slab.free_head = (uint16_t)(entries[i].state - states);
-		if (before > 1 && before < cache->nr_objects)
-			continue;
-		relist_slab(cache, head, before);
-		node = &cache->node[page_node(head)];
-		if (head->slab.nr_inuse || node->nr[SLAB_FREE] <= cache->free_slabs_max)
-			continue;
-		slab_unlink(cache, head, SLAB_FREE);
-		store_relaxed(&cache->nr_slabs, cache->nr_slabs - 1);
-		head->slab.next = doomed;
-		doomed = page_index(m, head);
+		if (before <= 1 || before >= cache->nr_objects)
+			settle_slab(cache, head, before, &doomed);
 	}
 	store_relaxed(&cache->nr_inuse, cache->nr_inuse - nr);
 	cache->nr_moves++;
 	slab_unlock(cache, irq);
-	while (doomed != NIL) {
-		head = &m->pages[doomed];
-		doomed = head->slab.next;
-		slab_release(cache, head);
-		frames += UINT64_C(1) << cache->order;
+	return release_doomed(cache, doomed);
+}
+
+/* Objects in use, one after the other as far as they are of one slab.  Returns how many. */
+static uint32_t put_run(struct ondol_kmem_cache *cache, struct ondol_page *head, uint32_t offset,
+			void *const *objects, uint32_t nr, uint32_t *slack)
+{
+	uintptr_t base = (uintptr_t)objects[0] - offset, first = base + head->slab.colour;
+	uintptr_t size = (uintptr_t)ONDOL_PAGE_SIZE * cache->nr_frames;
+	uint16_t *states = slab_states_at(cache, head, (void *)base);
+	uint32_t free_head = head->slab.free_head, i;
+
+	for (i = 0; i < nr && (uintptr_t)objects[i] - base < size; i++) {
+		uint32_t at = (uint32_t)((uintptr_t)objects[i] - first);
+		uint32_t index = slab_index(cache, at), state;
+
+		ONDOL_VERIFY(cache->m, index < cache->nr_objects && index * cache->stride == at,
+			     "SLAB-6", (uintptr_t)objects[i], at);
+		state = states[index];
+		ONDOL_VERIFY(cache->m, state >= SLAB_IN_USE && state != SLAB_IN_MAGAZINE,
+			     "SLAB-5", (uintptr_t)objects[i], state);
+		*slack += state & ~SLAB_IN_USE;
+		states[index] = (uint16_t)free_head;
+		free_head = index;
 	}
-	return frames;
+	head->slab.free_head = (uint16_t)free_head;
+	return i;
+}
+
+uint64_t slab_put_used(struct ondol_kmem_cache *cache, void *const *objects, uint32_t nr,
+		       uint32_t *out_slack)
+{
+	uintptr_t irq = slab_lock(cache);
+	uint32_t doomed = NIL, slack = 0;
+
+	for (uint32_t done = 0; done < nr;) {
+		uint32_t offset, before, run;
+		struct ondol_page *head = slab_locate(cache->m, objects[done], &offset);
+
+		ONDOL_VERIFY(cache->m, head && head->slab.cache == cache, "SLAB-6",
+			     (uintptr_t)objects[done], (uintptr_t)cache);
+		before = head->slab.nr_inuse;
+		run = put_run(cache, head, offset, objects + done, nr - done, &slack);
+		head->slab.nr_inuse = (uint16_t)(before - run);
+		settle_slab(cache, head, before, &doomed);
+		done += run;
+	}
+	store_relaxed(&cache->nr_inuse, cache->nr_inuse - nr);
+	cache->nr_moves++;
+	slab_unlock(cache, irq);
+	*out_slack = slack;
+	return release_doomed(cache, doomed);
+}
+
+/* The chain of all objects, first to last, made and prepared as far as the cache asks for it. */
+static void chain_objects(struct ondol_kmem_cache *cache, struct ondol_page *head)
+{
+	uint16_t *states = slab_states(cache, head);
+	uint32_t nr = cache->nr_objects;
+
+	for (uint32_t i = 0; i + 1 < nr; i++)
+		states[i] = (uint16_t)(i + 1);
+	states[nr - 1] = SLAB_CHAIN_END;
+	if (!cache->ctor && !(cache->flags & SLAB_DEBUG_FLAGS))
+		return;
+	for (uint32_t i = 0; i < nr; i++) {
+		void *object = slab_object(cache, head, i);
+
+		if (cache->ctor)
+			cache->ctor(object, cache->arg);
+		if (cache->flags & SLAB_DEBUG_FLAGS)
+			slab_debug_init(cache, object);
+		if (cache->flags & ONDOL_SLAB_STORE_USER)
+			slab_owner_init(cache, object);
+	}
 }
 
 /* A new slab, all its objects free and constructed, on no list yet. */
@@ -287,7 +378,6 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, unsigned on,
 {
 	struct ondol_machine *m = cache->m;
 	struct ondol_page *head;
-	uint16_t *states;
 	uintptr_t irq;
 
 	head = ondol_alloc_pages_node(m, (int)on,
@@ -296,6 +386,8 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, unsigned on,
 	if (!head)
 		return NULL;
 	ondol_page_set_use(m, head, ONDOL_PAGE_SLAB);
+	if (cache->nr_frames < 1u << cache->order)
+		range_trim(m, head, cache->order, cache->nr_frames);
 	head->slab.cache = cache;
 	head->slab.nr_inuse = 0;
 	head->slab.free_head = 0;
@@ -304,18 +396,7 @@ static struct ondol_page *make_slab(struct ondol_kmem_cache *cache, unsigned on,
 	if (++cache->colour_next == cache->nr_colours)
 		cache->colour_next = 0;
 	slab_unlock(cache, irq);
-	states = slab_states(cache, head);
-	for (uint32_t i = 0; i < cache->nr_objects; i++) {
-		void *object = slab_object(cache, head, i);
-
-		states[i] = i + 1 < cache->nr_objects ? (uint16_t)(i + 1) : SLAB_CHAIN_END;
-		if (cache->ctor)
-			cache->ctor(object, cache->arg);
-		if (cache->flags & SLAB_DEBUG_FLAGS)
-			slab_debug_init(cache, object);
-		if (cache->flags & ONDOL_SLAB_STORE_USER)
-			slab_owner_init(cache, object);
-	}
+	chain_objects(cache, head);
 	if (cache->guard_offset)
 		guard(cache, head, true);
 	return head;

@@ -23,6 +23,7 @@
 #define SLAB_SLACK_MAX 0x7ffeu
 #define SLAB_IN_MAGAZINE 0xffffu
 
+#define SLAB_LEAST_ORDER_MAX 3
 #define SLAB_TAIL_STATES 8 /* page.slab_states */
 #define SLAB_MAGAZINE_MAX 63 /* with its head 1 KiB */
 #define SLAB_DEBUG_FLAGS                                                                      \
@@ -54,14 +55,28 @@ struct slab_owner { /* of one object, where the cache keeps track */
 	uint32_t tag;
 };
 
+/*
+ * How a CPU gets at its part of a cache: straight on, where it is alone and need mask nothing; by
+ * asking this_cpu, where the port has sync_cpus and no interrupts; with all that a port may want
+ * done around it; so with fail plans and debugging.
+ */
+enum slab_way { SLAB_ALONE, SLAB_CPUS, SLAB_HOOKED, SLAB_SLOW };
+
+#define SLAB_HAND_FREE 1u /* objects are aligned, at least to a pointer's size */
+
 struct slab_cpu {
 	struct cpu_lock lock;
-	uint32_t nr, spare_nr;             /* (u, ra) */
-	uint32_t cap;                      /* (u, ra) of each; 0: no magazines */
-	uint32_t alien_nr;                 /* (u, ra) */
-	struct slab_entry *loaded, *spare; /* (u) */
-	struct slab_entry *alien; /* (u) freed here, of other nodes; NULL where there is one node */
+	/* (u, ra) an object: with HAND_FREE that was freed last, without handed out since; or 0 */
+	uintptr_t hand;
+	uint16_t *hand_state;      /* (u) its state, as long as hand_generation is the cache's */
+	struct slab_entry *loaded;     /* (u) */
+	uint8_t nr, spare_nr;          /* (u, ra) */
+	uint8_t cap;                   /* (u, ra) of each; 0: no magazines */
+	uint8_t alien_nr;              /* (u, ra) */
+	uint32_t hand_generation;      /* (u) */
 	long slack; /* (u, ra) bytes given beyond those asked for, less those taken back */
+	struct slab_entry *spare;      /* (u) */
+	struct slab_entry *alien; /* (u) freed here, of other nodes; NULL where there is one node */
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 ONDOL_STATIC_ASSERT(sizeof(struct slab_cpu) == PHYS_CACHE_LINE, "one line a CPU");
 
@@ -80,17 +95,20 @@ struct ondol_kmem_cache {
 	uint32_t flags;          /* (c) ONDOL_SLAB_*, debug flags chosen at run time too */
 	uint16_t nr_objects;     /* (c) in a slab */
 	uint16_t mag_cap;        /* (k, ra) entries of a magazine, grows; 0: no magazines */
-	uint8_t order;           /* (c) frames of a slab: 2^order */
+	uint8_t order;           /* (c) of the block that a slab's frames are the first of */
 	uint8_t slack_shift;     /* (c) */
 	bool states_in_tail;     /* (c) in the second page record, not behind the objects */
 	bool is_general;         /* (c) kmalloc's */
 	bool smp;                /* (c) several CPUs work at once: locks are taken */
-	bool alone;              /* (c) one CPU, and nothing that it would have to mask */
+	uint8_t way;             /* (ra) enum slab_way; changes with the machine's fail_plan */
 	uint32_t object_size;    /* (c) */
 	uint32_t align;          /* (c) */
+	uint32_t generation;     /* (a) grows when a slab goes back to the buddy; never 0 */
 	void (*ctor)(void *object, void *arg); /* (c) */
 
 	void *arg;
+	uint32_t least_order;    /* (c) as asked for */
+	uint32_t nr_frames;      /* (c) of a slab; what its block has beyond is given back */
 	uint32_t colour_step, nr_colours; /* (c) */
 	uint32_t colour_next;    /* (k) */
 	ondol_gfp_t page_gfp;    /* (c) added to the caller's */
@@ -137,7 +155,7 @@ struct percpu_chunk {
 	char *area[]; /* (c) one frame a CPU, near it */
 };
 
-#define KMALLOC_CLASSES_MAX 96
+#define KMALLOC_CLASSES_MAX 144
 #define KMALLOC_TABLE_MAX 1024 /* bytes; larger classes are found by their logarithm */
 
 struct ondol_slab_state {
@@ -177,6 +195,9 @@ void slab_unlock_caches(struct ondol_machine *m, uintptr_t saved);
 /* reap.c: the shrinker of all caches, ondol_shrinker_t. */
 uint64_t slab_reap(struct ondol_machine *m, void *ctx, uint64_t nr_pages);
 
+/* cache.c.  How all caches are reached: a fail plan came or went. */
+void slab_choose_ways(struct ondol_machine *m);
+
 /* slab.c */
 /* One object straight from a slab; the object's state, or NULL. */
 uint16_t *slab_alloc_object(struct ondol_kmem_cache *cache, unsigned node, ondol_gfp_t gfp,
@@ -195,6 +216,9 @@ uint32_t slab_grow_and_take(struct ondol_kmem_cache *cache, unsigned node, ondol
 			    struct slab_entry *entries, uint32_t want);
 /* Returns the frames of slabs that went back to the buddy. */
 uint64_t slab_put_many(struct ondol_kmem_cache *cache, struct slab_entry *entries, uint32_t nr);
+/* The same of objects in use, which are checked: [SLAB-5, SLAB-6]; their slack, shifted. */
+uint64_t slab_put_used(struct ondol_kmem_cache *cache, void *const *objects, uint32_t nr,
+		       uint32_t *out_slack);
 
 /* layout.c */
 int slab_layout(struct ondol_kmem_cache *cache);
@@ -271,8 +295,8 @@ void slab_end_quarantine(struct ondol_kmem_cache *cache);
 static inline struct ondol_page *slab_locate(const struct ondol_machine *m, const void *object,
 					     uint32_t *out_offset)
 {
-	uint64_t at = (uintptr_t)object - (uintptr_t)m->port->direct_map;
-	uint64_t index = (at >> ONDOL_PAGE_SHIFT) - m->first_pfn;
+	uintptr_t at = (uintptr_t)object - (uintptr_t)m->frames;
+	uintptr_t index = at >> ONDOL_PAGE_SHIFT;
 	struct ondol_page *page;
 	uint32_t flags, head;
 

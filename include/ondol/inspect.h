@@ -69,6 +69,13 @@ struct ondol_frame_info {
 /* Any pfn; exact when nothing runs.  Locks the frame's zone. */
 void ondol_frame_info(struct ondol_machine *m, ondol_pfn_t pfn, struct ondol_frame_info *out_info);
 /*
+ * The first block of at least 2^min_order frames on a free list at or behind `from`, which stands
+ * at no block's inside, and before `end`, and its order; `end`: there is none.  Exact when nothing
+ * runs, else a hint.  Takes no lock; a step for each block on the way.
+ */
+ondol_pfn_t ondol_next_free_block(struct ondol_machine *m, ondol_pfn_t from, ondol_pfn_t end,
+				  unsigned min_order, unsigned *out_order);
+/*
  * The bit of free_area[order].map for the pair that holds the frame: 0 or 1, or -ONDOL_ENOENT
  * where there is no memory or the profile or the order has no map.
  */

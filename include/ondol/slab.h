@@ -27,6 +27,11 @@ struct ondol_kmem_cache_args {
 	size_t align;       /* bytes, a power of two; 0: natural */
 	void (*ctor)(void *object, void *arg); /* once per object, when its slab is made */
 	void *arg;
+	/*
+	 * Frames of a slab at least, 2^this, up to 3: neighbours in a longer stretch of memory, and
+	 * less of it back while single objects stay.  As far as the machine has room for such.
+	 */
+	uint32_t least_order;
 };
 
 /* `name` must outlive the cache. */

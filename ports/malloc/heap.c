@@ -16,6 +16,12 @@
 #define BIN_OBJECTS_MAX 1024
 #define BIN_OBJECTS_MIN 16
 #define BIN_PAGES_MIN 64 /* objects of at most a page: they are what whole pages are used for */
+/*
+ * Of small objects a page is hardly ever all free.  Their slabs are 16 KiB: who allocates one after
+ * the other walks through longer stretches than a page of one class, a page of another.
+ */
+#define SHORT_BYTES 128
+#define SHORT_ORDER 2
 #define BIN_CACHES 8 /* for arrays of 64 bytes, 128 ... 8192 */
 #define DEPOT_BINS 2 /* a depot holds as much as so many bins, or more: see cache.c */
 #define DEPOT_OBJECTS_MIN 2048
@@ -183,6 +189,7 @@ static bool init_class(uint32_t class)
 		.size = sizeof args,
 		.object_size = size,
 		.align = align < PAGE_BYTES ? align : PAGE_BYTES,
+		.least_order = size <= SHORT_BYTES ? SHORT_ORDER : 0,
 	};
 
 	name_class(names[class], size);

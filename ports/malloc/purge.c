@@ -9,7 +9,8 @@
  * up to a quarter of what is in use now; it falls when that is no more so, to 2 MiB in a program
  * that only frees.  Who takes the same large block again and again has little in use whenever it
  * is looked: if what was given back was touched again twice in a row, so much may stay, up to the
- * largest block.
+ * largest block.  An eighth of what is in use is never too much: looking for it goes through all
+ * blocks, and would, the more often the larger the program.
  *
  * Their age is limited too, while calls come that exchange with a depot: every LOOK_MS somebody
  * looks, and what was dirty at the last look as well, and was not needed since, is given back, and
@@ -27,7 +28,8 @@
 
 #define LOOK_MS 250
 #define OLD_LEAST 256 /* pages: less is not worth it */
-#define BLOCK_LEAST 4 /* pages: smaller free blocks are left as they are */
+#define DIRTY_SHARE 8  /* of what is in use, that may be dirty whatever the limit */
+#define BLOCK_LEAST_ORDER 2 /* smaller free blocks are left as they are */
 
 struct lock ondol_purge_lock;
 
@@ -77,23 +79,15 @@ static uint64_t purge_block(size_t page, size_t nr)
 /* The next free block at or after the page: its first page; no pages: there is none. */
 static size_t next_free(size_t page, size_t *out_nr)
 {
-	struct ondol_frame_info info;
-	ondol_pfn_t pfn;
+	ondol_pfn_t found, end;
+	unsigned order;
 
-	*out_nr = 0;
 	lock_take(&heap.core_lock);
-	while (page < heap.highest_page) {
-		pfn.value = page;
-		ondol_frame_info(heap.m, pfn, &info);
-		if (info.state == ONDOL_FRAME_FREE && info.is_head &&
-		    (1u << info.order) >= BLOCK_LEAST) {
-			*out_nr = (size_t)1 << info.order;
-			break;
-		}
-		page += info.is_head ? (size_t)1 << info.order : 1;
-	}
+	end = ondol_pfn(heap.highest_page);
+	found = ondol_next_free_block(heap.m, ondol_pfn(page), end, BLOCK_LEAST_ORDER, &order);
 	lock_drop(&heap.core_lock);
-	return page;
+	*out_nr = found.value < end.value ? (size_t)1 << order : 0;
+	return found.value;
 }
 
 static uint64_t give_back(void)
@@ -125,9 +119,11 @@ static bool is_too_dirty(void)
 	uint64_t limit = DIRTY_LEAST + room;
 
 	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
+	limit = limit > used / DIRTY_SHARE ? limit : used / DIRTY_SHARE;
 	if (heap.nr_touched <= used + limit)
 		return false;
-	set_limit(limit); /* what it may fall from */
+	if (limit < heap.dirty_limit)
+		set_limit(limit); /* what it may fall from */
 	return true;
 }
 

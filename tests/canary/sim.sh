@@ -53,7 +53,7 @@ mistake 'an owner that does not look for a claim' base/spinlock.h \
 mistake 'an owner without interrupts that does not look for a claim' base/spinlock.h \
 	'/^static inline bool cpu_try_lock(/,/^}/s/if (.*claimed.*/if (1)/' 'drains, calm'
 mistake 'an allocation without interrupts that does not lock its list' phys/page_alloc.c \
-	'/^alloc_by_cpu/,/^}/{s/|| !cpu_try_lock(&cpu->lock)//;s/cpu_try_unlock(&cpu->lock);//;}' \
+	'/alloc_as_cpu(/,/^}/{s/!cpu_try_lock(&cpu->lock)/0/;s/cpu_try_unlock(&cpu->lock);//;}' \
 	'drains, calm'
 mistake 'a claim that does not wait for the owner' base/spinlock.h \
 	'/^static inline void cpu_lock_claim/,/^}/s/while (.*busy.*/if (0)/' lists

@@ -30,7 +30,7 @@ static bool is_general(const char *name)
 	return strncmp(name, "kmalloc-", 8) == 0;
 }
 
-struct classes { size_t size[128]; unsigned nr, nr_dma; };
+struct classes { size_t size[144]; unsigned nr, nr_dma; };
 
 static int note_class(void *ctx, const struct ondol_slab_info *info)
 {
@@ -95,8 +95,7 @@ static void best_fit(const struct ondol_profile *profile, bool modern)
 		object = ondol_kmalloc(t.m, size, GFP);
 		assert_non_null(object);
 		assert_int_equal(ondol_ksize(t.m, object), classes.size[at]);
-		/* An eighth at most from 64 B on, as far as slabs hold several. */
-		if (modern && size > 64 && size <= 32768)
+		if (modern && size > 64)
 			assert_true((classes.size[at] - size) * 8 <= classes.size[at]);
 		ondol_kfree(t.m, object);
 	}
@@ -126,6 +125,130 @@ static void modern_best_fit(void **state)
 {
 	(void)state;
 	best_fit(&ondol_profile_x86_64, true);
+}
+
+/* Bytes of frames that one of this size takes; shares of a slab's. */
+static double given(size_t size)
+{
+	void *object = ondol_kmalloc(t.m, size, GFP);
+	const struct ondol_kmem_cache *cache;
+	double bytes;
+
+	assert_non_null(object);
+	cache = slab_of(t.m, object)->slab.cache;
+	bytes = (double)cache->nr_frames * ONDOL_PAGE_SIZE / cache->nr_objects;
+	ondol_kfree(t.m, object);
+	return bytes;
+}
+
+/*
+ * The modern classes lose an eighth of a class at most, at any size; and of the frames that an
+ * object takes, with the rests of slabs and the objects' states, less than a fifth.
+ */
+static void modern_waste(void **state)
+{
+	double most = 0, sum = 0, most_large = 0;
+	unsigned nr = 0;
+
+	(void)state;
+	begin(&ondol_profile_x86_64);
+	for (size_t size = 65; size <= 4 * MIB; size += size < 8192 ? 1 : 1 + size / 509, nr++) {
+		void *object = ondol_kmalloc(t.m, size, GFP);
+		size_t class = ondol_ksize(t.m, object);
+		double waste = 1 - (double)size / given(size);
+
+		ondol_kfree(t.m, object);
+		assert_true((class - size) * 8 <= class);
+		most = waste > most ? waste : most;
+		most_large = size > 32768 && waste > most_large ? waste : most_large;
+		sum += waste;
+	}
+	print_message("# waste of frames, of %u sizes: mean %.1f %%, most %.1f %%, above 32 KiB "
+		      "%.1f %%\n", nr, 100 * sum / nr, 100 * most, 100 * most_large);
+	assert_true(most < 0.2 && most_large <= 0.125 && sum / nr < 0.125);
+	end();
+}
+
+/* Large objects of odd classes: written to the last byte, kept apart, moved, and all given back. */
+static void trim_slabs(const struct ondol_profile *profile)
+{
+	enum { ODD_SIZES = 6 };
+	static const size_t sizes[ODD_SIZES] = {
+		36864, 40000, 100000, 5 * MIB / 2, 3 * MIB + 1, 33000 };
+	unsigned char *object[ODD_SIZES];
+	uint64_t frames;
+
+	begin(profile);
+	frames = kit_frames(t.m, ONDOL_PAGE_SLAB);
+	for (unsigned i = 0; i < ODD_SIZES; i++) {
+		const struct ondol_kmem_cache *cache;
+
+		object[i] = ondol_kmalloc(t.m, sizes[i], GFP | ONDOL_GFP_ZERO);
+		assert_non_null(object[i]);
+		cache = slab_of(t.m, object[i])->slab.cache;
+		assert_true(cache->nr_frames < 1u << cache->order);
+		assert_ptr_equal(slab_of(t.m, object[i] + sizes[i] - 1)->slab.cache, cache);
+		assert_int_equal(kit_info(t.m, cache->name).pages_per_slab, cache->nr_frames);
+		memset(object[i], (int)(i + 1), sizes[i]);
+	}
+	ASSERT_VALID(t.m);
+	object[0] = ondol_krealloc(t.m, object[0], 50000, GFP);
+	assert_non_null(object[0]);
+	for (unsigned i = 0; i < ODD_SIZES; i++) {
+		assert_int_equal(object[i][0], i + 1);
+		assert_int_equal(object[i][sizes[i] - 1], i + 1);
+		ondol_kfree(t.m, object[i]);
+	}
+	ASSERT_VALID(t.m);
+	for (unsigned i = 0; i < 2; i++)
+		ondol_kmem_cache_tick(t.m);
+	(void)slab_reap(t.m, NULL, UINT64_MAX);
+	assert_true(kit_frames(t.m, ONDOL_PAGE_SLAB) <= frames);
+	end();
+}
+
+static void trimmed_slabs(void **state)
+{
+	struct ondol_profile profile = ondol_profile_x86_64;
+
+	(void)state;
+	trim_slabs(&profile);
+	profile.pcp = false;
+	for (unsigned lazy = ONDOL_LAZY_EAGER; lazy <= ONDOL_LAZY_DELAY2; lazy++) {
+		profile.lazy = (enum ondol_lazy_policy)lazy;
+		trim_slabs(&profile);
+	}
+}
+
+static void assert_named(const char *label)
+{
+	struct ondol_broken_invariant broken;
+
+	assert_int_equal(ondol_machine_validate(t.m, &broken), -ONDOL_EUCLEAN);
+	assert_string_equal(broken.id, label);
+}
+
+static void damaged_runs_are_named(void **state)
+{
+	struct ondol_page *head;
+	void *object;
+
+	(void)state;
+	begin(&ondol_profile_x86_64);
+	object = ondol_kmalloc(t.m, 150000, GFP); /* 36 KiB pieces and more */
+	head = slab_of(t.m, object);
+	uint32_t nr = head->slab.cache->nr_frames, at = 1u << page_order(head);
+
+	assert_true(at < nr && nr < 1u << head->slab.cache->order);
+	head[at].refcount++;
+	assert_named("RANGE-1");
+	head[at].refcount--;
+	head[at].slab.head = page_index(t.m, head) + at;
+	assert_named("RANGE-1");
+	head[at].slab.head = page_index(t.m, head);
+	ASSERT_VALID(t.m);
+	ondol_kfree(t.m, object);
+	end();
 }
 
 /* E2: ten orders end at blocks of 2 MiB. */
@@ -477,6 +600,9 @@ int main(void)
 		cmocka_unit_test(classic_classes),
 		cmocka_unit_test(classic_best_fit),
 		cmocka_unit_test(modern_best_fit),
+		cmocka_unit_test(modern_waste),
+		cmocka_unit_test(trimmed_slabs),
+		cmocka_unit_test(damaged_runs_are_named),
 		cmocka_unit_test(ten_orders_refuse),
 		cmocka_unit_test(odd_sizes),
 		cmocka_unit_test(zeroed),

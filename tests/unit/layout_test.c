@@ -175,12 +175,56 @@ static void without_records(void **state)
 	frames_fini(&t);
 }
 
+/* The next free block is the one that a walk over all frames comes to. */
+static void next_free_blocks(void **state)
+{
+	static struct ondol_page *page[900];
+	const struct ondol_mem_region map[] = { USABLE(MIB(1), MIB(512), 0) };
+	struct ondol_machine_desc desc = DESCRIBE(map, 1, 1, NULL);
+	const uint64_t end = MIB(512) / 4096;
+	unsigned order, found = 0;
+	uint64_t at = 0;
+
+	(void)state;
+	desc.deferred_init = true;
+	frames_init(&t, &desc);
+	for (unsigned i = 0; i < NR(page); i++) {
+		page[i] = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL | (i % 7 ? 0 : ONDOL_GFP_COMP),
+					    i % 7);
+		assert_non_null(page[i]);
+	}
+	for (unsigned i = 0; i < NR(page); i += 3)
+		ondol_free_pages(t.m, page[i], i % 7);
+	ondol_drain_all_pages(t.m);
+	for (uint64_t pfn = 0; pfn < end; pfn++) {
+		struct ondol_frame_info info;
+
+		ondol_frame_info(t.m, ondol_pfn(pfn), &info);
+		if (info.state != ONDOL_FRAME_FREE || !info.is_head || info.order < 2)
+			continue;
+		at = ondol_next_free_block(t.m, ondol_pfn(at), ondol_pfn(end), 2, &order).value;
+		assert_int_equal(at, pfn);
+		assert_int_equal(order, info.order);
+		at += 1ull << order;
+		found++;
+	}
+	assert_true(found > 100);
+	assert_int_equal(ondol_next_free_block(t.m, ondol_pfn(at), ondol_pfn(end), 2,
+					       &order).value, end);
+	assert_int_equal(ondol_next_free_block(t.m, ondol_pfn(end + 9), ondol_pfn(UINT64_MAX), 0,
+					       &order).value, UINT64_MAX);
+	for (unsigned i = 0; i < NR(page); i++)
+		if (i % 3)
+			ondol_free_pages(t.m, page[i], i % 7);
+	frames_fini(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_by_address), cmocka_unit_test(frames_of_blocks),
 		cmocka_unit_test(states_add_up),     cmocka_unit_test(map_bits),
-		cmocka_unit_test(without_records),
+		cmocka_unit_test(without_records),   cmocka_unit_test(next_free_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ static void find_spans(void)
 		return;
 	add_span(zone->pcp_frames, pcp_entries(zone) * sizeof(uint32_t));
 	add_span(list, NR_MIGRATE_TYPES * PCP_SLOTS * sizeof *list);
+	add_span(t.m->phys->cpus, offsetof(struct phys_cpu, guess));
 }
 
 /* What nothing depends on: leftovers in records and arrays, counters, low marks. */
@@ -88,6 +89,7 @@ static void tidy_up(void)
 {
 	struct zone_pcp *pcp = &zone->pcp[0];
 	struct pcp_list *list = pcp->list[0];
+	struct phys_cpu *cpu = t.m->phys->cpus;
 
 	for (uint32_t i = 0; i < w->nr; i++) {
 		struct ondol_page *page = &t.m->pages[w->first - t.m->first_pfn + i], clean = {
@@ -105,10 +107,12 @@ static void tidy_up(void)
 		return;
 	for (unsigned i = 0; i < NR_MIGRATE_TYPES * PCP_SLOTS; i++, list++) {
 		memset(list->top, 0, (size_t)(list->base + list->cap - list->top) * 4);
-		list->low = list->noted = list->top;
-		list->nr_frees = 0;
+		list->low = list->noted = list->top +
+					  (list == cpu->hot_list && cpu->hot != ONDOL_PAGE_NIL);
+		list->nr_allocs = 0;
 	}
-	pcp->low = pcp_low_pages(pcp);
+	cpu->nr_hot = cpu->nr_hot_noted = 0;
+	pcp->low = pcp_low_pages(zone, 0);
 	pcp->nr_fed = pcp->nr_allocs = pcp->nr_frees = 0;
 }
 
@@ -123,7 +127,7 @@ static void restore(const unsigned char *image)
 	for (unsigned i = 0; i < nr_spans; image += spans[i++].size)
 		memcpy(spans[i].at, image, spans[i].size);
 	if (w->pcp)
-		zone->pcp[0].low = pcp_low_pages(&zone->pcp[0]);
+		zone->pcp[0].low = pcp_low_pages(zone, 0);
 }
 
 /* ------------------------------------------------------------------ those seen */
@@ -234,7 +238,7 @@ static void assert_settled(void)
 {
 	assert_int_equal(zone->nr_local, 0);
 	assert_int_equal(zone->shelves.frames, 0);
-	assert_int_equal(pcp_pages(&zone->pcp[0]), 0);
+	assert_int_equal(pcp_pages(zone, 0), 0);
 	for (uint32_t i = 0; i < w->nr; i++) {
 		unsigned order = page_order(record(i));
 		uint32_t pair = (w->first + i) & ~((2u << order) - 1);

@@ -166,7 +166,7 @@ static void spill(void **state)
 	free = zone->nr_free;
 	for (uint32_t i = 0; i < cap; i++)
 		ondol_free_pages(t.m, h.page[--h.nr], 1);
-	assert_int_equal(pcp_pages(&zone->pcp[0]), 2 * cap);
+	assert_int_equal(pcp_pages(zone, 0), 2 * cap);
 	assert_int_equal(zone->nr_free, free);
 	assert_valid(t.m);
 	uint64_t last = pfn_of(&t, h.page[h.nr - 1]);
@@ -211,10 +211,10 @@ static void drain(void **state)
 		hoard_free(&t, &h[order]);
 	}
 	frames_cpu = 0;
-	assert_true(pcp_pages(&zone->pcp[0]) > 16 && pcp_pages(&zone->pcp[1]) > 16);
+	assert_true(pcp_pages(zone, 0) > 16 && pcp_pages(zone, 1) > 16);
 	assert_valid(t.m);
 	ondol_drain_all_pages(t.m);
-	assert_int_equal(pcp_pages(&zone->pcp[0]) + pcp_pages(&zone->pcp[1]), 0);
+	assert_int_equal(pcp_pages(zone, 0) + pcp_pages(zone, 1), 0);
 	assert_int_equal(zone->shelves.frames, 0);
 	assert_int_equal(zone->nr_free, free);
 	frames_fini(&t);
@@ -301,7 +301,7 @@ static void drained_before_refusal(void **state)
 	}
 	assert_int_equal(h.nr - kept, 8);
 	h.nr = kept;
-	assert_true(pcp_pages(&zone->pcp[0]) > 0);
+	assert_true(pcp_pages(zone, 0) > 0);
 	for (unsigned order = 3; order <= t.m->phys->max_order; order++)
 		assert_int_equal(zone->free_area[order].nr_free, 0);
 	block = ondol_alloc_pages(t.m, ONDOL_GFP_MEMALLOC, 3);
@@ -361,9 +361,112 @@ static void one_allocates_another_frees(void **state)
 		assert_non_null(page);
 		frames_cpu = 1;
 		ondol_free_pages(t.m, page, 0);
-		assert_true(pcp_pages(&zone->pcp[1]) <= cap);
+		assert_true(pcp_pages(zone, 1) <= cap + 1u);
 	}
 	frames_fini(&t);
+}
+
+/* The newest frame, in hand, is one of its list like any other: for counts, peak and order. */
+static void in_hand(void **state)
+{
+	struct ondol_page *a, *b, *movable;
+	const struct phys_cpu *cpu;
+	struct ondol_machine_stats before, after;
+	uint32_t listed;
+
+	(void)state;
+	begin(512, 1);
+	cpu = t.m->phys->cpus;
+	a = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	b = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+	movable = ondol_alloc_pages(t.m, ONDOL_GFP_HIGHUSER_MOVABLE, 0);
+	before = machine_stats(&t);
+	listed = pcp_pages(zone, 0);
+	ondol_free_pages(t.m, a, 0);
+	assert_int_equal(cpu->hot, page_index(t.m, a));
+	assert_ptr_equal(cpu->hot_list, list);
+	ondol_free_pages(t.m, b, 0);
+	assert_int_equal(cpu->hot, page_index(t.m, b));
+	assert_int_equal(list->top[-1], page_index(t.m, a));
+	assert_int_equal(pcp_pages(zone, 0), listed + 2);
+	assert_valid(t.m);
+	/* One of another type takes its place, which a request for the first does not get. */
+	ondol_free_pages(t.m, movable, 0);
+	assert_int_equal(cpu->hot, page_index(t.m, movable));
+	assert_int_equal(list->top[-1], page_index(t.m, b));
+	assert_int_equal(pcp_pages(zone, 0), listed + 3);
+	assert_ptr_equal(ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0), b);
+	assert_int_equal(cpu->hot, page_index(t.m, movable));
+	assert_ptr_equal(ondol_alloc_pages(t.m, ONDOL_GFP_HIGHUSER_MOVABLE, 0), movable);
+	assert_int_equal(cpu->hot, ONDOL_PAGE_NIL);
+	assert_valid(t.m);
+	after = machine_stats(&t);
+	assert_int_equal(after.nr_allocs - before.nr_allocs, 2);
+	assert_int_equal(after.nr_frees - before.nr_frees, 3);
+	assert_int_equal(after.pages_free, before.pages_free + 1);
+	assert_int_equal(after.pages_used_peak, before.pages_used_peak);
+	ondol_free_pages(t.m, movable, 0);
+	ondol_free_pages(t.m, b, 0);
+	ondol_drain_all_pages(t.m);
+	assert_int_equal(cpu->hot, ONDOL_PAGE_NIL);
+	assert_int_equal(pcp_pages(zone, 0), 0);
+	frames_fini(&t);
+}
+
+/* Lines of memory that differ from what they were; `was` is brought up to date. */
+static uint32_t changed_lines(unsigned char *was, const unsigned char *now, size_t size)
+{
+	uint32_t nr = 0;
+
+	for (size_t at = 0; at < size; at += PHYS_CACHE_LINE) {
+		size_t length = size - at < PHYS_CACHE_LINE ? size - at : PHYS_CACHE_LINE;
+
+		if (!memcmp(was + at, now + at, length))
+			continue;
+		memcpy(was + at, now + at, length);
+		nr++;
+	}
+	return nr;
+}
+
+/*
+ * Of all that a machine has, an allocation or a free of order 0 that a free or an allocation went
+ * before changes two cache lines.  (What it reads beside: bench/lines.sh.)
+ */
+static void two_lines(void **state)
+{
+	(void)state;
+	for (uint32_t cpus = 1; cpus <= 2; cpus++) {
+		const struct ondol_mem_region all[] = { USABLE(0, MIB(32), 0) };
+		struct ondol_machine_desc desc = DESCRIBE(all, 1, cpus, NULL);
+		unsigned char *ram, *storage;
+		size_t size, align;
+
+		begin(32, cpus);
+		assert_int_equal(ondol_machine_storage(&desc, &size, &align), 0);
+		ram = malloc(t.ram_size);
+		storage = malloc(size);
+		assert_true(ram && storage);
+		frames_cpu = cpus - 1;
+		struct ondol_page *page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+
+		memcpy(ram, t.ram, t.ram_size);
+		memcpy(storage, t.storage, size);
+		for (unsigned i = 0; i < 6; i++) {
+			if (i & 1)
+				page = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL, 0);
+			else
+				ondol_free_pages(t.m, page, 0);
+			/* The first free may find the list of another type in hand. */
+			assert_true(changed_lines(ram, t.ram, t.ram_size) +
+					    changed_lines(storage, t.storage, size) <=
+				    (i ? 2 : 4));
+		}
+		ondol_free_pages(t.m, page, 0);
+		free(ram);
+		free(storage);
+		frames_fini(&t);
+	}
 }
 
 static void damage_is_named(void **state)
@@ -409,6 +512,20 @@ static void damage_is_named(void **state)
 	assert_broken(t.m, "PCP-3");
 	list->low = list->top;
 	assert_valid(t.m);
+
+	struct phys_cpu *cpu = t.m->phys->cpus;
+
+	ondol_free_pages(t.m, page, 0);
+	cpu->hot_flags ^= ONDOL_PG_PCP;
+	assert_broken(t.m, "PCP-4");
+	cpu->hot_flags ^= ONDOL_PG_PCP;
+	cpu->hot_gfps ^= 1;
+	assert_broken(t.m, "PCP-4");
+	cpu->hot_gfps ^= 1;
+	cpu->hot = list->base[0]; /* twice */
+	assert_broken(t.m, "PCP-1");
+	cpu->hot = page_index(t.m, page);
+	assert_valid(t.m);
 	/* A drain looks too. */
 	first->flags &= ~ONDOL_PG_PCP;
 	if (!TOY_PANICS(&t)) {
@@ -417,7 +534,6 @@ static void damage_is_named(void **state)
 	}
 	t.expects_panic = false;
 	assert_string_equal(t.panic.invariant, "PCP-1");
-	(void)page;
 	munmap(t.ram, t.ram_size);
 	free(t.storage);
 }
@@ -437,6 +553,8 @@ int main(void)
 		cmocka_unit_test(drained_before_refusal),
 		cmocka_unit_test(fewer_merges_than_eagerly),
 		cmocka_unit_test(one_allocates_another_frees),
+		cmocka_unit_test(in_hand),
+		cmocka_unit_test(two_lines),
 		cmocka_unit_test(damage_is_named),
 	};
 

@@ -426,6 +426,11 @@ static void validation_of_magazines(void **state)
 	BREAKS("SLAB-9", cpu->cap, 0);
 	BREAKS("SLAB-9", cpu->nr, SLAB_MAGAZINE_MAX + 1);
 	BREAKS("SLAB-9", cpu->nr, cpu->nr - 1); /* one is nowhere */
+	assert_int_equal(cpu->hand, (uintptr_t)objects[0] | SLAB_HAND_FREE);
+	BREAKS("SLAB-9", cpu->hand, 0); /* it is nowhere then */
+	BREAKS("SLAB-9", cpu->hand, cpu->hand - SLAB_HAND_FREE);
+	BREAKS("SLAB-9", cpu->hand, (uintptr_t)cpu | SLAB_HAND_FREE);
+	BREAKS("SLAB-9", *cpu->hand_state, SLAB_IN_USE);
 	BREAKS("SLAB-9", *cpu->loaded[0].state, SLAB_IN_USE);
 	BREAKS("SLAB-9", cpu->loaded[0].object, (void *)cpu);
 	BREAKS("SLAB-9", cpu->loaded[0].object, (void *)&cpu);
