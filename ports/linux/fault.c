@@ -485,7 +485,7 @@ void fault_serve_late(struct monitor *mon)
 	}
 }
 
-void fault_events(struct monitor *mon, struct guest_mm *g)
+bool fault_events(struct monitor *mon, struct guest_mm *g)
 {
 	struct uffd_msg msg[16];
 	ssize_t n = read(g->uffd, msg, sizeof msg);
@@ -499,4 +499,5 @@ void fault_events(struct monitor *mon, struct guest_mm *g)
 		else
 			fault_one(mon, g, &msg[i]);
 	}
+	return n == (ssize_t)sizeof msg;
 }

@@ -165,7 +165,8 @@ int guest_mm_attach(struct monitor *mon, struct guest_mm *g)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID |
 							     UFFD_FEATURE_EVENT_REMAP };
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = g };
+	/* Told once, which spares a look at each wait: fault_events reads all that there is. */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = g };
 	int pidfd = (int)syscall(SYS_pidfd_open_, g->worker, 0);
 
 	if (pidfd < 0)

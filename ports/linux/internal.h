@@ -298,7 +298,8 @@ int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder);
 extern const struct ondol_mmu_ops linux_mmu_ops;
 
 /* fault.c */
-void fault_events(struct monitor *mon, struct guest_mm *g);
+/* As many as one read gives.  True: there may be more, and nobody tells again. */
+bool fault_events(struct monitor *mon, struct guest_mm *g);
 /* After the next address space that ends for want of memory. */
 void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
 void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);

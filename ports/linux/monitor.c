@@ -209,6 +209,13 @@ static bool mm_alive(const struct monitor *mon, const struct guest_mm *wanted)
 	return false;
 }
 
+/* All of them: epoll tells of new ones only. */
+static void serve_faults(struct monitor *mon, struct guest_mm *g)
+{
+	while (fault_events(mon, g) && mm_alive(mon, g))
+		;
+}
+
 static void main_loop(struct monitor *mon)
 {
 	struct epoll_event event[16];
@@ -230,7 +237,7 @@ static void main_loop(struct monitor *mon)
 			else if (event[i].data.ptr == &mon->place)
 				place_tick(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
-				fault_events(mon, event[i].data.ptr);
+				serve_faults(mon, event[i].data.ptr);
 		}
 		notif_serve_early(mon);
 		fault_serve_late(mon);
