@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
@@ -172,6 +173,7 @@ bool swap_create(struct monitor *mon)
 	const struct ondol_linux_options *o = mon->options;
 	struct ondol_swap_args args = { .size = sizeof args, .priority = PRIORITY_FILE,
 					.name = o->swap_file, .ops = &file_ops, .ctx = mon };
+	char path[PATH_MAX];
 	bool empty;
 
 	mon->swap_fd = -1;
@@ -184,6 +186,8 @@ bool swap_create(struct monitor *mon)
 	if (!file_open(mon, &empty))
 		return false;
 	args.nr_pages = mon->swap_pages;
+	if (realpath(o->swap_file, path))
+		args.name = path; /* as /proc/swaps has it */
 	/* The disk last: it is not filled for nothing. */
 	return told("--swap", ondol_swap_add(mon->machine, &args)) &&
 	       told(o->swap_file, file_prepare(mon->swap_fd, empty,

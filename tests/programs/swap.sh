@@ -120,6 +120,8 @@ cmp -s swap_use "$work/swap_use" && [ -x swap_use ] && ./swap_use fill 1 >/dev/n
 expect 'a folder' 125 '' 'directory' $run --swap .:64M -- true
 expect 'a folder that is not there' 125 '' 'No such file' $run --swap none/s.img:64M -- true
 expect 'a size that is none' 125 '' 'want FILE or FILE:SIZE' $run --swap s.img:1K -- true
+expect 'a size with a letter that is none' 125 '' 'want FILE or FILE:SIZE' \
+	$run --swap s.img:1X -- true
 expect 'zram of no size' 125 '' 'want a size' $run --zram much -- true
 expect 'a table larger than memory' 125 '' 'more with --mem' $run --mem 8M --swap s.img:64G -- true
 rm -f s.img

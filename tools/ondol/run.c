@@ -198,8 +198,10 @@ static bool parse_swap(char *arg, struct ondol_linux_options *o)
 
 	o->swap_file = arg;
 	o->swap_bytes = 0;
-	if (!colon || !parse_size(colon + 1, &o->swap_bytes))
-		return *arg;
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return *arg; /* a colon in a file's name, perhaps */
+	if (!parse_size(colon + 1, &o->swap_bytes))
+		return false;
 	*colon = 0;
 	return *arg && o->swap_bytes >= SWAP_MIN && o->swap_bytes <= SWAP_MAX;
 }
