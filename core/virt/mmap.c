@@ -106,7 +106,8 @@ static int check_limits(struct ondol_mm_struct *mm, const struct vma_props *prop
 	if ((flags & ONDOL_VM_LOCKED) && mm->limits.memlock != UINT64_MAX &&
 	    mm->locked_vm + pages > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 		return -ONDOL_EAGAIN;
-	if (promises_shmem(flags, props->file))
+	/* Shared memory is promised once, by whoever maps it first. */
+	if (promises_shmem(flags, props->file) && !(props->file && props->file->mapping->committed))
 		flags |= ONDOL_VM_ACCOUNT;
 	if (!mm_may_commit(mm, flags, pages))
 		return -ONDOL_ENOMEM;

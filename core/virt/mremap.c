@@ -40,11 +40,12 @@ static int check_args(const struct ondol_mm_struct *mm, const struct ondol_mrema
 	if ((args->old_addr & ~ONDOL_PAGE_MASK) || !rm->new_len || rm->new_len > mm->task_size ||
 	    (args->old_length && !rm->old_len))
 		return -ONDOL_EINVAL;
-	if (!(args->flags & ONDOL_MREMAP_FIXED))
+	if (!(args->flags & (ONDOL_MREMAP_FIXED | ONDOL_MREMAP_DONTUNMAP)))
 		return 0;
 	if ((args->new_addr & ~ONDOL_PAGE_MASK) || args->new_addr > mm->task_size - rm->new_len)
 		return -ONDOL_EINVAL;
-	if (args->new_addr < mm->m->profile->mmap_min_addr)
+	if ((args->flags & ONDOL_MREMAP_FIXED) &&
+	    args->new_addr < mm->m->profile->mmap_min_addr)
 		return -ONDOL_EPERM;
 	/* The ranges must not overlap; neither end can wrap, old_len being checked later. */
 	if (args->old_addr < args->new_addr + rm->new_len &&

@@ -20,7 +20,7 @@
  */
 #include "virt/swap.h"
 
-#define RECLAIM_WINDOW 64u /* pages that one flush is for: the port's largest fault-around window */
+#define RECLAIM_WINDOW 64u /* pages that one flush is for */
 #define RECLAIM_KEEP 128   /* pages */
 #define RECLAIM_BATCH 256  /* pages */
 

@@ -44,7 +44,7 @@
  *   [COW-1]  An anonymous frame's references are the entries that map it and, cached, its swap
  *            slot's.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
- *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [SWAP-1..3] in
+ *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [SWAP-1..2] in
  *   swap.c; [MMU-1] in include/ondol/port.h, of which can be seen from here that an absent or
  *   user-inaccessible entry has no A, and that what software has filled in as writable has D.
  *

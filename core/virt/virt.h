@@ -492,10 +492,13 @@ bool tlb_forget(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
 
 /* ---------------------------------------------------------------- guard.c */
 
-/* The entry of a page that is not to be touched; no other absent entry has these bits alone. */
+/*
+ * The entry of a page that is not to be touched.  An entry whose page is on its way to another
+ * frame is absent, too, and may have these bits, but never this frame: the last there can be.
+ */
 static inline uint64_t pte_guard(const struct ondol_mm_struct *mm)
 {
-	return mm->pgt.format->user_mask;
+	return mm->pgt.format->user_mask | mm->pgt.format->phys_mask;
 }
 
 static inline bool pte_is_guard(const struct ondol_mm_struct *mm, uint64_t pte)

@@ -203,6 +203,9 @@ static const struct sock_filter guest_filter[] = {
 /* With swap, in place of the last instruction: who gives frames to the host's kernel (swap.c). */
 static const struct sock_filter swap_filter[] = {
 	ON(SYS_vmsplice, NOTIFY),
+	ON(SYS_futex_waitv_, NOTIFY),
+	ON(SYS_futex_wait_, NOTIFY),
+	ON(SYS_futex_requeue_, NOTIFY),
 	IF_EQ(SYS_fcntl, 0, 5),
 	LOAD_ARG_LOW(1),
 	IF_EQ(F_SETFL, 0, 3),

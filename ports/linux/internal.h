@@ -87,6 +87,9 @@ struct fault_node {
 };
 
 #define SYS_process_madvise_ 440
+#define SYS_futex_waitv_ 449
+#define SYS_futex_wait_ 455 /* since 6.7 */
+#define SYS_futex_requeue_ 456
 #define SYS_mseal_ 462 /* since 6.10 */
 
 struct hole { /* a page where the host refuses an access, which it will tell by a signal */
@@ -216,6 +219,7 @@ struct monitor {
 	pid_t pid, root;
 	int root_status;
 	bool root_done, shutting_down, interrupted;
+	bool frames_held; /* of whom, is not known: nothing private or shared goes to swap any more */
 	bool broken; /* --validate has found something */
 	bool report_failed; /* something of what was asked for could not be written */
 	int launch_socket;

@@ -379,6 +379,18 @@ static const char *start_hint(int error)
 	}
 }
 
+/* A descriptor with O_DIRECT, opened by nobody in this run: whoever uses it, all frames stay. */
+static bool any_direct(const int *inherited)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFL) > 0 && fcntl(fd, F_GETFL) & O_DIRECT)
+			return true;
+	for (int i = 0; inherited && inherited[i] >= 0; i++)
+		if (fcntl(inherited[i], F_GETFL) > 0 && fcntl(inherited[i], F_GETFL) & O_DIRECT)
+			return true;
+	return false;
+}
+
 /* The monitor's whole life; the program's status goes to the front. */
 static void monitor_main(struct monitor *mon, const struct ondol_linux_options *options,
 			 struct launch *launch)
@@ -390,6 +402,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	int r = launch_limits_prepare(launch);
 
 	mon->nodefs = -1;
+	mon->frames_held = any_direct(inherited);
 	launch->swap = options->swap_file || options->zram_bytes;
 	launch->see_folders = options->nr_nodes > 1 ||
 			      !access("/sys/devices/system/node/node1", F_OK);

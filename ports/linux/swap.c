@@ -12,6 +12,9 @@
  * to the host.  So the page of the last one of each thread stays.  And who opens a file with
  * O_DIRECT, or uses vmsplice, has the host's devices and pipes look at frames: of its address
  * space, and of those that are forked from it, only clean pages of files are taken any more.
+ * Of everybody's, where it is not known whose frames they are: waiters that are moved from one such
+ * futex to another (FUTEX_REQUEUE) or wait on several (futex_waitv), and a descriptor with O_DIRECT
+ * that was there before the run.  One that comes through a socket is not seen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -217,7 +220,7 @@ bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, ui
 {
 	if (!mon->options->swap_file && !mon->options->zram_bytes)
 		return false;
-	if (g->frames_held)
+	if (mon->frames_held || g->frames_held)
 		return true;
 	for (uint32_t i = 0; i < TASK_HASH; i++)
 		for (const struct task *t = mon->tasks[i]; t; t = t->hash_next)

@@ -101,12 +101,21 @@ static bool futex_cannot_wait(unsigned op)
 	       (op >= FUTEX_LOCK_PI && op <= FUTEX_TRYLOCK_PI);
 }
 
+/* Threads that wait on one word wait on another then, and nobody is told which. */
+static bool futex_moves_waiters(unsigned op)
+{
+	return op == FUTEX_REQUEUE || op == FUTEX_CMP_REQUEUE || op == FUTEX_WAIT_REQUEUE_PI ||
+	       op == FUTEX_CMP_REQUEUE_PI;
+}
+
 static void futex_call(struct monitor *mon, struct task *task, const __u64 *arg)
 {
 	unsigned op = (unsigned)arg[1] & FUTEX_CMD_MASK;
 
 	if (!(arg[1] & FUTEX_PRIVATE_FLAG))
 		swap_note_futex(task, arg[0]);
+	if (!(arg[1] & FUTEX_PRIVATE_FLAG) && futex_moves_waiters(op))
+		mon->frames_held = true;
 	if (futex_cannot_wait(op))
 		futex_prefault(mon, task->mm, arg, op);
 }
@@ -244,6 +253,12 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 		return;
 	case SYS_futex:
 		futex_call(mon, task, notif->data.args);
+		native = true;
+		break;
+	case SYS_futex_waitv_:
+	case SYS_futex_wait_:
+	case SYS_futex_requeue_:
+		mon->frames_held = true; /* several words, or another each time */
 		native = true;
 		break;
 	case SYS_vmsplice:

@@ -236,7 +236,7 @@ static size_t init_all(void)
 		return 0;
 	settings_read();
 	if (heap.huge_pages == HUGE_ALWAYS)
-		(void)madvise((void *)heap.base, bytes, MADV_HUGEPAGE);
+		huge_pages_ask((void *)heap.base, bytes);
 	heap.map = heap_metadata(nr);
 	heap.pages_of = heap_metadata(nr * sizeof *heap.pages_of);
 	if (!heap.map || !heap.pages_of || !init_machine(bytes) || !init_depots() ||

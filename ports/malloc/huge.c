@@ -7,6 +7,7 @@
  * through or jumped about in, and what one that is used in part costs is a huge page at most
  * for each place that is touched (ONDOL_MALLOC_HUGE=0: it is not).
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -32,6 +33,15 @@ static bool note(const struct block *block)
 	return done;
 }
 
+/* Where the host has them; malloc says nothing of it in errno where it has not. */
+void huge_pages_ask(void *at, size_t bytes)
+{
+	int saved = errno;
+
+	(void)madvise(at, bytes, MADV_HUGEPAGE);
+	errno = saved;
+}
+
 static void *alloc(size_t size, size_t align, size_t guard)
 {
 	size_t extra = (align > PAGE_BYTES ? align - PAGE_BYTES : 0) + 2 * guard;
@@ -46,7 +56,7 @@ static void *alloc(size_t size, size_t align, size_t guard)
 	if (map == MAP_FAILED)
 		return NULL;
 	if (heap.huge_pages != HUGE_NEVER)
-		(void)madvise(map, block.size, MADV_HUGEPAGE); /* where the host has them */
+		huge_pages_ask(map, block.size);
 	block.map = (uintptr_t)map;
 	block.address = (block.map + guard + align - 1) & ~(uintptr_t)(align - 1);
 	if ((guard && mprotect(map + guard, block.size - 2 * guard, PROT_READ | PROT_WRITE)) ||

@@ -263,6 +263,7 @@ bool large_resize(void *p, size_t size);
 
 /* huge.c */
 void *huge_alloc(size_t size, size_t align);
+void huge_pages_ask(void *at, size_t bytes);
 void *huge_alloc_guarded(size_t size, size_t align); /* between pages without access */
 size_t huge_size(const void *p); /* 0: no such block */
 bool huge_free(void *p);

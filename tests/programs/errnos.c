@@ -133,6 +133,9 @@ static void moving(void)
 	TRY(syscall(SYS_mremap, p, PAGE, PAGE, MREMAP_FIXED | MREMAP_MAYMOVE, 0x40000000));
 	TRY(syscall(SYS_mremap, 0x40000000, PAGE, 2 * PAGE, 4 | MREMAP_MAYMOVE, 0));
 	TRY(syscall(SYS_mremap, 0x40000000, PAGE, PAGE, 4 /* MREMAP_DONTUNMAP */, 0));
+	TRY(syscall(SYS_mremap, 0x40000000, PAGE, PAGE, 4 | MREMAP_MAYMOVE, p + 1));
+	TRY(syscall(SYS_mremap, 0x40000000, PAGE, PAGE, 4 | MREMAP_MAYMOVE, 0x40000000));
+	TRY(syscall(SYS_mremap, 0x40000000, PAGE, PAGE, 4 | MREMAP_MAYMOVE, -PAGE));
 	TRY_MAP(syscall(SYS_mremap, 0x40000000, PAGE, PAGE, 4 | MREMAP_MAYMOVE, 0));
 }
 

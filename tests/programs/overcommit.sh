@@ -78,12 +78,12 @@ for mode in 0 1 2; do
 	[ "$(says --overcommit $mode -- cat /proc/sys/vm/overcommit_memory)" = $mode ] ||
 		echo "mode $mode is not what the program reads"
 done | verdict '/proc/sys/vm/overcommit_memory'
-says --overcommit-ratio 80 -- cat /proc/sys/vm/overcommit_ratio | grep -vx 80 |
+says --overcommit-ratio 80 -- cat /proc/sys/vm/overcommit_ratio | said_only '^80$' |
 	verdict '/proc/sys/vm/overcommit_ratio'
 says -- sh -c 'cd /proc/sys/vm; cat overcommit_ratio overcommit_kbytes' | tr '\n' ' ' |
-	grep -vx '50 0 ' | verdict 'the same from the folder'
+	said_only '^50 0 $' | verdict 'the same from the folder'
 before=$(cat /proc/sys/vm/overcommit_memory)
-says -- sh -c 'echo 1 >/proc/sys/vm/overcommit_memory' | grep -v 'ermission denied' |
+says -- sh -c 'echo 1 >/proc/sys/vm/overcommit_memory' | said_only 'ermission denied' |
 	verdict "the computer's own setting is not the program's to change"
 grep -vx "$before" /proc/sys/vm/overcommit_memory | verdict 'and is as it was'
 says --overcommit 2 --overcommit-ratio 80 -- awk '
@@ -91,6 +91,6 @@ says --overcommit 2 --overcommit-ratio 80 -- awk '
 	END { if (limit < total * 0.8 - 8 || limit > total * 0.8 || used < 100 || used > limit)
 		print total, limit, used }' /proc/meminfo | verdict 'CommitLimit and Committed_AS'
 for wrong in '--overcommit 3' '--overcommit x' '--overcommit-ratio 0'; do
-	says $wrong -- true | grep -v 'want a whole number'
+	says $wrong -- true | said_only 'want a whole number'
 done | verdict 'what is no mode is refused'
 tap_end

@@ -11,7 +11,7 @@ if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
 	echo "ok - swap # SKIP $(printf '%s' "$why" | head -n 1)"
 	exit 0
 fi
-for c in swap_use scribble; do
+for c in swap_use scribble held; do
 	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" -pthread || exit 2
 done
 cp tests/programs/scripts/big.py "$work"
@@ -63,6 +63,17 @@ expect 'forks' 0 forked '' $run --mem 24M --swap s.img:256M --validate -- ./swap
 expect 'forks, compressed' 0 forked '' $run --mem 40M --zram 200M --validate -- ./swap_use forks 32
 expect 'two at once, each with more than there is' 0 "$sum
 $sum" '' $run --mem 24M --swap s.img --validate -- sh -c './swap_use fill 48 & ./swap_use fill 48; wait'
+for how in requeue waitv; do
+	expect "a futex by $how" 0 woken '' $run --mem 24M --zram 32M -- ./held $how
+done
+dd if=/dev/zero of=direct bs=4096 count=1 2>/dev/null
+if dd if=direct of=/dev/null iflag=direct bs=4096 2>/dev/null; then
+	expect 'a descriptor with O_DIRECT from before' 0 'all stay' '' \
+		./held direct direct "$ONDOL" run --mem 24M --zram 32M -- ./held stay
+	expect 'and without one' 0 'none stays' '' $run --mem 24M --zram 32M -- ./held stay
+else
+	echo 'ok - a descriptor with O_DIRECT from before # SKIP no O_DIRECT here'
+fi
 expect 'with one page a fault' 0 "$sum" '' \
 	$run --mem 24M --swap s.img --fault-around 1 --validate -- ./swap_use fill 48
 expect 'two nodes' 0 "$sum" '' $run --mem 24M --nodes 2 --swap s.img -- ./swap_use fill 48

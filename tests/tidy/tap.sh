@@ -13,6 +13,10 @@ verdict() {
 	printf '%s\n' "$complaints" | head -40 | sed 's/^/# /'
 	echo "$1" >>"$tap_bad"
 }
+# said_only PATTERN: complains unless stdin is one line that has it
+said_only() {
+	awk -v want="$1" '$0 !~ want || NR > 1 { print } END { if (!NR) print "nothing was said" }'
+}
 skip() { # name, why
 	echo "ok - $1 # SKIP $2"
 }

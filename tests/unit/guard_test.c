@@ -141,12 +141,35 @@ static void refused(void **state)
 	end();
 }
 
+/* The lowest frame's page, read only, leaves an entry of few bits while it moves: no guard. */
+static void frame_0_moves(void **state)
+{
+	const uint64_t nr = 3500;
+	struct ondol_page *page;
+	uint64_t at = nr;
+
+	(void)state;
+	begin();
+	map(0, nr, ONDOL_VM_READ | ONDOL_VM_EXEC);
+	for (uint64_t i = 0; i < nr; i++) {
+		(void)peek(i);
+		page = pte_page(fx.mm, pte_get(&fx.mm->pgt, pgtable_find(&fx.mm->pgt, AT(i))));
+		at = ondol_page_to_pfn(fx.m, page).value ? at : i;
+	}
+	assert_int_not_equal(at, nr);
+	assert_int_equal(ondol_alloc_contig_range(fx.m, ondol_pfn(0), 1, NULL), 0);
+	assert_entries(at, "f");
+	ondol_free_pages(fx.m, ondol_pfn_to_page(fx.m, ondol_pfn(0)), 0);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(put_and_taken_away),
 		cmocka_unit_test(moved_inherited_unmapped),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(frame_0_moves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

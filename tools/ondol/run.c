@@ -53,8 +53,8 @@ static const struct argp_option run_options[] = {
 	  "does not need more; free: wherever the host puts it", 1 },
 	{ "overcommit", OPT_OVERCOMMIT, "MODE", 0,
 	  "What is promised to programs, as Linux's vm.overcommit_memory: 0, no more at a time "
-	  "than all RAM; 1, everything; 2, altogether no more than a share of RAM (default: 1 if "
-	  "this computer has 1, else 0)", 1 },
+	  "than RAM and swap; 1, everything; 2, altogether no more than a share of RAM, and "
+	  "swap (default: 1 if this computer has 1, else 0)", 1 },
 	{ "overcommit-ratio", OPT_OVERCOMMIT_RATIO, "PERCENT", 0,
 	  "The share, with --overcommit 2 (default: 50)", 1 },
 	{ "no-aslr", OPT_NO_ASLR, 0, 0,
