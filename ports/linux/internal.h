@@ -219,7 +219,7 @@ struct monitor {
 	pid_t pid, root;
 	int root_status;
 	bool root_done, shutting_down, interrupted;
-	bool frames_held; /* of whom, is not known: nothing private or shared goes to swap any more */
+	bool frames_held; /* of whom, is not known: only clean pages of files are taken any more */
 	bool broken; /* --validate has found something */
 	bool report_failed; /* something of what was asked for could not be written */
 	int launch_socket;

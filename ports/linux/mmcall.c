@@ -534,6 +534,8 @@ static int64_t call_remap_file_pages(struct monitor *mon, struct guest_mm *g, co
 	for (uint64_t from = at; from < end && nr < WINDOW_PARTS; from = part[nr++].end)
 		if (ondol_find_vma(g->mm, from, &part[nr]) || part[nr].start >= end)
 			break;
+	if (nr == WINDOW_PARTS && part[nr - 1].end < end && part[0].vm_flags & ONDOL_VM_NATIVE)
+		return -ENOMEM; /* more than could be put back */
 	int64_t r = ondol_remap_file_pages(g->mm, arg[0], arg[1], prot, arg[3], &window);
 
 	if (r || !(window.vm_flags & ONDOL_VM_NATIVE))
