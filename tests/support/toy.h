@@ -154,7 +154,7 @@ static inline int toy_new(struct toy *t, uint64_t mib, uint32_t cpus,
 static inline void toy_ram_free(struct toy *t)
 {
 	munmap(t->ram, t->ram_size ? t->ram_size : 4096);
-	if (t->ram_fd < 0)
+	if (!t->port.direct_map_bytes)
 		return;
 	munmap(t->port.direct_map, t->ram_size + TOY_KMAP_SLOTS * 4096);
 	close(t->ram_fd);
