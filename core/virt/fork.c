@@ -164,9 +164,41 @@ static int dup_region(struct ondol_mm_struct *mm, struct ondol_mm_struct *child,
 	return r ? r : dup_entries(mm, child, vma, child_cold);
 }
 
+/*
+ * What is copied belongs to two, and the child's half cannot be taken while it is being made: so
+ * memory that is short is won back before, as many frames as the child's tables and records
+ * will need.  They are free again when this returns; a refusal says nothing yet.
+ */
+static void make_room(struct ondol_mm_struct *mm)
+{
+	struct ondol_machine *m = mm->m;
+	uint64_t need = mm->pgt.nr_tables + mm->nr_vma / 32 + 8;
+	uint32_t chain = ONDOL_PAGE_NIL;
+
+	if (!m->reclaim_mapped || ondol_nr_free_pages(m) > m->phys->managed / 8 + 2 * need)
+		return;
+	for (uint64_t i = 0; i < need; i++) {
+		struct ondol_page *page = ondol_alloc_pages(
+			m, ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN, 0);
+
+		if (!page)
+			break;
+		page->data.next = chain;
+		chain = (uint32_t)(page - m->pages);
+	}
+	while (chain != ONDOL_PAGE_NIL) {
+		struct ondol_page *page = &m->pages[chain];
+
+		chain = page->data.next;
+		ondol_free_pages(m, page, 0);
+	}
+}
+
 int ondol_dup_mm(struct ondol_mm_struct *mm, bool child_cold, struct ondol_mm_struct **out_child)
 {
 	struct ondol_mm_struct *child;
+
+	make_room(mm);
 	int r = mm_alloc(mm->m, &child);
 
 	if (r)
