@@ -129,9 +129,10 @@ static void copies_left_behind(void **state)
 	assert_int_equal(remap(8, 2, 2, DONTUNMAP, 12), 0); /* a hint */
 	assert_int_equal(now, AT(12));
 	assert_int_equal(remap(8, 2, 3, DONTUNMAP, 0), -ONDOL_EINVAL);
+	assert_int_equal(remap(8, 2, 2, DONTUNMAP, 9), -ONDOL_EINVAL); /* over itself */
 	/* The second copy counts. */
 	ondol_mm_set_limits(fx.mm, &limits);
-	assert_int_equal(remap(0, 4, 4, DONTUNMAP, 0), -ONDOL_ENOMEM);
+	assert_int_equal(remap(0, 4, 4, DONTUNMAP, 30), -ONDOL_ENOMEM);
 	assert_int_equal(remap(0, 4, 4, DONTUNMAP | FIXED, 20), -ONDOL_ENOMEM);
 	assert_int_equal(remap(0, 4, 4, DONTUNMAP | FIXED, 8), 0); /* replaces two */
 	assert_int_equal(stats_of(fx.mm).total_vm, 10);
@@ -226,7 +227,7 @@ static void refusals(void **state)
 	map(4, 4, R);
 	map(10, 1, R | ONDOL_VM_NATIVE);
 	assert_int_equal(remap(0, 8, 9, MAYMOVE, 0), -ONDOL_EFAULT); /* two regions */
-	assert_int_equal(remap(0, 8, 8, DONTUNMAP, 0), -ONDOL_EFAULT);
+	assert_int_equal(remap(0, 8, 8, DONTUNMAP, 30), -ONDOL_EFAULT);
 	assert_int_equal(remap(0, 8, 8, 0, 0), 0); /* nothing to do */
 	assert_int_equal(remap(20, 1, 2, MAYMOVE, 0), -ONDOL_EFAULT);
 	assert_int_equal(remap(0, 1, 0, MAYMOVE, 0), -ONDOL_EINVAL);
