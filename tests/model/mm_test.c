@@ -129,8 +129,8 @@ static void do_mremap(struct model *m, const struct op *op)
 	    ((r.flags & (ONDOL_MREMAP_FIXED | ONDOL_MREMAP_DONTUNMAP)) &&
 	     !(r.flags & ONDOL_MREMAP_MAYMOVE)) ||
 	    ((r.flags & ONDOL_MREMAP_DONTUNMAP) && r.old_n != r.new_n) ||
-	    ((r.flags & ONDOL_MREMAP_FIXED) && r.old_at < r.new_at + r.new_n &&
-	     r.new_at < r.old_at + r.old_n))
+	    ((r.flags & (ONDOL_MREMAP_FIXED | ONDOL_MREMAP_DONTUNMAP)) &&
+	     r.old_at < r.new_at + r.new_n && r.new_at < r.old_at + r.old_n))
 		expected = -ONDOL_EINVAL;
 	else
 		expected = model_mremap(m, &r, &page);
