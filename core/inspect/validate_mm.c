@@ -216,11 +216,8 @@ int ondol_mm_validate(struct ondol_mm_struct *mm, struct ondol_broken_invariant 
 
 /* ------------------------------------------------------------------ all of them */
 
-/*
- * How many entries map a frame is counted in its data.next, which serves only while a range
- * is being unmapped, so never at rest.
- */
-static void count_entries(struct ondol_mm_struct *mm)
+static void visit_entries(struct ondol_mm_struct *mm, uint32_t step,
+			  void (*visit)(struct ondol_mm_struct *mm, uint64_t pte, uint32_t step))
 {
 	struct pgtable_span span;
 	uint64_t end = tables_end(&mm->pgt);
@@ -229,13 +226,19 @@ static void count_entries(struct ondol_mm_struct *mm)
 		void *slot = span.slot;
 
 		for (uint64_t addr = span.addr; addr < span.end;
-		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
-			uint64_t pte = pte_get(&mm->pgt, slot);
-
-			if (pte_present(mm, pte))
-				pte_page(mm, pte)->data.next++;
-		}
+		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot))
+			visit(mm, pte_get(&mm->pgt, slot), step);
 	}
+}
+
+/*
+ * How many entries map a frame is counted in its data.next, which serves only while a range
+ * is being unmapped, so never at rest.
+ */
+static void count_mapped(struct ondol_mm_struct *mm, uint64_t pte, uint32_t step)
+{
+	if (pte_present(mm, pte))
+		pte_page(mm, pte)->data.next += step;
 }
 
 static void forget_counts(struct ondol_machine *m)
@@ -276,22 +279,10 @@ struct cache_check {
 /* ------------------------------------------------------------------ swap */
 
 /* The slots' counts, less (or, to put them back, plus) the entries of an mm. */
-static void count_slots(struct ondol_mm_struct *mm, uint32_t step)
+static void count_slots(struct ondol_mm_struct *mm, uint64_t pte, uint32_t step)
 {
-	struct pgtable_span span;
-	uint64_t end = tables_end(&mm->pgt);
-
-	pgtable_for_each_span(&mm->pgt, span, 0, end) {
-		void *slot = span.slot;
-
-		for (uint64_t addr = span.addr; addr < span.end;
-		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
-			uint64_t pte = pte_get(&mm->pgt, slot);
-
-			if (pte_is_swap(mm, pte))
-				swap_slot_of(mm->m, pte_slot(mm, pte))->count += step;
-		}
-	}
+	if (pte_is_swap(mm, pte))
+		swap_slot_of(mm->m, pte_slot(mm, pte))->count += step;
 }
 
 struct slot_step {
@@ -315,7 +306,8 @@ static void count_slots_of_all(struct ondol_machine *m, uint32_t step)
 		(void)cache_for_each_swapped(
 			container_of(node, struct ondol_address_space, link), count_swapped, &s);
 	list_for_each(node, &m->virt->mms)
-		count_slots(container_of(node, struct ondol_mm_struct, link), step);
+		visit_entries(container_of(node, struct ondol_mm_struct, link), step,
+			      count_slots);
 }
 
 /* A slot with a frame: each names the other, and the frame has entries. */
@@ -491,7 +483,7 @@ bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 
 		if (!validate_mm(mm, out))
 			return false;
-		count_entries(mm);
+		visit_entries(mm, 1, count_mapped);
 		nr_tables += mm->pgt.nr_tables;
 	}
 	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,

@@ -94,6 +94,13 @@ static void note_pieces(struct ondol_zone *zone, unsigned order, uint32_t nr)
 	zone_unlock(zone, irq);
 }
 
+/* The frames behind the first have no marks any more, as in a block that is not compound. */
+static void unmark_tails(const struct ondol_zone *zone, struct ondol_page *page, unsigned order)
+{
+	for (uint32_t i = 1; i < 1u << order; i++)
+		store_relaxed(&page[i].flags, zone->flags);
+}
+
 void range_trim(struct ondol_machine *m, struct ondol_page *head, unsigned order, uint32_t nr)
 {
 	struct ondol_zone *zone = page_zone(m, head);
@@ -109,8 +116,7 @@ void range_trim(struct ondol_machine *m, struct ondol_page *head, unsigned order
 	for (uint32_t at = nr; at < 1u << order;) {
 		unsigned back = (unsigned)__builtin_ctz(at);
 
-		for (uint32_t i = 1; i < 1u << back; i++)
-			store_relaxed(&head[at + i].flags, zone->flags);
+		unmark_tails(zone, &head[at], back);
 		set_piece(&head[at], plain, back);
 		ondol_free_pages(m, &head[at], back);
 		at += 1u << back;
@@ -127,8 +133,7 @@ void range_free(struct ondol_machine *m, struct ondol_page *head, uint32_t nr)
 
 		ONDOL_VERIFY(m, head[at].flags & ONDOL_PG_TAIL && page_order(&head[at]) == order,
 			     "RANGE-1", page_index(m, head) + at, head[at].flags);
-		for (uint32_t i = 1; i < 1u << order; i++)
-			store_relaxed(&head[at + i].flags, zone->flags);
+		unmark_tails(zone, &head[at], order);
 		store_relaxed(&head[at].flags, head[at].flags & ~ONDOL_PG_TAIL);
 		ondol_free_pages(m, &head[at], order);
 		at += 1u << order;

@@ -59,24 +59,7 @@ static bool would_copy(const struct ondol_mm_struct *mm, uint64_t pte)
 /* The fault's page and those beside it that are copied along, COW_AROUND at most. */
 static struct fault_run copy_run(const struct fault *f)
 {
-	const struct pgtable *pt = &f->mm->pgt;
-	uint64_t size = (uint64_t)min_u64(f->around, COW_AROUND) << ONDOL_PAGE_SHIFT;
-	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
-	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
-	unsigned char *slot = f->slot;
-
-	while (run.lo > lo && would_copy(f->mm, pte_get(pt, slot - step))) {
-		slot -= step;
-		run.lo -= ONDOL_PAGE_SIZE;
-	}
-	run.slot = slot;
-	slot = (unsigned char *)f->slot + step;
-	while (run.hi < hi && would_copy(f->mm, pte_get(pt, slot))) {
-		slot += step;
-		run.hi += ONDOL_PAGE_SIZE;
-	}
-	return run;
+	return fault_run_of(f, min_u64(f->around, COW_AROUND), would_copy);
 }
 
 /* The entry names the copy `page` now.  Returns what it was. */
@@ -98,7 +81,7 @@ static uint64_t copy_page(struct fault *f, void *slot, struct ondol_page *page, 
 static int copy(struct fault *f)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct fault_run run = fault_one_page(f);
 	struct ondol_page *page, *old[COW_AROUND];
 	uint64_t lo, hi;
 	uint32_t n;

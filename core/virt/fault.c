@@ -15,28 +15,15 @@
  */
 #include "virt/virt.h"
 
+static bool is_empty(const struct ondol_mm_struct *mm, uint64_t pte)
+{
+	(void)mm;
+	return !pte;
+}
+
 struct fault_run fault_absent_run(const struct fault *f)
 {
-	const struct pgtable *pt = &f->mm->pgt;
-	uint64_t size = min_u64((uint64_t)f->around << ONDOL_PAGE_SHIFT,
-				UINT64_C(1) << pgtable_table_shift(pt->format, 0));
-	uint64_t base = align_down(f->addr, size);
-	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
-	uint64_t step = pt->format->pte_size;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
-	unsigned char *slot = f->slot;
-
-	while (run.lo > lo && !pte_get(pt, slot - step)) {
-		slot -= step;
-		run.lo -= ONDOL_PAGE_SIZE;
-	}
-	run.slot = slot;
-	slot = (unsigned char *)f->slot + step;
-	while (run.hi < hi && !pte_get(pt, slot)) {
-		slot += step;
-		run.hi += ONDOL_PAGE_SIZE;
-	}
-	return run;
+	return fault_run_of(f, f->around, is_empty);
 }
 
 /* 2^order frames for the pages from addr on, made single, of which the first n stay. */
@@ -119,7 +106,7 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 static int fault_anon(struct fault *f)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct fault_run run = fault_one_page(f);
 	struct ondol_page *page;
 	uint64_t pte;
 	uint32_t n;

@@ -24,24 +24,7 @@ static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
 /* The fault's page and those beside it that can be read along. */
 static struct fault_run swap_run(const struct fault *f)
 {
-	const struct pgtable *pt = &f->mm->pgt;
-	uint64_t size = (uint64_t)min_u64(f->around, SWAP_AROUND) << ONDOL_PAGE_SHIFT;
-	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
-	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
-	unsigned char *slot = f->slot;
-
-	while (run.lo > lo && is_ours(f->mm, pte_get(pt, slot - step))) {
-		slot -= step;
-		run.lo -= ONDOL_PAGE_SIZE;
-	}
-	run.slot = slot;
-	slot = (unsigned char *)f->slot + step;
-	while (run.hi < hi && is_ours(f->mm, pte_get(pt, slot))) {
-		slot += step;
-		run.hi += ONDOL_PAGE_SIZE;
-	}
-	return run;
+	return fault_run_of(f, min_u64(f->around, SWAP_AROUND), is_ours);
 }
 
 /* The entry names the frame instead of the slot. */
@@ -62,7 +45,7 @@ static void set_entry(struct fault *f, void *slot, struct ondol_page *page, uint
 static int read_run(struct fault *f)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct fault_run run = fault_one_page(f);
 	struct ondol_page *page;
 	int error = 0;
 
@@ -90,7 +73,7 @@ static int read_run(struct fault *f)
 static int copy_one(struct fault *f, uint64_t number)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct fault_run run = fault_one_page(f);
 	struct ondol_page *page = fault_alloc_run(f, &run, false), *cached;
 	int r = 0;
 
@@ -117,7 +100,7 @@ static int copy_one(struct fault *f, uint64_t number)
 static int share_one(struct fault *f, uint64_t number)
 {
 	struct ondol_mm_struct *mm = f->mm;
-	struct fault_run run = { f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+	struct fault_run run = fault_one_page(f);
 	struct ondol_page *page = swap_cached(mm->m, swap_slot_of(mm->m, number));
 	uint32_t prot = flags_prot(f->vma->flags) & ~(uint32_t)ONDOL_PROT_WRITE;
 	int r;

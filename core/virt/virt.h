@@ -599,11 +599,45 @@ struct fault {
 	struct ondol_mempolicy policy; /* where its frames come from */
 };
 
-/* Pages of the window: [lo, hi) around the fault, absent and inside region and table. */
+/* Pages of the window: [lo, hi) around the fault, inside region and table. */
 struct fault_run {
 	uint64_t lo, hi; /* addresses */
 	void *slot;      /* of lo */
 };
+
+static inline struct fault_run fault_one_page(const struct fault *f)
+{
+	return (struct fault_run){ f->addr, f->addr + ONDOL_PAGE_SIZE, f->slot };
+}
+
+/*
+ * The fault's page, whatever its entry, and those beside it in the aligned window of `around`
+ * pages (a power of two), as far as their entries are like that without a gap.
+ */
+static inline __attribute__((always_inline)) struct fault_run
+fault_run_of(const struct fault *f, uint64_t around,
+	     bool (*like)(const struct ondol_mm_struct *mm, uint64_t pte))
+{
+	const struct pgtable *pt = &f->mm->pgt;
+	uint64_t size = min_u64(around << ONDOL_PAGE_SHIFT,
+				UINT64_C(1) << pgtable_table_shift(pt->format, 0));
+	uint64_t base = align_down(f->addr, size), step = pt->format->pte_size;
+	uint64_t lo = max_u64(base, f->vma->start), hi = min_u64(base + size, f->vma->end);
+	struct fault_run run = fault_one_page(f);
+	unsigned char *slot = f->slot;
+
+	while (run.lo > lo && like(f->mm, pte_get(pt, slot - step))) {
+		slot -= step;
+		run.lo -= ONDOL_PAGE_SIZE;
+	}
+	run.slot = slot;
+	slot = (unsigned char *)f->slot + step;
+	while (run.hi < hi && like(f->mm, pte_get(pt, slot))) {
+		slot += step;
+		run.hi += ONDOL_PAGE_SIZE;
+	}
+	return run;
+}
 struct fault_run fault_absent_run(const struct fault *f);
 /*
  * Consecutive single frames for the run, or, when memory is short, for a part of it that
