@@ -119,19 +119,6 @@ const char *ondol_linux_obstacle(void)
 	return why ? why : proc_obstacle();
 }
 
-static long read_number(const char *path, long fallback)
-{
-	FILE *f = fopen(path, "re");
-	long n = fallback;
-
-	if (f) {
-		if (fscanf(f, "%ld", &n) != 1)
-			n = fallback;
-		fclose(f);
-	}
-	return n;
-}
-
 static void finding_obstacle(struct finding *f, const char *what, const char *obstacle)
 {
 	*f = (struct finding){ .what = what, .ok = !obstacle, .needed = true, .mend = obstacle };
@@ -142,8 +129,8 @@ static int look(struct finding *f)
 {
 	struct utsname name;
 	int n = 0;
-	long maps = read_number("/proc/sys/vm/max_map_count", 65530);
-	long overcommit = read_number("/proc/sys/vm/overcommit_memory", 0);
+	long maps = number_in("/proc/sys/vm/max_map_count", 10, 65530);
+	long overcommit = number_in("/proc/sys/vm/overcommit_memory", 10, 0);
 	cpu_set_t cpus;
 
 	f[n] = (struct finding){ .what = "kernel", .ok = kernel_new_enough(&name), .needed = true,

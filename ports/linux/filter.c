@@ -36,7 +36,6 @@
 #define SYS_set_mempolicy_home_node_ 450
 #define SYS_io_uring_setup_ 425
 #define SYS_clone3_ 435
-#define SYS_openat2_ 437
 #define SYS_cachestat_ 451
 #define SYS_map_shadow_stack_ 453
 #define PR_SET_VMA_ 0x53564d41

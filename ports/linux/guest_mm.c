@@ -15,9 +15,6 @@
 
 #include "internal.h"
 
-#define SYS_pidfd_open_ 434
-#define SYS_pidfd_getfd_ 438
-
 /* The mm is taken over.  NULL: no memory. */
 struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
 {

@@ -86,6 +86,9 @@ struct fault_node {
 	struct uffd_msg msg;
 };
 
+#define SYS_pidfd_open_ 434
+#define SYS_openat2_ 437
+#define SYS_pidfd_getfd_ 438
 #define SYS_process_madvise_ 440
 #define SYS_futex_waitv_ 449
 #define SYS_futex_wait_ 455 /* since 6.7 */

@@ -12,9 +12,9 @@ struct launch {
 	char *const *argv;
 	const char *name;    /* argv[0] */
 	char *path;          /* the file found */
-	bool swap;           /* so do calls that make frames stay where they are */
 	const struct ondol_linux_options *options;
 	bool see_folders;    /* opens of folders come to the monitor, too: filter.c */
+	bool swap;           /* so do calls that make frames stay where they are */
 	struct rlimit nofile, fsize; /* as we were given them: the program's */
 };
 

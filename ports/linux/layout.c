@@ -48,23 +48,9 @@
 
 _Static_assert(PIE_BASE + RANDOM_PIE + (1ul << 37) < STUB_ADDR, "heaps have room below the stub");
 
-static unsigned long number_in(const char *path, int base, unsigned long otherwise)
-{
-	unsigned long n = otherwise;
-	char text[32];
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return otherwise;
-	if (fgets(text, sizeof text, f))
-		n = strtoul(text, NULL, base);
-	fclose(f);
-	return n;
-}
-
 void layout_init(struct monitor *mon)
 {
-	mon->randomize = number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
+	mon->randomize = (unsigned long)number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
 }
 
 /* The next of a seed's numbers (splitmix64: Steele, Lea, Flood 2014). */

@@ -16,7 +16,6 @@
 struct ondol_linux_options {
 	uint64_t mem_bytes;     /* the machine's RAM; 0: a default from the host's */
 	uint64_t node_bytes[ONDOL_LINUX_NODES_MAX]; /* of each node; first 0: equal shares */
-	uint32_t nr_sizes;      /* in node_bytes, as the command line has them */
 	uint32_t nr_nodes;      /* 1 .. ONDOL_LINUX_NODES_MAX */
 	uint32_t nr_cpus;       /* the machine's CPUs; 0: those this process may use */
 	uint32_t fault_around;  /* pages, a power of two, 1 .. 512; 0: 16, and up to 64 in order */
@@ -53,6 +52,9 @@ enum {
  */
 int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[],
 		    int *out_signal);
+
+/* The number in a file of /proc, in a base as of strtol; `otherwise` if it has none. */
+long number_in(const char *path, int base, long otherwise);
 
 /* What this machine allows.  0: everything `run` needs; 1: something is missing. */
 int ondol_linux_doctor(FILE *out, bool json);

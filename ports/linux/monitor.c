@@ -255,23 +255,15 @@ static int watch(struct monitor *mon, int fd, void *who)
 
 static int monitor_init(struct monitor *mon, const struct ondol_linux_options *options)
 {
-	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
-	unsigned long max_maps = 65530;
-
 	mon->options = options;
 	layout_init(mon);
 	mon->pid = getpid();
 	mon->front_pid = getppid();
 	mon->early_notifs_end = &mon->early_notifs;
 	mon->swap_fd = mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
-	if (f) {
-		if (fscanf(f, "%lu", &max_maps) != 1)
-			max_maps = 65530;
-		fclose(f);
-	}
-	mon->max_map_count = max_maps;
+	mon->max_map_count = (uint64_t)number_in("/proc/sys/vm/max_map_count", 10, 65530);
 	/* A fill splits the placeholder in two: two host mappings each at worst. */
-	mon->max_host_maps = max_maps * 9 / 20;
+	mon->max_host_maps = mon->max_map_count * 9 / 20;
 	mon->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	mon->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (mon->uffd_device < 0 || mon->epoll < 0)
@@ -379,16 +371,21 @@ static const char *start_hint(int error)
 	}
 }
 
+static bool is_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags > 0 && flags & O_DIRECT;
+}
+
 /* A descriptor with O_DIRECT, opened by nobody in this run: whoever uses it, all frames stay. */
 static bool any_direct(const int *inherited)
 {
-	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFL) > 0 && fcntl(fd, F_GETFL) & O_DIRECT)
-			return true;
+	bool any = is_direct(0) || is_direct(1) || is_direct(2);
+
 	for (int i = 0; inherited && inherited[i] >= 0; i++)
-		if (fcntl(inherited[i], F_GETFL) > 0 && fcntl(inherited[i], F_GETFL) & O_DIRECT)
-			return true;
-	return false;
+		any |= is_direct(inherited[i]);
+	return any;
 }
 
 /* The monitor's whole life; the program's status goes to the front. */

@@ -20,17 +20,9 @@
 int oom_score_adj(pid_t tgid)
 {
 	char path[64];
-	int adj = 0;
 
 	snprintf(path, sizeof path, "/proc/%d/oom_score_adj", tgid);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%d", &adj) != 1)
-		adj = 0;
-	fclose(f);
-	return adj;
+	return (int)number_in(path, 10, 0);
 }
 
 /* One process after the other: its leader, or the first thread of it that is found. */

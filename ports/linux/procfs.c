@@ -21,8 +21,6 @@
 
 #include "internal.h"
 
-#define SYS_openat2_ 437
-
 enum view {
 	VIEW_NONE,
 	VIEW_MAPS,

@@ -28,8 +28,6 @@
 
 #include "internal.h"
 
-#define SYS_openat2_ 437
-
 #define PRIORITY_FILE (-2) /* Linux's first: below what is asked for by name */
 #define PRIORITY_ZRAM 100
 

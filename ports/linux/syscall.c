@@ -20,8 +20,6 @@
 
 #include "internal.h"
 
-#define SYS_openat2_ 437
-
 void notif_reply(struct monitor *mon, uint64_t id, int64_t result)
 {
 	struct seccomp_notif_resp reply = { .id = id };

@@ -9,9 +9,6 @@
 
 #include "internal.h"
 
-#define SYS_pidfd_open_ 434
-#define SYS_pidfd_getfd_ 438
-
 struct task *task_find(struct monitor *mon, pid_t tid)
 {
 	struct task *t = mon->tasks[(uint32_t)tid % TASK_HASH];

@@ -187,7 +187,6 @@ static bool parse_mem(const char *arg, struct ondol_linux_options *o)
 			return false;
 		o->mem_bytes += o->node_bytes[nr++];
 	}
-	o->nr_sizes = nr;
 	return o->mem_bytes <= MEM_MAX;
 }
 
@@ -309,12 +308,8 @@ static const struct argp run_argp = { run_options, parse_run, "[--] PROGRAM [ARG
 /* A program meets the rule that it would meet on this computer, with the machine's RAM in it. */
 static enum ondol_overcommit overcommit_here(void)
 {
-	FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
-	bool always = f && fgetc(f) == '1';
-
-	if (f)
-		fclose(f);
-	return always ? ONDOL_OVERCOMMIT_ALWAYS : ONDOL_OVERCOMMIT_GUESS;
+	return number_in("/proc/sys/vm/overcommit_memory", 10, 0) == 1 ? ONDOL_OVERCOMMIT_ALWAYS :
+									 ONDOL_OVERCOMMIT_GUESS;
 }
 
 static void defaults(struct ondol_linux_options *o)
@@ -322,18 +317,21 @@ static void defaults(struct ondol_linux_options *o)
 	uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	FILE *probe = NULL;
 	struct stat st;
+	uint32_t nr_sizes = 0;
 	cpu_set_t cpus;
 
+	while (nr_sizes < ONDOL_LINUX_NODES_MAX && o->node_bytes[nr_sizes])
+		nr_sizes++;
 	if (!o->mem_bytes)
 		o->mem_bytes = installed / 2 < MEM_DEFAULT_MAX ? installed / 2 : MEM_DEFAULT_MAX;
 	if (!o->nr_nodes)
-		o->nr_nodes = o->nr_sizes > 1 ? o->nr_sizes : 1;
-	if (o->nr_sizes > 1 && o->nr_sizes != o->nr_nodes) {
+		o->nr_nodes = nr_sizes > 1 ? nr_sizes : 1;
+	if (nr_sizes > 1 && nr_sizes != o->nr_nodes) {
 		fprintf(stderr, "ondol run: --mem has %u sizes, but --nodes says %u: want one "
-				"size, or one for each node\n", o->nr_sizes, o->nr_nodes);
+				"size, or one for each node\n", nr_sizes, o->nr_nodes);
 		exit(ONDOL_EXIT_CANNOT);
 	}
-	if (o->nr_sizes < 2)
+	if (nr_sizes < 2)
 		o->node_bytes[0] = 0; /* in equal shares */
 	if (o->pin_cpu >= 0) {
 		CPU_ZERO(&cpus);
