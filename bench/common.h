@@ -48,4 +48,14 @@ static inline void on_panic(void *ctx, const struct ondol_panic_report *report)
 	abort();
 }
 
+/* Of hardware that holds nothing. */
+static inline void on_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
+				 ondol_virt_addr_t end)
+{
+	(void)ctx;
+	(void)mm;
+	(void)start;
+	(void)end;
+}
+
 #endif /* BENCH_COMMON_H */

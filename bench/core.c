@@ -58,15 +58,6 @@ static void need(const void *p, const char *what)
 
 /* ------------------------------------------------------------------ the machine */
 
-static void on_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-			  ondol_virt_addr_t end)
-{
-	(void)ctx;
-	(void)mm;
-	(void)start;
-	(void)end;
-}
-
 static uint32_t first_cpu(void *ctx)
 {
 	(void)ctx;

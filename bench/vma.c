@@ -69,15 +69,6 @@ static void need(bool ok, const char *what)
 static struct ondol_machine *machine;
 static struct ondol_port port;
 
-static void on_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
-			  ondol_virt_addr_t end)
-{
-	(void)ctx;
-	(void)mm;
-	(void)start;
-	(void)end;
-}
-
 static void machine_start(void)
 {
 	static const struct ondol_mmu_ops mmu = { .version = ONDOL_MMU_VERSION,
@@ -124,7 +115,7 @@ static double ondol_pairs(struct ondol_mm_struct *mm, uint64_t base, uint32_t nr
 
 static void ondol_round(uint32_t nr, double ns[NR_ROWS])
 {
-	struct ondol_mm_limits limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, nr + 9 };
+	struct ondol_mm_limits limits;
 	struct ondol_mm_struct *mm;
 	struct ondol_mm_layout layout;
 	struct ondol_vma_info info;
@@ -132,6 +123,8 @@ static void ondol_round(uint32_t nr, double ns[NR_ROWS])
 	double start;
 
 	must(ondol_mm_create(machine, &mm), "mm");
+	ondol_mm_limits(mm, &limits);
+	limits.map_count = nr + 9;
 	ondol_mm_set_limits(mm, &limits);
 	/* Up to where mmap places, as the host's own regions are. */
 	ondol_mm_layout(mm, &layout);

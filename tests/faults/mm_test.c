@@ -12,11 +12,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/hardware.h"
-#include "support/mm_fixture.h"
+#include "support/hw_fixture.h"
 #include "support/swap.h"
 
-static struct hw hw;
 static struct test_file file;
 static struct test_swap swap;
 static struct ondol_mm_struct *child;
@@ -199,12 +197,6 @@ static const struct step {
 	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(window), STEP(replace), STEP(move_away),
 	STEP(shrink), STEP(sync_file), STEP(grow_heap),
 };
-
-static void hardware_broken(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("[MMU-1] %s", text);
-}
 
 /* The program runs: its hardware picks up all it can without a fault. */
 static void run_program(struct ondol_mm_struct *mm)

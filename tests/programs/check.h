@@ -35,6 +35,21 @@
 /* Unbuffered: nothing is printed twice after a fork. */
 #define say(...) dprintf(1, __VA_ARGS__)
 
+/* The numbers behind `name` at the beginning of lines, added up. */
+static inline long sum_of(const char *path, const char *name)
+{
+	FILE *f = fopen(path, "re");
+	char line[1024];
+	long value = 0;
+
+	CHECK(f);
+	while (fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)))
+			value += atol(line + strlen(name));
+	fclose(f);
+	return value;
+}
+
 static inline unsigned char *map_anon(size_t size, int prot)
 {
 	void *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

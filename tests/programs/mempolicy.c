@@ -4,16 +4,9 @@
  * arguments on a machine of one node: like errnos.c, the run under Ondol has to print what the
  * native one printed.
  */
-#include "check.h"
+#include "try.h"
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>
-
-#define TRY(call)                                                                             \
-	do {                                                                                  \
-		errno = 0;                                                                    \
-		long result = (long)(call);                                                   \
-		say("%s = %ld %s\n", #call, result, errno ? strerror(errno) : "");            \
-	} while (0)
 
 static unsigned long none[17], one[17] = { 1 }, two[17] = { 2 }, far[17] = { 1, 0, 1 },
 		     beyond[17] = { [16] = 1 };

@@ -13,17 +13,10 @@
  */
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define PAGE 4096ul
+#include "check.h"
+
 #define BATCHES 4096 /* KiB that may go out between two looks: a megabyte at a time */
 
 static void fail(const char *what)
@@ -168,21 +161,6 @@ static void forks(size_t pages)
 
 /* ------------------------------------------------------------------ what is told */
 
-static long long field(const char *path, const char *name)
-{
-	char line[256];
-	long long value = 0;
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		fail(path);
-	while (fgets(line, sizeof line, f))
-		if (!strncmp(line, name, strlen(name)))
-			value += atoll(line + strlen(name));
-	fclose(f);
-	return value;
-}
-
 static void told(size_t pages)
 {
 	uint64_t *at = memory(pages);
@@ -192,13 +170,13 @@ static void told(size_t pages)
 	FILE *f;
 
 	write_all(at, pages, 5);
-	long long total = field("/proc/meminfo", "SwapTotal:");
-	long long vm_swap = field("/proc/self/status", "VmSwap:");
-	long long smaps = field("/proc/self/smaps", "Swap:");
+	long long total = sum_of("/proc/meminfo", "SwapTotal:");
+	long long vm_swap = sum_of("/proc/self/status", "VmSwap:");
+	long long smaps = sum_of("/proc/self/smaps", "Swap:");
 
 	if (vm_swap < 1024 || llabs(vm_swap - smaps) > BATCHES)
 		fail("VmSwap and Swap");
-	if (field("/proc/vmstat", "pswpout ") * 4 < vm_swap)
+	if (sum_of("/proc/vmstat", "pswpout ") * 4 < vm_swap)
 		fail("pswpout");
 	if (sysinfo(&info) || (long long)(info.totalswap / 1024) != total ||
 	    (long long)(info.totalswap - info.freeswap) / 1024 < vm_swap - BATCHES)
@@ -210,10 +188,10 @@ static void told(size_t pages)
 		if (sscanf(line, "%*s %*s %*s %lld", &u) == 1)
 			used += u;
 	fclose(f);
-	if (llabs(used - (total - field("/proc/meminfo", "SwapFree:"))) > BATCHES)
+	if (llabs(used - (total - sum_of("/proc/meminfo", "SwapFree:"))) > BATCHES)
 		fail("swaps and SwapFree");
 	check_all(at, pages, 5);
-	if (field("/proc/vmstat", "pswpin ") < 100)
+	if (sum_of("/proc/vmstat", "pswpin ") < 100)
 		fail("pswpin");
 	puts("told");
 }

@@ -40,20 +40,6 @@ static long field(const char *path, const char *name, unsigned long at)
 	return value;
 }
 
-static long sum(const char *path, const char *name)
-{
-	FILE *f = fopen(path, "re");
-	char line[1024];
-	long value = 0;
-
-	CHECK(f);
-	while (fgets(line, sizeof line, f))
-		if (!strncmp(line, name, strlen(name)))
-			value += atol(line + strlen(name));
-	fclose(f);
-	return value;
-}
-
 static long stat_field(unsigned wanted)
 {
 	char line[2048], *at, *save = NULL;
@@ -80,9 +66,9 @@ static void sizes(void)
 
 	say("statm's size is status's: %d\n", labs(statm[0] * 4 - size) <= 200);
 	say("stat's is: %d\n", labs(stat_field(23) / 1024 - size) <= 200);
-	say("smaps adds up to it: %d\n", labs(sum("/proc/self/smaps", "Size:") - size) <= 200);
-	say("the rollup is the sum: %d\n", labs(sum("/proc/self/smaps", "Rss:") -
-						sum("/proc/self/smaps_rollup", "Rss:")) <= 100);
+	say("smaps adds up to it: %d\n", labs(sum_of("/proc/self/smaps", "Size:") - size) <= 200);
+	say("the rollup is the sum: %d\n", labs(sum_of("/proc/self/smaps", "Rss:") -
+						sum_of("/proc/self/smaps_rollup", "Rss:")) <= 100);
 	say("stat's resident set is statm's: %d\n", labs(stat_field(24) - statm[1]) <= 300);
 	say("statm: lib and dt %ld %ld, text %d\n", statm[4], statm[6], statm[3] > 0);
 	say("VmHWM is no less than VmRSS: %d\n", field("/proc/self/status", "VmHWM", 0) >=

@@ -6,44 +6,20 @@
 #ifndef TESTS_SUPPORT_SWAP_FIXTURE_H
 #define TESTS_SUPPORT_SWAP_FIXTURE_H
 
-#include "support/hardware.h"
-#include "support/mm_fixture.h"
+#include "support/hw_fixture.h"
 #include "support/swap.h"
 
 #define PAGEOUT 21
 #define DONTNEED 4
 
-static struct hw hw;
 static struct test_swap area;
-
-static inline void hardware_broken(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("[MMU-1] %s", text);
-}
 
 /* A machine of so many MiB without swap. */
 static inline void begin_mib(uint64_t mib, enum hw_kind kind, bool no_write_trap,
 		      const struct ondol_profile *profile)
 {
-	struct ondol_mem_region all = { .end = { mib << 20 }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
-					   .nr_nodes = 1, .nr_cpus = 1, .reclaim_mapped = true,
-					   .profile = profile };
-
-	memset(&fx, 0, sizeof fx);
-	memset(&hw, 0, sizeof hw);
 	memset(&area, 0, sizeof area);
-	desc.mmu = hw_init(&hw, kind, no_write_trap, true);
-	desc.mmu_ctx = &hw;
-	hw.report = hardware_broken;
-	hw.first = AT(0) / PAGE;
-	hw.format = (profile ? profile : &ondol_profile_x86_64)->format;
-	assert_int_equal(toy_init(&fx.toy, &desc), 0);
-	hw.ram = fx.toy.ram;
-	fx.m = hw.m = fx.toy.m;
-	fx.mm = new_mm();
-	hw_attach(fx.mm);
+	begin_hw_short(mib, profile, true, kind, no_write_trap, true);
 }
 
 static inline void begin_swap(enum hw_kind kind)

@@ -6,8 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/hardware.h"
-#include "support/mm_fixture.h"
+#include "support/hw_fixture.h"
 
 static struct ondol_mm_struct *fork_it(void)
 {
@@ -159,24 +158,9 @@ static void limits_and_layout_go_along(void **state)
 
 /* ------------------------------------------------------------------ the hardware */
 
-static struct hw hw;
-
-static void hardware_broken(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("[MMU-1] %s", text);
-}
-
 static void begin_software(void)
 {
-	memset(&hw, 0, sizeof hw);
-	begin_with(16, NULL, hw_init(&hw, HW_SOFTWARE, true, true), &hw);
-	hw.first = AT(0) / PAGE;
-	hw.ram = fx.toy.ram;
-	hw.m = fx.m;
-	hw.format = &ondol_pgtable_x86_64;
-	hw.report = hardware_broken;
-	hw_attach(fx.mm);
+	begin_hw(HW_SOFTWARE, true, true);
 }
 
 /*

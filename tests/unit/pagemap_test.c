@@ -6,8 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/mm_fixture.h"
-#include "support/hardware.h"
+#include "support/hw_fixture.h"
 
 #define PRESENT (UINT64_C(1) << 63)
 #define OF_FILE (UINT64_C(1) << 61)
@@ -15,24 +14,9 @@
 #define FRAME ((UINT64_C(1) << 55) - 1)
 #define ALL_ACCESS (RW | MAY)
 
-static struct hw hw;
-
-static void hardware_broken(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("[MMU-1] %s", text);
-}
-
 static void begin_on(enum hw_kind kind)
 {
-	memset(&hw, 0, sizeof hw);
-	begin_with(16, NULL, hw_init(&hw, kind, true, false), &hw);
-	hw.first = AT(0) / PAGE;
-	hw.ram = fx.toy.ram;
-	hw.m = fx.m;
-	hw.format = &ondol_pgtable_x86_64;
-	hw.report = hardware_broken;
-	hw_attach(fx.mm);
+	begin_hw(kind, true, false);
 }
 
 static void end_hw(void)

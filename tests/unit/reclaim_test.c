@@ -9,41 +9,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/hardware.h"
-#include "support/mm_fixture.h"
+#include "support/hw_fixture.h"
 
 #include "virt/virt.h"
 
 #define FILE_PAGES 256u
 #define NR_FILES 8u /* of 1 MiB each, on a machine of 4 MiB */
 
-static struct hw hw;
 static struct test_file files[NR_FILES];
-
-static void hardware_broken(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("[MMU-1] %s", text);
-}
 
 static void begin_small(enum hw_kind kind, bool reclaim)
 {
-	struct ondol_mem_region all = { .end = { 4 << 20 }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
-					   .nr_nodes = 1, .nr_cpus = 1, .reclaim_mapped = reclaim };
-
-	memset(&fx, 0, sizeof fx);
-	memset(&hw, 0, sizeof hw);
-	desc.mmu = hw_init(&hw, kind, false, false);
-	desc.mmu_ctx = &hw;
-	hw.report = hardware_broken;
-	hw.first = AT(0) / PAGE;
-	hw.format = ondol_profile_x86_64.format;
-	assert_int_equal(toy_init(&fx.toy, &desc), 0);
-	hw.ram = fx.toy.ram;
-	fx.m = hw.m = fx.toy.m;
-	fx.mm = new_mm();
-	hw_attach(fx.mm);
+	begin_hw_short(4, NULL, reclaim, kind, false, false);
 	for (unsigned i = 0; i < NR_FILES; i++)
 		open_file(&files[i], FILE_PAGES * PAGE);
 }

@@ -167,6 +167,21 @@ static void the_port_may_object(void **state)
 
 /* ------------------------------------------------------------------ a fork's pages */
 
+static struct ondol_mm_struct *fork_attached(void)
+{
+	struct ondol_mm_struct *child;
+
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	hw_attach(child);
+	return child;
+}
+
+static void end_child(struct ondol_mm_struct *child)
+{
+	hw_detach(child);
+	ondol_mmput(child);
+}
+
 /* The table at the top of swap.c, line by line. */
 static void shared_by_a_fork(void **state)
 {
@@ -177,8 +192,7 @@ static void shared_by_a_fork(void **state)
 	begin_swap(HW_WALKER);
 	map(0, 1, RW);
 	store(fx.mm, 0, 77);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	frame = pte_page(fx.mm, entry(fx.mm, 0));
 
 	page_out_of(fx.mm, 0, 1); /* s r */
@@ -212,8 +226,7 @@ static void shared_by_a_fork(void **state)
 	assert_valid();
 	assert_word(fx.mm, 0, 77);
 	assert_word(child, 0, 78);
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
@@ -227,8 +240,7 @@ static void a_write_to_a_shared_one(void **state)
 	map(0, 2, RW);
 	store(fx.mm, 0, 1);
 	store(fx.mm, 1, 2);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	page_out_of(fx.mm, 0, 2);
 	store(fx.mm, 0, 10); /* the child has the frame */
 	assert_int_equal(swap_stats().cache_hits, 1);
@@ -240,8 +252,7 @@ static void a_write_to_a_shared_one(void **state)
 	assert_word(fx.mm, 0, 10);
 	assert_word(fx.mm, 1, 2);
 	assert_word(child, 1, 20);
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
@@ -256,8 +267,7 @@ static void a_fork_of_swapped_pages(void **state)
 	for (uint64_t page = 0; page < 600; page++)
 		store(fx.mm, page, page);
 	page_out_of(fx.mm, 0, 600);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	assert_int_equal(stats_of(child).swap, 600);
 	assert_int_equal(swap_stats().total - swap_stats().free, 600);
 	assert_valid();
@@ -268,8 +278,7 @@ static void a_fork_of_swapped_pages(void **state)
 		assert_word(child, page, page % 2 ? page : 1000 + page);
 	}
 	assert_valid();
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
@@ -347,8 +356,7 @@ static void shared_memory(void **state)
 	map(0, 8, RW | S);
 	for (uint64_t page = 0; page < 8; page++)
 		store(fx.mm, page, page);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	assert_word(child, 1, 1);
 	page_out_of(fx.mm, 0, 8); /* the child has them */
 	assert_int_equal(swap_stats().total - swap_stats().free, 0);
@@ -373,8 +381,7 @@ static void shared_memory(void **state)
 	for (uint64_t page = 6; page < 8; page++)
 		assert_word(child, page, page);
 	BREAKS("SWAP-1", vma_find(fx.mm, AT(0))->file->mapping->nr_swapped, 1);
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	unmap(0, 8); /* and what is in swap still */
 	assert_int_equal(swap_stats().free, swap_stats().total);
 	end_swap();
@@ -410,8 +417,7 @@ static void migration(void **state)
 	map(0, 4, RW);
 	for (uint64_t page = 0; page < 4; page++)
 		store(fx.mm, page, page);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	page_out_of(fx.mm, 1, 2);
 	frame = pte_page(child, entry(child, 1));
 	pfn = ondol_page_to_pfn(fx.m, frame);
@@ -425,8 +431,7 @@ static void migration(void **state)
 		assert_word(child, page, page);
 	}
 	assert_int_equal(area.reads, 0);
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
@@ -534,8 +539,7 @@ static void no_memory(void **state)
 	for (uint64_t page = 0; page < 3; page++)
 		store(fx.mm, page, page);
 	page_out_of(fx.mm, 0, 3);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	for (uint64_t n = 1; failed; n++) {
 		struct ondol_fail_plan plan = { .nth[ONDOL_FAIL_ALLOC_PAGES] = n };
 		struct ondol_fault_result result;
@@ -554,8 +558,7 @@ static void no_memory(void **state)
 		assert_word(child, page, page);
 		assert_word(fx.mm, page, page);
 	}
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
@@ -571,8 +574,7 @@ static void swap_1_and_2(void **state)
 	map(0, 2, RW);
 	store(fx.mm, 0, 1);
 	store(fx.mm, 1, 1);
-	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
-	hw_attach(child);
+	child = fork_attached();
 	page_out_of(fx.mm, 0, 2);
 	page_out_of(child, 0, 1);
 	pte = pgtable_find(&fx.mm->pgt, AT(0));
@@ -592,8 +594,7 @@ static void swap_1_and_2(void **state)
 	BREAKS("SWAP-2", cached->at, UINT32_MAX);
 	BREAKS("SWAP-2", frame->data.index, frame->data.index + 1);
 	BREAKS("SWAP-2", fx.m->virt->swap->cached, 0);
-	hw_detach(child);
-	ondol_mmput(child);
+	end_child(child);
 	end_swap();
 }
 
