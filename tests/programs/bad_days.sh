@@ -3,40 +3,22 @@
 # Bad input and bad days under `ondol run`: each ends with the right status and words, and
 # nothing of it stays behind.
 cd "$(dirname "$0")/../.." || exit 2
-top=$PWD ONDOL=${ONDOL:-$PWD/build/ondol} cc=${CC:-cc}
+. tests/programs/expect.sh
+skip_if_not_here 'bad days'
+cc=${CC:-cc}
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-failed=0
-if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	echo "ok - bad days # SKIP $(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
 for c in scribble many_files brk_bss; do
 	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" || exit 2
 done
 cd "$work" || exit 2
 
-good() { echo "ok - $1"; }
-bad() { # name, what is wrong
-	echo "not ok - $1: $2"
-	sed 's/^/# /' "$work/err" | head -n 10
-	failed=1
-}
 # expect NAME STATUS PATTERN COMMAND...: exit status, and a pattern on stderr ('' for silence)
 expect() {
 	name=$1 status=$2 pattern=$3
 	shift 3
-	timeout -k 5 60 "$@" >"$work/out" 2>"$work/err" </dev/null
-	got=$?
-	if [ $got -ne "$status" ]; then
-		bad "$name" "status $got, expected $status"
-	elif [ -z "$pattern" ] && [ -s "$work/err" ]; then
-		bad "$name" 'it should be silent'
-	elif [ -n "$pattern" ] && ! grep -qE "$pattern" "$work/err"; then
-		bad "$name" "does not say '$pattern'"
-	else
-		good "$name"
-	fi
+	answer 60 "$@"
+	judge "$name" "$status" "$pattern"
 }
 run="$ONDOL run"
 

@@ -4,11 +4,8 @@
 # addresses of what /proc/self/maps names and the break, so it is told in five words.
 cd "$(dirname "$0")/../.." || exit 2
 . tests/tidy/tap.sh
-ONDOL=${ONDOL:-$PWD/build/ondol}
-if why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	skip layout "$(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
+. tests/programs/expect.sh
+skip_if_not_here layout
 
 # program, libraries, heap, stack, vdso: first address of each
 words='/\/awk|\/mawk|\/gawk/ && !p { p = $1 } /ld-linux/ && !l { l = $1 } /\[heap\]/ { h = $1 }

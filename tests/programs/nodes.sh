@@ -3,14 +3,11 @@
 # Machines of several nodes under `ondol run`: what numactl, numastat, free and a program of
 # ours see and get (requirements B4 to B7).
 cd "$(dirname "$0")/../.." || exit 2
-ONDOL=${ONDOL:-$PWD/build/ondol} cc=${CC:-cc}
+. tests/programs/expect.sh
+skip_if_not_here nodes
+cc=${CC:-cc}
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-failed=0
-if why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	echo "ok - nodes # SKIP $(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
 $cc -O1 -w -o "$work/nodes" tests/programs/nodes.c -pthread || exit 2
 
 # says NAME PATTERN COMMAND...: it succeeds, and every line of PATTERN is in its output

@@ -4,11 +4,8 @@
 # programs read of it.  The program is overcommit.c.
 cd "$(dirname "$0")/../.." || exit 2
 . tests/tidy/tap.sh
-ONDOL=${ONDOL:-$PWD/build/ondol}
-if why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	skip overcommit "$(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
+. tests/programs/expect.sh
+skip_if_not_here overcommit
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"; rm -f "$tap_bad"' EXIT
 ${CC:-cc} -O1 -w -o "$work/overcommit" tests/programs/overcommit.c || exit 2

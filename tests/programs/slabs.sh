@@ -4,18 +4,15 @@
 # (requirements E1 and E6).  procps computes each column of a line anew, so a column that we
 # misplace or a count that does not fit the others shows here.  And --slab-debug.
 cd "$(dirname "$0")/../.." || exit 2
-ONDOL=${ONDOL:-$PWD/build/ondol}
+. tests/programs/expect.sh
 if ! command -v slabtop >/dev/null; then
 	echo "ok - slabtop # SKIP no slabtop (procps)"
 	exit 0
 fi
-if why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	echo "ok - slabtop # SKIP $(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
+skip_if_not_here slabtop
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-failed=0 sizes=
+sizes=
 
 # Every line of what slabtop prints against the file.
 check() { # name, options of ondol run

@@ -3,14 +3,11 @@
 # Swap and the end of memory under `ondol run`: programs with more than there is, what they are
 # told, what goes wrong, and who is ended.
 cd "$(dirname "$0")/../.." || exit 2
-top=$PWD ONDOL=${ONDOL:-$PWD/build/ondol} cc=${CC:-cc}
+. tests/programs/expect.sh
+skip_if_not_here swap
+cc=${CC:-cc}
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-failed=0
-if why=$(timeout 60 "$ONDOL" run -- /bin/true 2>&1); [ $? -eq 125 ]; then
-	echo "ok - swap # SKIP $(printf '%s' "$why" | head -n 1)"
-	exit 0
-fi
 for c in swap_use scribble held; do
 	$cc -O1 -w -o "$work/$c" "tests/programs/$c.c" -pthread || exit 2
 done
@@ -18,29 +15,12 @@ cp tests/programs/scripts/big.py "$work"
 cd "$work" || exit 2
 run="$ONDOL run"
 
-good() { echo "ok - $1"; }
-bad() { # name, what is wrong
-	echo "not ok - $1: $2"
-	head -q -n 8 out err | cut -c 1-200 | sed 's/^/# /'
-	failed=1
-}
 # expect NAME STATUS OUTPUT PATTERN COMMAND...: status, output, a pattern on stderr ('': silence)
 expect() {
 	name=$1 status=$2 output=$3 pattern=$4
 	shift 4
-	timeout -k 5 120 "$@" >out 2>err </dev/null
-	got=$?
-	if [ $got -ne "$status" ]; then
-		bad "$name" "status $got, expected $status"
-	elif [ "$(cat out)" != "$output" ]; then
-		bad "$name" "said '$(head -c 200 out)', expected '$output'"
-	elif [ -z "$pattern" ] && [ -s err ]; then
-		bad "$name" 'it should be silent'
-	elif [ -n "$pattern" ] && ! grep -qE -- "$pattern" err; then
-		bad "$name" "does not say '$pattern'"
-	else
-		good "$name"
-	fi
+	answer 120 "$@"
+	judge "$name" "$status" "$pattern" "$output"
 }
 
 # ---------------------------------------------------------------- more than there is
