@@ -130,7 +130,8 @@ static bool is_too_dirty(void)
 /* After so much was given back, and so much touched for the first time (again) since. */
 static void adapt_limit(uint64_t given, uint64_t touched)
 {
-	static uint64_t given_before, wasted_before; /* purge lock */
+	static uint64_t given_before; /* purge lock, and so the next */
+	static bool wasted_before;
 	bool wasted = given_before && touched >= given_before / 2;
 	uint64_t again = touched < given_before ? touched : given_before;
 
