@@ -153,7 +153,12 @@ int ondol_tlb_fill(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint32_t 
 		return -ONDOL_EFAULT;
 	match.ignore = f->accessed_mask | f->dirty_mask | f->phys_mask;
 
-	/* The window, cut down to the region and to the table that slot is in. */
+	/*
+	 * The window, cut down to the region and to the table that slot is in.  Where the page is
+	 * cached already nobody fills, so its neighbours must not be taken for cached [MMU-1].
+	 */
+	if (match.pte & f->accessed_mask)
+		window = 1;
 	size = (uint64_t)(window ? window : 1) << ONDOL_PAGE_SHIFT;
 	size = min_u64(size, UINT64_C(1) << pgtable_table_shift(f, 0));
 	lo = max_u64(align_down(page, size), vma->start);

@@ -325,7 +325,7 @@ struct ondol_tlb_run {
 	uint32_t nr_pages;
 	uint32_t prot; /* ONDOL_PROT_* */
 	ondol_pfn_t pfn;
-	bool cached; /* addr's accessed bit was set already: the hardware may have it */
+	bool cached; /* addr's accessed bit was set already: the hardware may have it; 1 page */
 };
 ONDOL_MUST_CHECK int ondol_tlb_fill(struct ondol_mm_struct *mm, ondol_virt_addr_t addr,
 				    uint32_t access, uint32_t window,

@@ -294,6 +294,9 @@ static inline bool hw_fill(struct hw *hw, struct ondol_mm_struct *mm, struct hw_
 	if (run.start > hw_addr(hw, i) ||
 	    run.start + run.nr_pages * ONDOL_PAGE_SIZE <= hw_addr(hw, i))
 		hw_fail(hw, "page %u: tlb_fill gave a run elsewhere", i);
+	/* A port has nothing to fill then: what lay beside it would be taken for cached. */
+	if (run.cached && run.nr_pages != 1)
+		hw_fail(hw, "page %u: cached already, and %u pages with it", i, run.nr_pages - 1);
 	hw_pages(hw, run.start, run.start + run.nr_pages * ONDOL_PAGE_SIZE, &lo, &hi);
 	for (unsigned at = lo; at < hi; at++) {
 		if (mine->page[at].valid && (at != i || !run.cached))

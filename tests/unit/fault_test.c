@@ -460,6 +460,34 @@ static void everything_comes_back(void **state)
 	end();
 }
 
+/* [MMU-1] A look-up of what is cached already caches nothing beside it. */
+static void a_cached_page_fills_alone(void **state)
+{
+	struct ondol_fault_args args = { .size = sizeof args, .access = WRITE, .nr_around = 8 };
+	struct ondol_fault_result result;
+	ondol_virt_addr_t from, to;
+	struct ondol_tlb_run run;
+
+	(void)state;
+	begin();
+	map(8, 8, RW);
+	args.addr = AT(8);
+	assert_int_equal(ondol_handle_mm_fault(fx.mm, &args, &result), 0);
+	assert_int_equal(rss_of(fx.mm), 8);
+	ondol_tlb_evicted(fx.mm, AT(8), AT(16));
+	assert_int_equal(ondol_tlb_fill(fx.mm, AT(9), WRITE, 1, &run), 0);
+	assert_false(run.cached);
+	assert_int_equal(ondol_tlb_fill(fx.mm, AT(9), WRITE, 8, &run), 0);
+	assert_true(run.cached);
+	assert_int_equal(run.nr_pages, 1);
+	assert_true(ondol_tlb_span(fx.mm, AT(8), AT(16), &from, &to));
+	assert_int_equal(from, AT(9));
+	assert_int_equal(to, AT(10));
+	assert_int_equal(ondol_tlb_fill(fx.mm, AT(10), WRITE, 8, &run), 0);
+	assert_false(run.cached);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +508,7 @@ int main(void)
 		cmocka_unit_test(stack_grows_to_its_limit),
 		cmocka_unit_test(stack_keeps_its_distance),
 		cmocka_unit_test(stack_under_a_limit_of_the_space),
+		cmocka_unit_test(a_cached_page_fills_alone),
 		cmocka_unit_test(everything_comes_back),
 	};
 
