@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -37,17 +38,31 @@ static bool kernel_new_enough(struct utsname *name)
 	       (major_nr == KERNEL_MAJOR_MIN && minor_nr >= KERNEL_MINOR_MIN);
 }
 
-static const char *userfaultfd_obstacle(void)
+/* A userfaultfd is its worker's, and fetched from there.  `fd` is taken over. */
+static const char *getfd_obstacle(int fd)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open_, getpid(), 0);
+	int copy = (int)syscall(SYS_pidfd_getfd_, pidfd, fd, 0);
+
+	close(fd);
+	close(pidfd);
+	if (copy < 0)
+		return "pidfd_getfd is blocked by a system-call filter; in a container: docker run "
+		       "--cap-add SYS_PTRACE ...";
+	close(copy);
+	return NULL;
+}
+
+static const char *device_obstacle(void)
 {
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
 	if (device < 0 && errno == ENOENT)
-		return "this system has no /dev/userfaultfd (Linux 6.1 or newer has it; in a "
-		       "container: "
+		return "this system has no /dev/userfaultfd; in a container: "
 		       "docker run --device /dev/userfaultfd --cap-add SYS_PTRACE "
-		       "--security-opt seccomp=unconfined ...)";
+		       "--security-opt seccomp=unconfined ...";
 	if (device < 0)
-		return "userfaultfd is not allowed for this user; allow it with: "
+		return "/dev/userfaultfd is not allowed for this user; allow it with: "
 		       "sudo chmod 666 /dev/userfaultfd";
 	int fd = ioctl(device, IOC_NEW, O_CLOEXEC);
 
@@ -55,7 +70,39 @@ static const char *userfaultfd_obstacle(void)
 	if (fd < 0)
 		return "userfaultfd is blocked by a system-call filter; in a container: docker run "
 		       "--security-opt seccomp=unconfined ...";
-	close(fd);
+	return getfd_obstacle(fd);
+}
+
+static const char *user_mode_obstacle(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0)
+		return errno == ENOSYS ? "this kernel has no userfaultfd" :
+					 "userfaultfd is blocked by a system-call filter; in a "
+					 "container: docker run --security-opt "
+					 "seccomp=unconfined ...";
+	return getfd_obstacle(fd);
+}
+
+const char *trap_obstacle(const struct trap *trap)
+{
+	return trap == &trap_uffd ? device_obstacle() :
+	       trap == &trap_user ? user_mode_obstacle() : NULL;
+}
+
+const struct trap *trap_choose(const char *name, const char **out_why)
+{
+	const struct trap *const all[] = { &trap_uffd, &trap_user, &trap_ptrace };
+	bool any = !name || !strcmp(name, "auto");
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		if (!any && strcmp(all[i]->name, name))
+			continue;
+		*out_why = trap_obstacle(all[i]);
+		if (!*out_why)
+			return all[i];
+	}
 	return NULL;
 }
 
@@ -73,7 +120,7 @@ static const char *tracing_obstacle(void)
 	if (pid == 0) {
 		if (read(to[0], &byte, 1) != 1)
 			_exit(1);
-		int fd = filter_install(false, false);
+		int fd = filter_install(false, false, false);
 		byte = fd < 0 ? (char)-fd : 0;
 		(void)!write(from[1], &byte, 1);
 		_exit(0);
@@ -111,12 +158,10 @@ static const char *proc_obstacle(void)
 const char *ondol_linux_obstacle(void)
 {
 	struct utsname name;
-	const char *why;
 
 	if (!kernel_new_enough(&name))
 		return "this kernel is too old: Linux 6.1 or newer is needed";
-	why = userfaultfd_obstacle();
-	return why ? why : proc_obstacle();
+	return proc_obstacle();
 }
 
 static void finding_obstacle(struct finding *f, const char *what, const char *obstacle)
@@ -125,7 +170,62 @@ static void finding_obstacle(struct finding *f, const char *what, const char *ob
 	snprintf(f->state, sizeof f->state, "%s", obstacle ? "not allowed" : "allowed");
 }
 
-static int look(struct finding *f)
+/* ------------------------------------------------------------------ what a trap costs */
+
+/* One run of an empty program, in ns; 0: it did not work. */
+static uint64_t run_once(const char *trap)
+{
+	struct timespec before, after;
+	char option[32];
+	int status = 1;
+
+	snprintf(option, sizeof option, "--trap=%s", trap);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	pid_t pid = fork();
+
+	if (!pid) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		execl("/proc/self/exe", "ondol", "run", option, "--mem", "64M", "--", "/bin/true",
+		      (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u +
+	       (uint64_t)after.tv_nsec - (uint64_t)before.tv_nsec;
+}
+
+/* The trap in one line: whether it works, and what an empty program takes, best of five. */
+static void finding_trap(struct finding *f, const struct trap *trap, const struct trap *used)
+{
+	static char what[3][32];
+	char *name = what[trap == &trap_uffd ? 0 : trap == &trap_user ? 1 : 2];
+	const char *why = trap_obstacle(trap);
+	uint64_t best = 0;
+
+	snprintf(name, sizeof *what, "trap %s", trap->name);
+	*f = (struct finding){ .what = name, .ok = !why, .needed = !used, .mend = why };
+	for (int i = 0; i < 5 && !why; i++) {
+		uint64_t ns = run_once(trap->name);
+
+		best = ns && (!best || ns < best) ? ns : best;
+	}
+	if (why)
+		snprintf(f->state, sizeof f->state, "not allowed%s",
+			 trap == &trap_uffd ? ", and the fastest" : "");
+	else if (!best) {
+		f->ok = false;
+		snprintf(f->state, sizeof f->state, "allowed, but a run of /bin/true fails");
+	} else
+		snprintf(f->state, sizeof f->state, "%s; /bin/true takes %.1f ms",
+			 trap == used ? "used" : "allowed", (double)best / 1e6);
+}
+
+static int look(struct finding *f, const struct trap *trap)
 {
 	struct utsname name;
 	int n = 0;
@@ -136,11 +236,14 @@ static int look(struct finding *f)
 	f[n] = (struct finding){ .what = "kernel", .ok = kernel_new_enough(&name), .needed = true,
 				 .mend = "Linux 6.1 or newer is needed" };
 	snprintf(f[n++].state, sizeof f->state, "%.100s", name.release);
-	finding_obstacle(&f[n++], "userfaultfd", userfaultfd_obstacle());
 	finding_obstacle(&f[n++], "/proc", proc_obstacle());
 	finding_obstacle(&f[n++], "ptrace and filter", tracing_obstacle());
-	f[n] = (struct finding){ .what = "overcommit", .ok = overcommit != 2, .needed = true,
-				 .mend = "sudo sysctl vm.overcommit_memory=0" };
+	finding_trap(&f[n++], &trap_uffd, trap);
+	finding_trap(&f[n++], &trap_user, trap);
+	finding_trap(&f[n++], &trap_ptrace, trap);
+	f[n] = (struct finding){ .what = "overcommit", .ok = overcommit != 2,
+				 .needed = trap != &trap_ptrace,
+				 .mend = "sudo sysctl vm.overcommit_memory=0 (or --trap=ptrace)" };
 	snprintf(f[n++].state, sizeof f->state, "mode %ld", overcommit);
 	f[n] = (struct finding){ .what = "host mappings", .ok = maps >= 65530,
 				 .mend = "sudo sysctl vm.max_map_count=1048576" };
@@ -157,8 +260,10 @@ static int look(struct finding *f)
 
 int ondol_linux_doctor(FILE *out, bool json)
 {
+	const char *unused;
+	const struct trap *trap = trap_choose(NULL, &unused);
 	struct finding finding[16];
-	int n = look(finding), bad = 0;
+	int n = look(finding, trap), bad = 0;
 
 	if (json)
 		fprintf(out, "{\"findings\":[");
@@ -182,10 +287,13 @@ int ondol_linux_doctor(FILE *out, bool json)
 			fprintf(out, "       -> %s\n", f->mend);
 	}
 	if (json)
-		fprintf(out, "],\"can_run\":%s}\n", bad ? "false" : "true");
+		fprintf(out, "],\"trap\":\"%s\",\"can_run\":%s}\n", trap ? trap->name : "",
+			bad ? "false" : "true");
+	else if (bad)
+		fprintf(out, "ondol run does not work here yet: mend what is NEEDED.\n");
 	else
-		fprintf(out, "%s\n",
-			bad ? "ondol run does not work here yet: mend what is NEEDED." :
-					   "ondol run works here.");
+		fprintf(out, "ondol run works here; page faults are told by `%s`%s.\n",
+			trap->name,
+			trap == &trap_uffd ? "" : " (see the hint for a faster way)");
 	return bad;
 }

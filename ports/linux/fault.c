@@ -24,121 +24,13 @@
 #define AROUND_FIRST 16u /* pages */
 #define AROUND_MOST 64u
 
-void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size)
-{
-	struct uffdio_range range = { .start = addr, .len = size };
-
-	ioctl(g->uffd, UFFDIO_WAKE, &range);
-}
-
-/* ------------------------------------------------------------------ holes */
-
-static void hole_remember(struct guest_mm *g, uint64_t addr, bool read_only, bool unsure)
-{
-	for (uint32_t i = 0; i < g->nr_holes; i++)
-		if (g->holes[i].addr == addr)
-			return;
-	if (g->nr_holes == g->cap_holes) {
-		uint32_t cap = g->cap_holes ? 2 * g->cap_holes : 8;
-		struct hole *more = realloc(g->holes, cap * sizeof *more);
-		if (!more)
-			return; /* the hole stays: a later access there is refused once more */
-		g->holes = more;
-		g->cap_holes = cap;
-	}
-	g->holes[g->nr_holes++] = (struct hole){ .addr = addr, .read_only = read_only,
-						 .unsure = unsure };
-}
-
-/* The region's rights at addr (ONDOL_VM_ACCESS); 0: none. */
-static ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
+ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_vma_info vma;
 
 	if (ondol_find_vma(g->mm, addr, &vma) || vma.start > addr)
 		return 0;
 	return vma.vm_flags & ONDOL_VM_ACCESS;
-}
-
-/* Make a bad access bad: unmapped (SEGV_MAPERR), no rights (SEGV_ACCERR), past the end (SIGBUS). */
-static void hole_punch(struct monitor *mon, struct guest_mm *g, uint64_t addr, int error)
-{
-	ondol_vm_flags_t rights = rights_at(g, addr);
-	bool read_only = error == -ONDOL_EACCES && rights;
-
-	mon->stats.bad_accesses++;
-	if (error == -ONDOL_EFAULT)
-		worker_call(mon, g, SYS_munmap, addr, PAGE_BYTES, 0, 0, 0, 0);
-	else if (read_only)
-		/* Placeholder still, where a read is a fault that will be served. */
-		worker_call(mon, g, SYS_mprotect, addr, PAGE_BYTES, PROT_READ, 0, 0, 0);
-	else if (error == -ONDOL_EACCES)
-		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
-			    0);
-	else /* a memory file, mapped past its own end */
-		worker_call(mon, g, SYS_mmap, addr, PAGE_BYTES, (uint64_t)host_prot(rights),
-			    MAP_SHARED | MAP_FIXED, 0, mon->node[0].end - mon->node[0].start);
-	/* A guard in a region without the right to write: SEGV_MAPERR to reads alone. */
-	hole_remember(g, addr, read_only, error == -ONDOL_EFAULT && rights &&
-						  !(rights & ONDOL_VM_WRITE) && g->unsure != addr);
-	g->unsure = 0;
-	mon->stats.holes++;
-	uffd_wake(g, addr, PAGE_BYTES);
-}
-
-/* The regions of [start, end) have changed: what was bad there may be good now. */
-void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	bool any = false;
-
-	for (uint32_t i = 0; i < g->nr_holes;) {
-		uint64_t addr = g->holes[i].addr;
-
-		if (addr < start || addr >= end) {
-			i++;
-			continue;
-		}
-		worker_placeholder(mon, g, addr, addr + PAGE_BYTES);
-		g->holes[i] = g->holes[--g->nr_holes];
-		any = true;
-	}
-	if (any)
-		worker_wait(mon, g);
-}
-
-/* A flush has made them placeholder. */
-void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	for (uint32_t i = 0; i < g->nr_holes;)
-		if (g->holes[i].addr >= start && g->holes[i].addr < end)
-			g->holes[i] = g->holes[--g->nr_holes];
-		else
-			i++;
-}
-
-/*
- * The hole at this page has done its work and goes.  True: there was one, and the regions (or
- * the file's size) have changed since, so that what it refused is good now.  Or the hole may be
- * from a read of the host's, where a write deserves another signal: then the access shall come
- * again, and the hole that it gets is sure.
- */
-bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr)
-{
-	for (uint32_t i = 0; i < g->nr_holes; i++) {
-		if (g->holes[i].addr != addr)
-			continue;
-		bool read_only = g->holes[i].read_only, unsure = g->holes[i].unsure;
-
-		holes_restore(mon, g, addr, addr + PAGE_BYTES);
-		if (unsure) {
-			g->unsure = addr;
-			return true;
-		}
-		return read_only ? (rights_at(g, addr) & ONDOL_VM_WRITE) != 0 :
-				   !fault_in_read(mon, g, addr);
-	}
-	return false;
 }
 
 /* ------------------------------------------------------------------ eviction */
@@ -272,26 +164,28 @@ static struct task *faulting_task(struct monitor *mon, struct guest_mm *g, pid_t
 }
 
 /* What the program cannot have: the fault's error becomes its signal. */
-static void fault_refused(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
-			  const struct uffd_msg *msg, int error)
+static void fault_refused(struct monitor *mon, struct guest_mm *g, const struct fault *fault,
+			  int error)
+{
+	if (error == -ONDOL_ENOMEM) {
+		struct task *t = faulting_task(mon, g, fault->tid);
+
+		if (t && oom_fault(mon, t, fault->addr & ~(PAGE_BYTES - 1)))
+			fault_after_oom(mon, g, fault);
+		return; /* else never woken: the kill ends the wait */
+	}
+	mon->trap->refuse(mon, g, fault, error);
+}
+
+bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_tlb_run run;
 
-	if (error == -ONDOL_ENOMEM) {
-		struct task *t = faulting_task(mon, g, (pid_t)msg->arg.pagefault.feat.ptid);
-
-		if (t && oom_fault(mon, t, addr))
-			fault_after_oom(mon, g, msg);
-		return; /* else never woken: the kill ends the wait */
-	}
-	if (error == -ONDOL_EACCES && (access & ONDOL_FAULT_WRITE) &&
-	    !ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run)) {
-		/* Readable, not writable: map it so, and the retried write is refused. */
-		worker_map(mon, g, &run);
-		region_note(g, addr);
-		return;
-	}
-	hole_punch(mon, g, addr, error);
+	if (ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run))
+		return false;
+	worker_map(mon, g, &run);
+	region_note(g, addr);
+	return true;
 }
 
 /*
@@ -360,7 +254,7 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 			g->repeats = 0;
 		}
 		worker_wait(mon, g);
-		uffd_wake(g, addr, PAGE_BYTES);
+		mon->trap->wake(g, addr, PAGE_BYTES);
 		return 0;
 	}
 	g->repeats = 0;
@@ -372,30 +266,30 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	return 0;
 }
 
-void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
+void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *fault)
 {
-	uint64_t addr = msg->arg.pagefault.address & ~(PAGE_BYTES - 1);
-	uint32_t access = (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) ?
-				  ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
+	uint64_t addr = fault->addr & ~(PAGE_BYTES - 1);
 
 	if (g->worker_dead)
 		return;
 	trace(mon, "fault mm %u %#llx %s tid %u", g->id, (unsigned long long)addr,
-	      access == ONDOL_FAULT_WRITE ? "write" : "read", msg->arg.pagefault.feat.ptid);
-	const struct task *task = task_find(mon, (pid_t)msg->arg.pagefault.feat.ptid);
+	      fault->access == ONDOL_FAULT_WRITE ? "write" : "read", fault->tid);
+	const struct task *task = task_find(mon, fault->tid);
 	struct guest_mm *outer = mon->serving;
 
-	numa_serve_as(mon, task, (pid_t)msg->arg.pagefault.feat.ptid);
+	numa_serve_as(mon, task, fault->tid);
 	if (g->stack_limit_moved && task)
 		limits_refresh(mon, task, g);
 	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
-	int r = fault_fill(mon, g, addr, access);
+	int r = fault_fill(mon, g, addr, fault->access);
 
 	mon->serving = outer;
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
 		report_sample(mon);
 	if (r)
-		fault_refused(mon, g, addr, access, msg, r);
+		fault_refused(mon, g, fault, r);
+	else
+		mon->trap->served(mon, g, fault);
 }
 
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr)
@@ -410,6 +304,37 @@ int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 	int r = fault_fill(mon, g, addr, ONDOL_FAULT_READ);
 
 	return r ? r : worker_wait(mon, g);
+}
+
+int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint64_t end,
+		     bool write)
+{
+	uint64_t page = *at & ~(PAGE_BYTES - 1), pages = (end - page + PAGE_BYTES - 1) / PAGE_BYTES;
+	uint32_t around = AROUND_FIRST;
+	struct ondol_vma_info vma;
+	struct ondol_tlb_run run;
+
+	while (around < AROUND_MOST && around < pages)
+		around *= 2;
+	if (mon->options->fault_around)
+		around = mon->options->fault_around;
+	int r = fault_find(mon, g, page, write ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ, around,
+			   &run);
+
+	*at = page + PAGE_BYTES;
+	if (r && !ondol_find_vma(g->mm, page, &vma) && vma.start <= page &&
+	    (vma.vm_flags & ONDOL_VM_NATIVE)) {
+		*at = vma.end; /* the host looks after it */
+		return 0;
+	}
+	if (r || run.cached)
+		return r;
+	worker_map(mon, g, &run);
+	region_note(g, page);
+	if (g->nr_holes)
+		holes_forget(g, run.start, run.start + run.nr_pages * PAGE_BYTES);
+	*at = run.start + run.nr_pages * PAGE_BYTES;
+	return 0;
 }
 
 /*
@@ -433,25 +358,26 @@ uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 	return run.start + run.nr_pages * PAGE_BYTES;
 }
 
-void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
+void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct fault *fault)
 {
 	bool late_faults = mon->late_faults;
 
-	fault_late(mon, g, msg);
+	fault_late(mon, g, fault);
 	mon->late_faults = late_faults;
 }
 
 /* To be looked at later: after a fork, or when the main loop comes round. */
-void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg)
+void fault_late(struct monitor *mon, struct guest_mm *g, const struct fault *fault)
 {
 	struct fault_node *node = malloc(sizeof *node);
 
 	if (!node) { /* it faults again, until there is memory to remember it by or we can serve */
-		uffd_wake(g, msg->arg.pagefault.address & ~(PAGE_BYTES - 1), PAGE_BYTES);
+		mon->trap->served(mon, g, fault);
+		mon->trap->wake(g, fault->addr & ~(PAGE_BYTES - 1), PAGE_BYTES);
 		return;
 	}
 	node->next = NULL;
-	node->msg = *msg;
+	node->fault = *fault;
 	*g->late_faults_end = node;
 	g->late_faults_end = &node->next;
 	mon->late_faults = true;
@@ -467,7 +393,7 @@ void fault_serve_late_of(struct monitor *mon, struct guest_mm *g)
 	while (node) {
 		struct fault_node *after = node->next;
 
-		fault_one(mon, g, &node->msg);
+		fault_one(mon, g, &node->fault);
 		free(node);
 		node = after;
 	}
@@ -485,19 +411,3 @@ void fault_serve_late(struct monitor *mon)
 	}
 }
 
-bool fault_events(struct monitor *mon, struct guest_mm *g)
-{
-	struct uffd_msg msg[16];
-	ssize_t n = read(g->uffd, msg, sizeof msg);
-
-	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *msg; i++) {
-		if (msg[i].event != UFFD_EVENT_PAGEFAULT)
-			continue;
-		mon->stats.uffd_messages++;
-		if (g->forking && (pid_t)msg[i].arg.pagefault.feat.ptid != g->forking)
-			fault_late(mon, g, &msg[i]);
-		else
-			fault_one(mon, g, &msg[i]);
-	}
-	return n == (ssize_t)sizeof msg;
-}

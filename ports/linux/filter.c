@@ -27,7 +27,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "internal.h"
+#include "launch.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -214,6 +216,69 @@ static const struct sock_filter swap_filter[] = {
 	RET(SECCOMP_RET_ALLOW),
 };
 
+/*
+ * Calls with pointers (calls.c): a bit each, in words of 32.  What the instructions before would
+ * have let through comes here, but for the first of them that lets anything through: it is the
+ * stub's.
+ */
+#define BUFFERS_WORDS ((CALLS_END + 31) / 32)
+#define BUFFERS_INSTRUCTIONS (13 + 6 * BUFFERS_WORDS)
+
+static uint32_t buffers_word(unsigned word)
+{
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < 32 && 32 * word + i < CALLS_END; i++)
+		bits |= (uint32_t)call_has_buffers(32 * word + i) << i;
+	return bits;
+}
+
+static unsigned buffers_append(struct sock_filter *filter, unsigned nr)
+{
+	const struct sock_filter head[] = {
+		LOAD(nr),
+		IF_EQ(SYS_sendmsg, 0, 3),
+		LOAD_ARG_LOW(2),
+		IF_EQ(LAUNCH_MESSAGE, 0, 1),
+		RET(SECCOMP_RET_ALLOW),
+		LOAD(nr),
+		IF_EQ(SYS_rt_sigreturn, 0, 1),
+		RET(SECCOMP_RET_TRACE),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, CALLS_END, 0, 1),
+		RET(ERRNO(ENOSYS)),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 31),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
+		LOAD(nr),
+	};
+	unsigned at = nr;
+	bool stub = true;
+
+	_Static_assert(sizeof head / sizeof *head == 13, "BUFFERS_INSTRUCTIONS");
+	for (unsigned i = 0; i < nr; i++) {
+		if (filter[i].code != (BPF_RET | BPF_K) || filter[i].k != SECCOMP_RET_ALLOW)
+			continue;
+		if (!stub)
+			filter[i] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, nr - i - 1);
+		stub = false;
+	}
+	memcpy(&filter[at], head, sizeof head);
+	at += sizeof head / sizeof *head;
+	for (unsigned word = 0; word < BUFFERS_WORDS; word++) {
+		const struct sock_filter test[] = {
+			BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 32 * (word + 1),
+				 word + 1 < BUFFERS_WORDS ? 5 : 0, 0),
+			BPF_STMT(BPF_LD | BPF_IMM, buffers_word(word)),
+			BPF_STMT(BPF_ALU | BPF_RSH | BPF_X, 0),
+			BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 1, 0, 1),
+			RET(NOTIFY),
+			RET(SECCOMP_RET_ALLOW),
+		};
+		memcpy(&filter[at], test, sizeof test);
+		at += sizeof test / sizeof *test;
+	}
+	return at;
+}
+
 static int filter_set(const struct sock_fprog *program)
 {
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
@@ -229,11 +294,12 @@ static int filter_set(const struct sock_fprog *program)
  * opens of folders come to us, too; who lists /sys/devices/system/node shall find our nodes.
  * `swap`: so does what makes frames stay where they are.
  */
-int filter_install(bool see_folders, bool swap)
+int filter_install(bool see_folders, bool swap, bool buffers)
 {
 	const unsigned nr = sizeof guest_filter / sizeof *guest_filter;
 	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter +
-				  sizeof swap_filter / sizeof *swap_filter];
+				  sizeof swap_filter / sizeof *swap_filter +
+				  BUFFERS_INSTRUCTIONS];
 	struct sock_fprog program = { .len = nr, .filter = filter };
 
 	memcpy(filter, guest_filter, sizeof guest_filter);
@@ -253,6 +319,11 @@ int filter_install(bool see_folders, bool swap)
 		memcpy(&filter[nr - 1], swap_filter, sizeof swap_filter);
 		program.len = (unsigned short)(nr - 1 + sizeof swap_filter / sizeof *swap_filter);
 	}
+	if (buffers)
+		program.len = (unsigned short)buffers_append(filter, program.len);
+	for (unsigned i = 0; i < program.len && buffers; i++) /* without us it would have no memory */
+		if (filter[i].code == (BPF_JMP | BPF_JSET | BPF_K) && filter[i].k == CLONE_PTRACE)
+			filter[i].k |= CLONE_UNTRACED;
 	int fd = filter_set(&program);
 
 	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

@@ -142,18 +142,36 @@ static bool descriptors_short(const struct monitor *mon)
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
 		return false;
 	int near_limit = (int)limit.rlim_cur - DESCRIPTORS_SPARE;
-	int fd = fcntl(mon->uffd_device, F_DUPFD_CLOEXEC, near_limit);
+	int fd = fcntl(mon->epoll, F_DUPFD_CLOEXEC, near_limit);
 
 	if (fd >= 0)
 		close(fd);
 	if (fd == near_limit)
 		return false;
 	while (nr < DESCRIPTORS_SPARE &&
-	       (fd = fcntl(mon->uffd_device, F_DUPFD_CLOEXEC, 0)) >= 0)
+	       (fd = fcntl(mon->epoll, F_DUPFD_CLOEXEC, 0)) >= 0)
 		taken[nr++] = fd;
 	for (int i = 0; i < nr; i++)
 		close(taken[i]);
 	return nr < DESCRIPTORS_SPARE;
+}
+
+/*
+ * The host tells the parent its child's number, or pidfd, when it has copied the address space:
+ * where its kernel cannot wait for the page, it is mapped before.  The child gets a copy of that
+ * mapping, which it must not keep: fork_happened.
+ */
+static void told_page_in(struct monitor *mon, struct task *task, const struct user_regs_struct *at)
+{
+	bool clone = at->orig_rax == SYS_clone;
+
+	task->child_clear_tid = clone && (at->rdi & CLONE_CHILD_CLEARTID) ? at->r10 : 0;
+	task->told_page = 0;
+	if (mon->trap->kernel_too || !clone || !(at->rdi & (CLONE_PARENT_SETTID | CLONE_PIDFD)))
+		return;
+	task->told_page = at->rdx & ~(PAGE_BYTES - 1);
+	fault_ahead(mon, task->mm, task->told_page, 1, ONDOL_VM_READ | ONDOL_VM_WRITE);
+	worker_wait(mon, task->mm);
 }
 
 void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs_struct *at)
@@ -162,9 +180,12 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	struct ondol_mm_struct *child_mm;
 	struct guest_mm *g = task->mm;
 
-	if (at->orig_rax == SYS_clone && (at->rdi & CLONE_VM)) { /* here for its CLONE_PTRACE */
-		regs.rdi &= ~(unsigned long long)CLONE_PTRACE;
+	if (at->orig_rax == SYS_clone && (at->rdi & CLONE_VM)) { /* here for these two */
+		regs.rdi &= ~(unsigned long long)(CLONE_PTRACE |
+						  (mon->trap->kernel_too ? 0 : CLONE_UNTRACED));
 		set_regs(task->tid, &regs);
+		buffers_in(mon, task, &(struct seccomp_data){ .nr = SYS_clone,
+			   .args = { regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8 } });
 		task_resume(task, 0);
 		return;
 	}
@@ -212,6 +233,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	g->child->nr_host_maps = g->nr_host_maps;
 	g->child->nr_native_maps = g->nr_native_maps;
 	task->forking = true;
+	told_page_in(mon, task, at);
 	signals_block(task->tid, &task->saved_mask);
 	fork_flags_take(task, &regs);
 	ptrace(PTRACE_SYSCALL, task->tid, NULL, NULL); /* so that a failure is seen */
@@ -221,15 +243,24 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 void fork_settle(struct monitor *mon, struct guest_mm *g)
 {
 	struct notif_node *notifs = g->late_notifs;
+	struct stop_node *stops = g->late_stops;
 	pid_t *forks = g->late_forks;
 	uint32_t nr_forks = g->nr_late_forks;
 
 	g->late_notifs = NULL;
 	g->late_notifs_end = &g->late_notifs;
+	g->late_stops = NULL;
+	g->late_stops_end = &g->late_stops;
 	g->late_forks = NULL;
 	g->nr_late_forks = 0;
 	g->refs++; /* a call below may end tasks */
 	fault_serve_late_of(mon, g);
+	while (stops) {
+		struct stop_node *node = stops;
+		stops = node->next;
+		ptrace_event(mon, node->tid, node->status);
+		free(node);
+	}
 	while (notifs) {
 		struct notif_node *node = notifs;
 		notifs = node->next;
@@ -296,6 +327,9 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 		r = guest_mm_attach(mon, c);
 	if (!r) {
 		left_out_fill(mon, g, c);
+		if (parent->told_page)
+			worker_placeholder(mon, c, parent->told_page,
+					   parent->told_page + PAGE_BYTES);
 		r = guest_mm_arm(mon, c, false);
 	}
 	if (!r && parent->child_settid) {

@@ -39,6 +39,7 @@ struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
 	g->slice_at = SLICES_START;
 	g->late_faults_end = &g->late_faults;
 	g->late_notifs_end = &g->late_notifs;
+	g->late_stops_end = &g->late_stops;
 	g->next = mon->mms;
 	g->pprev = &mon->mms;
 	if (g->next)
@@ -58,6 +59,11 @@ static void guest_mm_free(struct monitor *mon, struct guest_mm *g)
 	while (g->late_notifs) {
 		struct notif_node *node = g->late_notifs;
 		g->late_notifs = node->next;
+		free(node);
+	}
+	while (g->late_stops) {
+		struct stop_node *node = g->late_stops;
+		g->late_stops = node->next;
 		free(node);
 	}
 	free(g->late_forks);
@@ -80,9 +86,8 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	*g->pprev = g->next;
 	if (g->next)
 		g->next->pprev = g->pprev;
-	if (g->uffd >= 0)
-		close(g->uffd);
-	g->uffd = -1;
+	mon->trap->detach(mon, g);
+	g->attached = false;
 	ondol_mm_set_private(g->mm, NULL);
 	ondol_mmput(g->mm);
 	g->mm = NULL;
@@ -157,28 +162,12 @@ void guest_mm_reaped(struct monitor *mon, pid_t worker)
 	}
 }
 
-/* The worker is up: fetch its userfaultfd and listen to it. */
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID |
-							     UFFD_FEATURE_EVENT_REMAP };
-	/* Told once, which spares a look at each wait: fault_events reads all that there is. */
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = g };
-	int pidfd = (int)syscall(SYS_pidfd_open_, g->worker, 0);
+	int r = mon->trap->attach(mon, g);
 
-	if (pidfd < 0)
-		return -errno;
-	g->worker_uffd = g->mailbox->uffd;
-	g->uffd = (int)syscall(SYS_pidfd_getfd_, pidfd, g->worker_uffd, 0);
-	int error = errno;
-
-	close(pidfd);
-	if (g->uffd < 0)
-		return -error;
-	if (ioctl(g->uffd, UFFDIO_API, &api) ||
-	    epoll_ctl(mon->epoll, EPOLL_CTL_ADD, g->uffd, &event))
-		return -errno;
-	return 0;
+	g->attached = !r;
+	return r;
 }
 
 struct arm_walk {
@@ -194,7 +183,7 @@ static void arm_until(struct arm_walk *w, uint64_t end)
 		if (w->map)
 			worker_placeholder(w->mon, w->g, w->at, end);
 		else
-			worker_register(w->mon, w->g, w->at, end);
+			w->mon->trap->inherit(w->mon, w->g, w->at, end);
 	}
 }
 
@@ -228,7 +217,7 @@ static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_a
 	struct monitor *mon = ctx;
 	struct guest_mm *g = ondol_mm_private(mm);
 
-	if (!g || g->worker_dead || g->uffd < 0)
+	if (!g || g->worker_dead || !g->attached)
 		return;
 	mon->stats.flushes++;
 	worker_flush(mon, g, start, end);
@@ -242,7 +231,7 @@ static void linux_protect(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr
 	struct monitor *mon = ctx;
 	struct guest_mm *g = ondol_mm_private(mm);
 
-	if (!g || g->worker_dead || g->uffd < 0)
+	if (!g || g->worker_dead || !g->attached)
 		return;
 	mon->stats.protects++;
 	if (worker_call(mon, g, SYS_mprotect, start, end - start, (uint64_t)host_prot(prot), 0, 0,
@@ -257,10 +246,10 @@ static enum ondol_mmu_busy linux_busy(void *ctx, struct ondol_mm_struct *mm,
 	struct monitor *mon = ctx;
 	const struct guest_mm *g = ondol_mm_private(mm);
 
-	if (!g || g->worker_dead || g->uffd < 0)
+	if (!g || g->worker_dead || !g->attached)
 		return ONDOL_MMU_ALL_STAYS;
 	/* It runs, and there is no way to take pages from it in one step [PORT-5]. */
-	if (g->slices_off && (g->refs > 1 || g != mon->serving))
+	if (!mon->trap->one_step(g) && (g->refs > 1 || g != mon->serving))
 		return ONDOL_MMU_ALL_STAYS;
 	return swap_busy(mon, g, start, end) ? ONDOL_MMU_DATA_STAYS : ONDOL_MMU_IDLE;
 }

@@ -26,7 +26,8 @@
  *            invalidate waits for the mailbox to drain.
  *   [PORT-3] A mailbox frame is given back only after its worker has been reaped.
  *   [PORT-4] While a fork of an mm is being prepared, only the forking thread is served;
- *            other faults and calls of that mm wait until the host has copied it.
+ *            other faults and calls of that mm wait until the host has copied it, and so do
+ *            signals where a frame for them would have to be mapped.
  *   [PORT-5] Where the program may be running meanwhile (another thread of it, or all of it when
  *            memory is taken for another program), a flush replaces a mapping by a registered
  *            placeholder in one step.
@@ -45,6 +46,7 @@
 
 #include "linux_port.h"
 #include "stub_layout.h"
+#include "trap.h"
 
 #define PAGE_BYTES 4096ul
 #define GUEST_MIN 0x10000ul          /* the host's usual vm.mmap_min_addr */
@@ -81,10 +83,22 @@ struct notif_node { /* a system call that waits */
 	struct seccomp_notif notif;
 };
 
-struct fault_node {
-	struct fault_node *next;
-	struct uffd_msg msg;
+struct stop_node { /* a thread's stop or end that came while waiting for another */
+	struct stop_node *next;
+	pid_t tid;
+	int status;
 };
+
+struct fault_node { /* a fault that waits */
+	struct fault_node *next;
+	struct fault fault;
+};
+
+struct kernel_sigaction { /* rt_sigaction's */
+	uint64_t handler, flags, restorer, mask;
+};
+
+#define TASK_PINS 8
 
 #define SYS_pidfd_open_ 434
 #define SYS_openat2_ 437
@@ -114,7 +128,8 @@ struct guest_mm {
 	struct ondol_mm_struct *mm;
 	uint32_t refs;              /* tasks */
 	uint32_t id;                /* for messages and --proc */
-	int uffd;
+	bool attached;              /* the trap tells of its faults */
+	int uffd;                   /* or -1 */
 	int worker_uffd;            /* its number in the worker */
 	pid_t worker;
 	bool worker_dead;
@@ -128,6 +143,7 @@ struct guest_mm {
 	struct guest_mm *child;     /* its child-to-be */
 	struct fault_node *late_faults, **late_faults_end;
 	struct notif_node *late_notifs, **late_notifs_end;
+	struct stop_node *late_stops, **late_stops_end;
 	pid_t *late_forks;
 	uint32_t nr_late_forks;
 	struct hole *holes;
@@ -165,6 +181,17 @@ struct task {
 	uint64_t rlimit_as[2], rlimit_data[2]; /* emulated: soft, hard */
 	struct ondol_mempolicy policy; /* set_mempolicy's */
 	uint64_t futex_page;        /* of the last futex that is not PRIVATE, or 0: swap.c */
+
+	/* Where the host's kernel cannot wait for pages: buffers.c, sigtrap.c. */
+	struct { uint64_t start, end; } pin[TASK_PINS]; /* of the call it may be in [BUF-1] */
+	uint32_t nr_pins;
+	struct seccomp_data last_call; /* that had buffers */
+	uint64_t clear_tid, child_clear_tid; /* written at its end; at its next child's */
+	uint64_t robust_list;
+	uint64_t altstack, altstack_size; /* or 0 */
+	uint64_t told_page;         /* a forking parent's word for the child's number, or 0 */
+	uint64_t stale_addr, stale_ip; /* of a fault on what was mapped already */
+	struct kernel_sigaction segv_action; /* [SIG-1] */
 };
 
 #define TASK_HASH 1024
@@ -216,6 +243,7 @@ struct monitor {
 	int nodefs;           /* the folder of nodefs.c, or -1 */
 	char nodefs_path[128];
 	pid_t front_pid;
+	const struct trap *trap;
 	int uffd_device, epoll, signal_fd, notif;
 	uint64_t max_map_count; /* regions of a guest, mappings of the host: vm.max_map_count */
 	uint64_t max_host_maps;
@@ -243,6 +271,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	struct stop_node *early_stops, **early_stops_end;
 	unsigned long randomize; /* the computer's kernel.randomize_va_space */
 	struct refs_sink *refs;
 	struct file_object *files[1024];
@@ -289,8 +318,6 @@ int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64
 		    uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_flush(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
-void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
-void worker_slices_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run);
 int host_prot(uint32_t prot);
 
@@ -299,29 +326,60 @@ struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm);
 void guest_mm_put(struct monitor *mon, struct guest_mm *g);
 void guest_mm_sweep(struct monitor *mon);
 void guest_mm_reaped(struct monitor *mon, pid_t worker);
+/* Its worker is up. */
 int guest_mm_attach(struct monitor *mon, struct guest_mm *g);
 /* Register every part of the placeholder that is not native. */
 int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder);
 extern const struct ondol_mmu_ops linux_mmu_ops;
 
 /* fault.c */
-/* As many as one read gives.  True: there may be more, and nobody tells again. */
-bool fault_events(struct monitor *mon, struct guest_mm *g);
 /* After the next address space that ends for want of memory. */
-void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
-void fault_late(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
+void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct fault *fault);
+void fault_late(struct monitor *mon, struct guest_mm *g, const struct fault *fault);
 void fault_serve_late_of(struct monitor *mon, struct guest_mm *g);
 void fault_serve_late(struct monitor *mon);
-void fault_one(struct monitor *mon, struct guest_mm *g, const struct uffd_msg *msg);
+void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *fault);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 		     uint32_t around, ondol_vm_flags_t prot);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
-bool hole_is_stale(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+/* Post the mapping of a page that can be read, if it can. */
+bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+/*
+ * For the host's kernel, which will read or write [*at, end): the page at *at is mapped, and
+ * what comes with it; *at goes behind.  Posted.  0, or the fault's error.
+ */
+int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint64_t end,
+		     bool write);
+/* The region's rights at addr (ONDOL_VM_ACCESS); 0: none. */
+ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr);
+
+/* uffd.c */
+/* As many as one read gives.  True: there may be more, and nobody tells again. */
+bool uffd_events(struct monitor *mon, struct guest_mm *g);
+/* An operation may wait for us to read its event.  False: nothing has come for a millisecond. */
+bool uffd_remap_event_take(struct monitor *mon, struct guest_mm *g);
 void holes_forget(struct guest_mm *g, uint64_t start, uint64_t end);
 void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
-void uffd_wake(struct guest_mm *g, uint64_t addr, uint64_t size);
+
+/* sigtrap.c */
+void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64_t act);
+void sigtrap_action_restore(struct monitor *mon, struct task *task);
+
+/* buffers.c: nothing to do where the host's kernel waits for pages */
+/* What the call reads and writes is mapped.  -ENOMEM: there is no frame, ask again later. */
+int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data *data);
+/* Room for a signal's frame; at its stop. */
+void buffers_signal(struct monitor *mon, struct task *task);
+/* The frame at `sp` that a handler returns by. */
+void buffers_sigreturn(struct monitor *mon, struct task *task, uint64_t sp);
+/* A signal may end the call once it has begun. */
+bool buffers_slow(long nr);
+/* Threads in calls with buffers in [start, end) leave them: they are stopped, and to be resumed. */
+unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end,
+			 struct task **held, unsigned most);
+void buffers_resume(struct task **held, unsigned nr);
 
 /* ptrace.c */
 int wait_stop(struct monitor *mon, pid_t tid, int *out_status);
@@ -336,6 +394,11 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 /* On from its stop, with a signal or 0; to its next system call if that is watched. */
 void task_resume(const struct task *task, int sig);
 void ptrace_event(struct monitor *mon, pid_t tid, int status);
+/* At its stop: the program's own signal goes on its way. */
+void signal_deliver(struct monitor *mon, struct task *task, int sig);
+/* To be looked at when the main loop comes round. */
+void stop_early(struct monitor *mon, pid_t tid, int status);
+void stops_serve_early(struct monitor *mon);
 void thread_end(struct monitor *mon, struct task *task, int status);
 
 /* task.c */
@@ -386,6 +449,8 @@ int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t f
 		uint32_t fd_flags);
 void notif_late(struct monitor *mon, struct guest_mm *g,
 		const struct seccomp_notif *notif);
+
+bool is_memory_call(int nr);
 
 /* mmcall.c: the memory calls proper; `handled` false: let the host do it */
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
@@ -461,7 +526,8 @@ void refs_watch(struct monitor *mon, struct task *task);
 void refs_destroy(struct monitor *mon);
 
 /* filter.c */
-int filter_install(bool see_folders, bool swap);
+/* `buffers`: calls with pointers come to us, too. */
+int filter_install(bool see_folders, bool swap, bool buffers);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];

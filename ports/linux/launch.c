@@ -176,7 +176,7 @@ static int fd_send(int socket_fd, int fd)
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof fd);
 	memcpy(CMSG_DATA(header), &fd, sizeof fd);
-	return sendmsg(socket_fd, &msg, 0) == 1 ? 0 : -errno;
+	return sendmsg(socket_fd, &msg, LAUNCH_MESSAGE) == 1 ? 0 : -errno;
 }
 
 static int fd_receive(int socket_fd)
@@ -250,7 +250,7 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 	core_filter_set();
 	layout_hold(launch->options);
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
-	int listener = filter_install(launch->see_folders, launch->swap);
+	int listener = filter_install(launch->see_folders, launch->swap, launch->buffers);
 
 	if (listener < 0) {
 		byte = (char)-listener;

@@ -5,8 +5,15 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "internal.h"
+
+/*
+ * Flags of the message that brings us the filter's listener: it is under the filter already, and
+ * nobody serves that yet.  No program has such a mixture.
+ */
+#define LAUNCH_MESSAGE (MSG_NOSIGNAL | MSG_CONFIRM | MSG_PROXY | MSG_DONTROUTE)
 
 struct launch {
 	char *const *argv;
@@ -14,6 +21,7 @@ struct launch {
 	char *path;          /* the file found */
 	const struct ondol_linux_options *options;
 	bool see_folders;    /* opens of folders come to the monitor, too: filter.c */
+	bool buffers;        /* calls with pointers do: calls.c */
 	bool swap;           /* so do calls that make frames stay where they are */
 	struct rlimit nofile, fsize; /* as we were given them: the program's */
 };

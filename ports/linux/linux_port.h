@@ -35,6 +35,7 @@ struct ondol_linux_options {
 	const char *swap_file;  /* pages that do not fit go there; NULL: nowhere */
 	uint64_t swap_bytes;    /* make it this long; 0: as it is */
 	uint64_t zram_bytes;    /* pages compressed in the machine's memory, this much of them; 0 */
+	const char *trap;       /* how faults are told: trap.h; NULL or "auto": as best can be */
 	bool trace;             /* every event on stderr */
 };
 

@@ -37,6 +37,7 @@ _Static_assert(offsetof(struct mailbox_op, payload) == OP_PAYLOAD, "stub_layout.
 
 /* An operation counted as done early may still read its payload: keep its slot back. */
 #define SLOTS_IN_FLIGHT (MB_NR_SLOTS - 2)
+#define HELD_MOST 64 /* threads in calls whose buffers go: more get EFAULT */
 
 static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
 {
@@ -78,29 +79,6 @@ void worker_kick(struct guest_mm *g)
 		futex(&mb->head, FUTEX_WAKE, 1, NULL);
 }
 
-/*
- * A slice's mremap goes on only when its event has been read: see flush_slices.  Faults that
- * come with it wait for the main loop.  False: nothing has come for a millisecond; a move that
- * the host refuses has no event at all.
- */
-static bool remap_event_take(struct monitor *mon, struct guest_mm *g)
-{
-	struct pollfd p = { .fd = g->uffd, .events = POLLIN };
-	struct uffd_msg msg[16];
-
-	if (poll(&p, 1, 1) <= 0)
-		return false;
-	ssize_t n = read(g->uffd, msg, sizeof msg);
-
-	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *msg; i++) {
-		if (msg[i].event == UFFD_EVENT_REMAP)
-			g->remap_expected = false;
-		else if (msg[i].event == UFFD_EVENT_PAGEFAULT)
-			fault_late(mon, g, &msg[i]);
-	}
-	return true;
-}
-
 /* An operation that must not fail has been carried out: has it? */
 static void op_check(struct monitor *mon, struct guest_mm *g, struct mailbox_op *op)
 {
@@ -136,7 +114,7 @@ static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 		if (g->posted - tail <= left)
 			return 0;
 		mon->stats.worker_waits++;
-		if (g->remap_expected && (remap_event_take(mon, g) || worker_alive(g)))
+		if (g->remap_expected && (uffd_remap_event_take(mon, g) || worker_alive(g)))
 			continue;
 		__atomic_store_n(&mb->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST) == tail &&
@@ -145,7 +123,7 @@ static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 				worker_lost(mon, g, "its memory worker died");
 				return -ECHILD;
 			}
-			remap_event_take(mon, g); /* one that nobody expected holds it up */
+			uffd_remap_event_take(mon, g); /* one that nobody expected holds it up */
 		}
 		__atomic_store_n(&mb->monitor_sleeps, 0, __ATOMIC_SEQ_CST);
 	}
@@ -195,100 +173,28 @@ int64_t worker_call(struct monitor *mon, struct guest_mm *g, uint64_t nr, uint64
 	return r ? r : op->ret;
 }
 
-/* Where the guest's worker sees a slot's payload. */
-static uint64_t payload_address(const struct guest_mm *g, const struct mailbox_op *op)
+static void placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end,
+			bool running)
 {
-	return STUB_MAILBOX + (uint64_t)((const char *)op->payload - (const char *)g->mailbox);
-}
+	struct task *held[HELD_MOST];
+	unsigned nr = buffers_release(mon, g, start, end, held, HELD_MOST);
 
-static void post_ioctl(struct monitor *mon, struct guest_mm *g, uint64_t request, uint64_t start,
-		       uint64_t size, uint64_t mode, uint64_t flags)
-{
-	struct mailbox_op *op =
-		worker_post(mon, g, SYS_ioctl, (uint64_t)g->worker_uffd, request, 0, 0, 0, 0);
-
-	op->arg[2] = payload_address(g, op);
-	op->payload[0] = start;
-	op->payload[1] = size;
-	op->payload[2] = mode;
-	op->payload[3] = 0;
-	op->flags = flags;
-}
-
-void worker_register(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	post_ioctl(mon, g, UFFDIO_REGISTER, start, end - start, UFFDIO_REGISTER_MODE_MISSING,
-		   OP_MUST);
-}
-
-/* A new placeholder, in two steps. */
-static void flush_anew(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-	struct mailbox_op *op = worker_post(mon, g, SYS_mmap, start, end - start,
-					    PROT_READ | PROT_WRITE | PROT_EXEC, flags,
-					    (uint64_t)-1, 0);
-
-	op->flags = OP_MUST;
-	worker_register(mon, g, start, end);
-}
-
-/*
- * Between the two steps of flush_anew the host would give another thread of the program a zero
- * page of its own.  So where there are other threads, or where another process's need for memory
- * is the reason, a slice of placeholder that is registered
- * already is moved over the range, which is one step [PORT-5].  UFFD_FEATURE_EVENT_REMAP is
- * what makes a moved mapping keep its registration; the move waits until we have read the
- * event that goes with it.
- */
-static void flush_slices(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	while (start < end && !g->worker_dead) {
-		uint64_t n = end - start < SLICES_BYTES ? end - start : SLICES_BYTES;
-
-		if (g->slice_at + n > SLICES_END) {
-			flush_anew(mon, g, SLICES_START, SLICES_END); /* nobody's addresses */
-			worker_wait(mon, g);
-			g->slice_at = SLICES_START;
-		}
-		g->remap_expected = true;
-		int64_t r = worker_call(mon, g, SYS_mremap, g->slice_at, n, n,
-					MREMAP_MAYMOVE | MREMAP_FIXED, start, 0);
-
-		g->remap_expected = false;
-		g->slice_at += n;
-		if (r < 0)
-			flush_anew(mon, g, start, start + n);
-		start += n;
-	}
+	mon->trap->placeholder(mon, g, start, end, running);
+	if (nr)
+		worker_wait(mon, g);
+	buffers_resume(held, nr);
 }
 
 /* Forget whatever the host has in [start, end), of an mm with no thread that runs, but others. */
 void worker_placeholder(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if (g->refs > 1 && !g->slices_off)
-		flush_slices(mon, g, start, end);
-	else
-		flush_anew(mon, g, start, end);
+	placeholder(mon, g, start, end, g->refs > 1);
 }
 
 /* The TLB invalidation: the mm may be anybody's, and its one thread running. */
 void worker_flush(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if ((g->refs > 1 || g != mon->serving) && !g->slices_off)
-		flush_slices(mon, g, start, end);
-	else
-		flush_anew(mon, g, start, end);
-}
-
-/* The program maps something where the slices lie: they give way for good. */
-void worker_slices_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	if (g->slices_off || start >= g->slice_at || end <= SLICES_START)
-		return;
-	flush_anew(mon, g, SLICES_START, g->slice_at);
-	worker_wait(mon, g);
-	g->slices_off = true;
+	placeholder(mon, g, start, end, g->refs > 1 || g != mon->serving);
 }
 
 int host_prot(uint32_t prot)
@@ -308,7 +214,7 @@ void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_
 	worker_post(mon, g, SYS_mmap, run->start, run->nr_pages * PAGE_BYTES,
 		    (uint64_t)host_prot(run->prot), MAP_SHARED | MAP_FIXED | MAP_POPULATE,
 		    (uint64_t)index, offset);
-	post_ioctl(mon, g, UFFDIO_WAKE, run->start, run->nr_pages * PAGE_BYTES, 0, OP_EARLY);
+	mon->trap->mapped(mon, g, run->start, run->nr_pages * PAGE_BYTES);
 	worker_kick(g);
 	mon->stats.host_maps++;
 	mon->stats.host_map_pages += run->nr_pages;
@@ -327,7 +233,7 @@ int worker_ready(struct monitor *mon, struct guest_mm *g)
 			return -ECHILD;
 		}
 	}
-	return mb->uffd < 0 ? mb->uffd : 0;
+	return mon->trap->stub_uffd != STUB_UFFD_NONE && mb->uffd < 0 ? mb->uffd : 0;
 }
 
 /* The worker asks for it (a stub call), we answer with the descriptor. */

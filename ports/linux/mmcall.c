@@ -273,7 +273,7 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	}
 	if (!r) {
 		natives_unmap(mon, g, replaced);
-		worker_slices_yield(mon, g, at, at + page_up(c.length));
+		mon->trap->yield(mon, g, at, at + page_up(c.length));
 		if (g->nr_holes) /* what grows down may make good what lies below it */
 			holes_restore(mon, g, args.vm_flags & ONDOL_VM_GROWSDOWN ? 0 : at,
 				      at + page_up(c.length));
@@ -457,7 +457,7 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 		return r;
 	natives_unmap(mon, g, replaced);
 	natives_unmap(mon, g, cut);
-	worker_slices_yield(mon, g, at, at + page_up(arg[2]));
+	mon->trap->yield(mon, g, at, at + page_up(arg[2]));
 	if (g->nr_holes) {
 		holes_restore(mon, g, arg[0], arg[0] + page_up(arg[1]));
 		holes_restore(mon, g, at, at + page_up(arg[2]));
@@ -669,7 +669,7 @@ static int64_t call_shmat(struct monitor *mon, struct guest_mm *g, const __u64 *
 	if (r)
 		return r == -EEXIST ? -EINVAL : r;
 	natives_unmap(mon, g, replaced);
-	worker_slices_yield(mon, g, at, at + page_up(args.length));
+	mon->trap->yield(mon, g, at, at + page_up(args.length));
 	int64_t host = worker_call(mon, g, SYS_shmat, arg[0], at, arg[2] | SHM_REMAP, 0, 0, 0);
 
 	if (host < 0) {

@@ -212,7 +212,7 @@ static bool mm_alive(const struct monitor *mon, const struct guest_mm *wanted)
 /* All of them: epoll tells of new ones only. */
 static void serve_faults(struct monitor *mon, struct guest_mm *g)
 {
-	while (fault_events(mon, g) && mm_alive(mon, g))
+	while (uffd_events(mon, g) && mm_alive(mon, g))
 		;
 }
 
@@ -221,7 +221,7 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		bool waiting = mon->early_notifs || mon->late_faults;
+		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops;
 		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : -1);
 
 		mon->notif_taken = false;
@@ -239,6 +239,7 @@ static void main_loop(struct monitor *mon)
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
 				serve_faults(mon, event[i].data.ptr);
 		}
+		stops_serve_early(mon);
 		notif_serve_early(mon);
 		fault_serve_late(mon);
 	}
@@ -260,13 +261,18 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	mon->pid = getpid();
 	mon->front_pid = getppid();
 	mon->early_notifs_end = &mon->early_notifs;
+	mon->early_stops_end = &mon->early_stops;
 	mon->swap_fd = mon->notif = mon->signal_fd = mon->epoll = mon->uffd_device = -1;
 	mon->max_map_count = (uint64_t)number_in("/proc/sys/vm/max_map_count", 10, 65530);
 	/* A fill splits the placeholder in two: two host mappings each at worst. */
 	mon->max_host_maps = mon->max_map_count * 9 / 20;
-	mon->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (mon->trap == &trap_uffd) {
+		mon->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+		if (mon->uffd_device < 0)
+			return -errno;
+	}
 	mon->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (mon->uffd_device < 0 || mon->epoll < 0)
+	if (mon->epoll < 0)
 		return -errno;
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	int r = ram_create(mon);
@@ -400,6 +406,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 
 	mon->nodefs = -1;
 	mon->frames_held = any_direct(inherited);
+	launch->buffers = !mon->trap->kernel_too;
 	launch->swap = options->swap_file || options->zram_bytes;
 	launch->see_folders = options->nr_nodes > 1 ||
 			      !access("/sys/devices/system/node/node1", F_OK);
@@ -456,13 +463,17 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 {
 	struct launch launch = { .argv = argv, .options = options };
 	int status = launch_resolve(&launch), fd = -1;
-	const char *obstacle = status ? NULL : ondol_linux_obstacle();
+	const char *obstacle = NULL;
+	const struct trap *trap = NULL;
 	sigset_t set;
 
 	*out_signal = 0;
 	stdio_occupy();
 	if (status)
 		return status;
+	obstacle = ondol_linux_obstacle();
+	if (!obstacle)
+		trap = trap_choose(options->trap, &obstacle);
 	if (obstacle) {
 		monitor_warn("%s", obstacle);
 		return ONDOL_EXIT_CANNOT;
@@ -484,6 +495,7 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 
 	if (mon) {
 		mon->front = fd;
+		mon->trap = trap;
 		monitor_main(mon, options, &launch);
 	}
 	_exit(0);

@@ -79,6 +79,57 @@ int wait_stop(struct monitor *mon, pid_t tid, int *out_status)
 	}
 }
 
+static void stop_append(struct stop_node ***end, pid_t tid, int status)
+{
+	struct stop_node *node = malloc(sizeof *node);
+
+	if (!node) { /* it would wait for ever */
+		kill(tid, SIGKILL);
+		return;
+	}
+	*node = (struct stop_node){ .tid = tid, .status = status };
+	**end = node;
+	*end = &node->next;
+}
+
+void stop_early(struct monitor *mon, pid_t tid, int status)
+{
+	stop_append(&mon->early_stops_end, tid, status);
+}
+
+/*
+ * A signal for another thread of an mm that is being copied, or the return of its handler, waits
+ * where room for the frame must be mapped: the host's child would have that mapping, too [PORT-4].
+ */
+static bool stop_waits(struct monitor *mon, struct task *task, int status)
+{
+	struct guest_mm *g = task->mm;
+	struct user_regs_struct regs;
+	int event = status >> 16;
+
+	if (mon->trap->kernel_too || !g || !g->forking || g->forking == task->tid)
+		return false;
+	if (event ? event != PTRACE_EVENT_SECCOMP || get_regs(task->tid, &regs) ||
+			    regs.orig_rax != SYS_rt_sigreturn :
+		    WSTOPSIG(status) == (SIGTRAP | 0x80))
+		return false;
+	stop_append(&g->late_stops_end, task->tid, status);
+	return true;
+}
+
+void stops_serve_early(struct monitor *mon)
+{
+	while (mon->early_stops) {
+		struct stop_node *node = mon->early_stops;
+
+		mon->early_stops = node->next;
+		if (!mon->early_stops)
+			mon->early_stops_end = &mon->early_stops;
+		ptrace_event(mon, node->tid, node->status);
+		free(node);
+	}
+}
+
 /* One call from the stub: its own are answered, those of others wait in early_notifs. */
 static void serve_stub_call(struct monitor *mon, struct task *task, struct guest_mm *g)
 {
@@ -98,8 +149,9 @@ static void serve_stub_call(struct monitor *mon, struct task *task, struct guest
 		for (uint32_t i = 0; i < mon->nr_nodes; i++)
 			notif_addfd(mon, notif.id, mon->node[i].fd, (int)i,
 				    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
-		notif_addfd(mon, notif.id, mon->uffd_device, (int)mon->nr_nodes,
-			    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
+		if (!mon->trap->stub_uffd)
+			notif_addfd(mon, notif.id, mon->uffd_device, (int)mon->nr_nodes,
+				    SECCOMP_ADDFD_FLAG_SETFD, O_CLOEXEC);
 		g->worker = (pid_t)notif.pid;
 		notif_reply(mon, notif.id, 0);
 	} else {
@@ -195,7 +247,7 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 	r.orig_rax = (unsigned long long)-1;
 	r.r12 = mailbox_offset;
 	r.r13 = (unsigned long long)mailbox_node | (unsigned long long)g->id << 8;
-	r.r14 = mon->nr_nodes;
+	r.r14 = mon->trap->stub_uffd ? mon->trap->stub_uffd : mon->nr_nodes;
 	r.r15 = stub_offset;
 	if (set_regs(task->tid, &r) || ptrace(PTRACE_CONT, task->tid, NULL, NULL))
 		return -ESRCH;
@@ -211,6 +263,12 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 	child->born = true;
 	mon->nr_unborn -= child->stopped_at_birth;
 	child->own_affinity = parent->own_affinity;
+	child->segv_action = parent->segv_action;
+	child->clear_tid = parent->child_clear_tid;
+	if (parent->forking) { /* a thread begins without one */
+		child->altstack = parent->altstack;
+		child->altstack_size = parent->altstack_size;
+	}
 	child->policy = parent->policy;
 	memcpy(child->rlimit_as, parent->rlimit_as, sizeof child->rlimit_as);
 	memcpy(child->rlimit_data, parent->rlimit_data, sizeof child->rlimit_data);
@@ -295,6 +353,9 @@ static void exec_event(struct monitor *mon, pid_t tid)
 		}
 	}
 	task->born = true;
+	task->clear_tid = task->robust_list = task->altstack = 0;
+	if (task->segv_action.handler != (uint64_t)SIG_IGN)
+		task->segv_action.handler = (uint64_t)SIG_DFL;
 	exec_takeover(mon, task);
 	if (task->dead)
 		thread_end(mon, task, task->dead_status);
@@ -350,51 +411,20 @@ void thread_end(struct monitor *mon, struct task *task, int status)
 	}
 }
 
-/* A SIGSEGV or SIGBUS that a hole has raised; if the access is good by now, the signal goes. */
-static bool signal_is_stale(struct monitor *mon, struct task *task, int sig)
-{
-	siginfo_t info;
-
-	if ((sig != SIGSEGV && sig != SIGBUS) || !task->mm || !task->mm->nr_holes ||
-	    ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) || info.si_code <= 0 ||
-	    task->mm->forking)
-		return false;
-	uint64_t addr = (uint64_t)info.si_addr & ~(PAGE_BYTES - 1);
-
-	return hole_is_stale(mon, task->mm, addr);
-}
-
 /*
  * A signal met a memory call on its way to us.  It has not begun, and on Linux none of these
  * is ever interrupted: it is made again even where the handler's action lacks SA_RESTART.
  */
-static void call_again(struct task *task)
+static void call_again(const struct monitor *mon, struct task *task)
 {
 	enum { RESTARTSYS = 512, RESTARTNOINTR = 513 }; /* the kernel's own error numbers */
 	struct user_regs_struct regs;
 
 	if (get_regs(task->tid, &regs) || (long long)regs.rax != -RESTARTSYS)
 		return;
+	bool again = !mon->trap->kernel_too && !buffers_slow((long)regs.orig_rax);
+
 	switch (regs.orig_rax) {
-	case SYS_mmap:
-	case SYS_munmap:
-	case SYS_mprotect:
-	case SYS_pkey_mprotect:
-	case SYS_brk:
-	case SYS_mremap:
-	case SYS_msync:
-	case SYS_mincore:
-	case SYS_madvise:
-	case SYS_process_madvise_:
-	case SYS_remap_file_pages:
-	case SYS_mseal_:
-	case SYS_mlock:
-	case SYS_mlock2:
-	case SYS_munlock:
-	case SYS_mlockall:
-	case SYS_munlockall:
-	case SYS_shmat:
-	case SYS_shmdt:
 	case SYS_prlimit64:
 	case SYS_getrlimit:
 	case SYS_setrlimit:
@@ -406,27 +436,57 @@ static void call_again(struct task *task)
 	case SYS_sysinfo:
 	case SYS_execve:
 	case SYS_execveat:
+		again = true;
+	}
+	if (again || is_memory_call((int)regs.orig_rax)) {
 		regs.rax = (unsigned long long)-RESTARTNOINTR;
 		set_regs(task->tid, &regs);
 	}
 }
 
+void signal_deliver(struct monitor *mon, struct task *task, int sig)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	mon->stats.signals++;
+	if (mon->options->trace && !get_regs(task->tid, &regs))
+		trace(mon, "thread %d gets signal %d at %#llx", task->tid, sig, regs.rip);
+	/* The kernel's own word is that there was no room for a handler's frame: that is final. */
+	if (sig == SIGSEGV && !ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) &&
+	    info.si_code != SI_KERNEL)
+		sigtrap_action_restore(mon, task);
+	buffers_signal(mon, task);
+	if (!task->dead)
+		task_resume(task, sig);
+}
+
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
-	call_again(task);
-	if (signal_is_stale(mon, task, sig)) {
-		task_resume(task, 0);
+	call_again(mon, task);
+	if (mon->trap->signal(mon, task, sig))
+		return;
+	signal_deliver(mon, task, sig);
+}
+
+/* At the entry of a fork, or of a handler's return. */
+static void seccomp_event(struct monitor *mon, struct task *task)
+{
+	struct user_regs_struct regs;
+
+	if (get_regs(task->tid, &regs))
+		return;
+	if (regs.orig_rax != SYS_rt_sigreturn) {
+		fork_prepare(mon, task, &regs);
 		return;
 	}
-	mon->stats.signals++;
-	trace(mon, "thread %d gets signal %d", task->tid, sig);
-	task_resume(task, sig);
+	buffers_sigreturn(mon, task, regs.rsp);
+	task_resume(task, 0);
 }
 
 void ptrace_event(struct monitor *mon, pid_t tid, int status)
 {
 	struct task *task = task_find(mon, tid);
-	struct user_regs_struct regs;
 
 	if (!WIFSTOPPED(status)) {
 		if (task)
@@ -437,7 +497,11 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 	}
 	int sig = WSTOPSIG(status), event = status >> 16;
 
-	if (!task) { /* a child whose parent's event is still to come */
+	if (task) {
+		task->nr_pins = 0;
+		if (stop_waits(mon, task, status))
+			return;
+	} else { /* a child whose parent's event is still to come */
 		task = task_new(mon, tid);
 		if (!task) {
 			kill(tid, SIGKILL);
@@ -451,8 +515,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 	}
 	switch (event) {
 	case PTRACE_EVENT_SECCOMP:
-		if (!get_regs(tid, &regs))
-			fork_prepare(mon, task, &regs);
+		seccomp_event(mon, task);
 		return;
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK:

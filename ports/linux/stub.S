@@ -12,7 +12,8 @@
  * Registers at entry of boot and worker_create, set by the monitor:
  *   r12 mailbox's offset in its RAM file    r13 number the RAM file will have in the worker, in
  *   its low 8 bits; above them the number of the mm
- *   r14 number the userfaultfd device will have in the worker    r15 stub page's offset
+ *   r14 number the userfaultfd device will have in the worker, or STUB_UFFD_*
+ *   r15 stub page's offset
  */
 #include "stub_layout.h"
 
@@ -28,6 +29,7 @@
 #define SYS_setsid 112
 #define SYS_prctl 157
 #define SYS_futex 202
+#define SYS_userfaultfd 323
 #define SYS_close_range 436
 
 #define CLONE_FLAGS 0x00800100 /* CLONE_UNTRACED | CLONE_VM, no exit signal */
@@ -36,6 +38,7 @@
 #define FUTEX_WAKE 1
 #define USERFAULTFD_IOC_NEW 0xaa00
 #define UFFD_FLAGS 0x80800 /* O_CLOEXEC | O_NONBLOCK */
+#define UFFD_USER_MODE_ONLY 1
 
 	.section .rodata.ondol_stub, "a"
 	.balign 64
@@ -138,6 +141,10 @@ ondol_stub_worker_create:
 	movabs	$STUB_MAILBOX, %r12
 	cmp	%rax, %r12
 	jne	.Lworker_exit
+	cmp	$STUB_UFFD_NONE, %r14d
+	je	.Lset_up
+	cmp	$STUB_UFFD_USER, %r14d
+	je	.Luser_only
 	mov	%r14, %rdi
 	mov	$USERFAULTFD_IOC_NEW, %esi
 	mov	$UFFD_FLAGS, %edx
@@ -147,6 +154,13 @@ ondol_stub_worker_create:
 	mov	%r14, %rdi
 	mov	$SYS_close, %eax
 	syscall
+	jmp	.Lset_up
+.Luser_only:
+	mov	$(UFFD_FLAGS | UFFD_USER_MODE_ONLY), %edi
+	mov	$SYS_userfaultfd, %eax
+	syscall
+	mov	%eax, MB_UFFD(%r12)
+.Lset_up:
 	/*
 	 * Not before the middle (ebx) is gone: its end would be the parent's death that the
 	 * signal below is about.

@@ -19,6 +19,10 @@
 #define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 1: whose */
 #define STUB_CALL_BOOT 497  /* a program after exec: wants the RAM file */
 
+/* Instead of a descriptor of /dev/userfaultfd, for a new worker (r14) */
+#define STUB_UFFD_NONE 0x10000 /* it needs no userfaultfd */
+#define STUB_UFFD_USER 0x20000 /* userfaultfd(2), for user mode alone */
+
 /* struct mailbox */
 #define MB_HEAD 0
 #define MB_TAIL 4

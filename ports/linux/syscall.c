@@ -234,40 +234,61 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 
 /* ------------------------------------------------------------------ dispatch */
 
-static void serve(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
+bool is_memory_call(int nr)
 {
-	bool native = false;
-	int64_t r = 0;
+	switch (nr) {
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_pkey_mprotect:
+	case SYS_brk:
+	case SYS_mremap:
+	case SYS_msync:
+	case SYS_mincore:
+	case SYS_madvise:
+	case SYS_process_madvise_:
+	case SYS_remap_file_pages:
+	case SYS_mseal_:
+	case SYS_mlock:
+	case SYS_mlock2:
+	case SYS_munlock:
+	case SYS_mlockall:
+	case SYS_munlockall:
+	case SYS_shmat:
+	case SYS_shmdt:
+		return true;
+	}
+	return false;
+}
 
-	numa_serve_as(mon, task, task->tid);
-	switch (notif->data.nr) {
-	case SYS_open:
-	case SYS_openat:
-	case SYS_openat2_:
-		mon->stats.opens++;
-		swap_note_open(task, &notif->data);
-		if (!procfs_open(mon, task, notif))
-			notif_continue(mon, notif->id);
-		return;
-	case SYS_futex:
-		futex_call(mon, task, notif->data.args);
-		native = true;
-		break;
-	case SYS_futex_waitv_:
-	case SYS_futex_wait_:
-	case SYS_futex_requeue_:
-		mon->frames_held = true; /* several words, or another each time */
-		native = true;
-		break;
-	case SYS_vmsplice:
-	case SYS_fcntl:
-		task->mm->frames_held = true;
-		native = true;
-		break;
+static int64_t memory_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+			   bool *out_native)
+{
+	mon->stats.calls++;
+	int64_t r = mmcall(mon, task, data, out_native);
+
+	trace(mon, "call %d: %d(%#llx, %#llx, %#llx, %#llx) = %#llx", task->tid, data->nr,
+	      data->args[0], data->args[1], data->args[2], data->args[3], (long long)r);
+	return r;
+}
+
+static bool is_our_limit(const struct seccomp_data *data)
+{
+	unsigned resource = (unsigned)data->args[data->nr == SYS_prlimit64 ? 1 : 0];
+
+	return resource == RLIMIT_AS || resource == RLIMIT_DATA || resource == RLIMIT_STACK;
+}
+
+/* What is not a memory call.  *out_native: the host does it, as it would without us. */
+static int64_t other_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
+			  bool *out_native)
+{
+	switch (data->nr) {
 	case SYS_prlimit64:
 	case SYS_getrlimit:
 	case SYS_setrlimit:
-		r = limit_call(mon, task, &notif->data, &native);
+		if (is_our_limit(data))
+			return limit_call(mon, task, data, out_native);
 		break;
 	case SYS_set_mempolicy:
 	case SYS_get_mempolicy:
@@ -275,31 +296,65 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	case SYS_migrate_pages:
 	case SYS_move_pages:
 		mon->stats.calls++;
-		r = numa_call(mon, task, &notif->data);
-		break;
+		return numa_call(mon, task, data);
 	case SYS_execve:
 	case SYS_execveat:
-		r = -ENOEXEC;
-		native = !exec_refused(task, &notif->data);
-		break;
+		*out_native = !exec_refused(task, data);
+		return -ENOEXEC;
 	case SYS_sysinfo:
-		r = sysinfo_call(mon, task, notif->data.args[0]);
-		break;
+		return sysinfo_call(mon, task, data->args[0]);
 	case SYS_sched_setaffinity:
 	case SYS_sched_getaffinity:
-		r = place_call(mon, task, &notif->data, &native);
+		return place_call(mon, task, data, out_native);
+	case SYS_futex:
+		futex_call(mon, task, data->args);
 		break;
-	default:
-		mon->stats.calls++;
-		r = mmcall(mon, task, &notif->data, &native);
-		trace(mon, "call %d: %d(%#llx, %#llx, %#llx, %#llx) = %#llx", task->tid,
-		      notif->data.nr, notif->data.args[0], notif->data.args[1],
-		      notif->data.args[2], notif->data.args[3], (long long)r);
+	case SYS_futex_waitv_:
+	case SYS_futex_wait_:
+	case SYS_futex_requeue_:
+		mon->frames_held = true; /* several words, or another each time */
+		break;
+	case SYS_vmsplice:
+		task->mm->frames_held = true;
+		break;
+	case SYS_fcntl:
+		if (data->args[1] == F_SETFL && (data->args[2] & O_DIRECT))
+			task->mm->frames_held = true;
+		break;
 	}
-	if (native)
-		notif_continue(mon, notif->id);
-	else
+	*out_native = true; /* some are here for their buffers alone */
+	return 0;
+}
+
+static bool is_open(int nr)
+{
+	return nr == SYS_open || nr == SYS_openat || nr == SYS_openat2_;
+}
+
+static void serve(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
+{
+	const struct seccomp_data *data = &notif->data;
+	bool native = false;
+	int64_t r = 0;
+
+	numa_serve_as(mon, task, task->tid);
+	if (is_open(data->nr)) {
+		mon->stats.opens++;
+		swap_note_open(task, data);
+		if (procfs_open(mon, task, notif))
+			return;
+		native = true;
+	} else if (is_memory_call(data->nr)) {
+		r = memory_call(mon, task, data, &native);
+	} else {
+		r = other_call(mon, task, data, &native);
+	}
+	if (!native)
 		notif_reply(mon, notif->id, r);
+	else if (!buffers_in(mon, task, data))
+		notif_continue(mon, notif->id);
+	else if (oom_fault(mon, task, data->args[0])) /* a frame will come */
+		notif_early(mon, notif);
 }
 
 /* Who calls.  One made with CLONE_UNTRACED is no task of ours: then one with its memory. */
@@ -330,6 +385,7 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 			notif_reply(mon, notif->id, -ENOMEM);
 		return;
 	}
+	task->nr_pins = 0; /* it is out of its last call */
 	if (task->mm->forking) {
 		notif_late(mon, task->mm, notif);
 		return;

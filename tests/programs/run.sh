@@ -7,15 +7,20 @@
 #     -n   natively only, twice: are the cases themselves deterministic?
 #     -k   stop at the first failure and keep its folders
 #     -m   no test: find the least --mem that each case can do with
+#     -o OPTION   each case once, with this option of ondol run
 #   ONDOL=build/ondol  OUT=build/programs
 cd "$(dirname "$0")/../.." || exit 2
 top=$PWD
-native_only= stop_early= measure=
-while getopts nkm o; do
+native_only= stop_early= measure= option=
+while getopts nkmo: o; do
 	case $o in
 	n) native_only=1 ;;
 	k) stop_early=1 ;;
 	m) measure=1 ;;
+	o)
+		option=$OPTARG
+		[ "$option" != --trap=ptrace ] || export FAULTS_ARE_SIGNALS=1
+		;;
 	*) exit 2 ;;
 	esac
 done
@@ -197,6 +202,9 @@ run_case() { # id options command
 	elif [ -n "$native_only" ]; then
 		one "$direct" "$command" "$limit" "$under"
 		verdict "$id" "$native" "$under"
+	elif [ -n "$option" ]; then
+		one "$direct" "$command" "$limit" "$under" under $runmem --validate "$option"
+		verdict "$id ($option)" "$native" "$under"
 	else
 		one "$direct" "$command" "$limit" "$under" under $runmem
 		verdict "$id" "$native" "$under"

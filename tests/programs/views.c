@@ -259,8 +259,9 @@ static void usage(void)
 	for (unsigned i = 0; i < 512; i++)
 		q[i * PAGE] = 1;
 	CHECK(getrusage(RUSAGE_SELF, &after) == 0);
-	say("faults are counted: %d\n", after.ru_minflt + after.ru_majflt >
-						before.ru_minflt + before.ru_majflt);
+	if (!getenv("FAULTS_ARE_SIGNALS")) /* which the host does not count */
+		say("faults are counted: %d\n", after.ru_minflt + after.ru_majflt >
+							before.ru_minflt + before.ru_majflt);
 	say("no more than pages: %d\n", after.ru_minflt - before.ru_minflt < 600);
 	say("maxrss is about VmHWM: %d\n", labs(after.ru_maxrss -
 						field("/proc/self/status", "VmHWM", 0)) < 1500);

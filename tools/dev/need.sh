@@ -31,6 +31,13 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 	done
 	# The malloc's reports find lines with it.
 	ldconfig -p 2>/dev/null | grep -q 'libdw\.so\.1' || add libdw1
+	# The kernel's prototypes, which tests/programs/calls.py reads.
+	if ! ls /usr/src/linux-headers-*/include/linux/syscalls.h >/dev/null 2>&1 &&
+		command -v apt-cache >/dev/null 2>&1; then
+		headers=$(apt-cache search --names-only '^linux-headers-6[.]1[.]0-[0-9]*-common$' |
+			awk '{ print $1 }' | sort -V | tail -n 1)
+		[ -z "$headers" ] || add "$headers"
+	fi
 	# gcc's C++ half checks the public headers as C++17.
 	echo 'int main() { return 0; }' | ${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null || add g++
 	rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"

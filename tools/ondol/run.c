@@ -23,7 +23,7 @@
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
        OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED,
-       OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO };
+       OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
@@ -57,6 +57,10 @@ static const struct argp_option run_options[] = {
 	  "swap (default: 1 if this computer has 1, else 0)", 1 },
 	{ "overcommit-ratio", OPT_OVERCOMMIT_RATIO, "PERCENT", 0,
 	  "The share, with --overcommit 2 (default: 50)", 1 },
+	{ "trap", OPT_TRAP, "WAY", 0,
+	  "How page faults are told: uffd, which needs /dev/userfaultfd and is the fastest; user, "
+	  "which needs no privilege; ptrace, which works wherever a debugger does; auto "
+	  "(default): the first of them that works here", 1 },
 	{ "no-aslr", OPT_NO_ASLR, 0, 0,
 	  "Stack, heap, libraries and programs at the same addresses in every run, as under "
 	  "setarch -R", 1 },
@@ -152,6 +156,12 @@ static error_t parse_space(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_OVERCOMMIT_RATIO:
 		o->overcommit_ratio = (uint32_t)number(state, "overcommit-ratio", arg, 1, 1000000);
+		break;
+	case OPT_TRAP:
+		if (strcmp(arg, "auto") && strcmp(arg, "uffd") && strcmp(arg, "user") &&
+		    strcmp(arg, "ptrace"))
+			return bad(state, "trap", arg, "want uffd, user, ptrace or auto");
+		o->trap = arg;
 		break;
 	case OPT_NO_ASLR:
 		o->no_aslr = true;
