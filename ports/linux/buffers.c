@@ -536,6 +536,7 @@ static void special_in(struct call *c, long nr, unsigned special)
 			sigtrap_action_note(c->mon, c->task, (int)c->arg[0], c->arg[1]);
 		break;
 	case CALL_SIGMASK:
+		sigtrap_mask_note(c->task, (int)c->arg[0], c->arg[1]);
 		break;
 	case CALL_FUTEX:
 		futex_in(c);

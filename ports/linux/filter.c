@@ -321,7 +321,8 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 	}
 	if (buffers)
 		program.len = (unsigned short)buffers_append(filter, program.len);
-	for (unsigned i = 0; i < program.len && buffers; i++) /* without us it would have no memory */
+	/* Untraced it would have no memory. */
+	for (unsigned i = 0; i < program.len && buffers; i++)
 		if (filter[i].code == (BPF_JMP | BPF_JSET | BPF_K) && filter[i].k == CLONE_PTRACE)
 			filter[i].k |= CLONE_UNTRACED;
 	int fd = filter_set(&program);

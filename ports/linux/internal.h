@@ -192,6 +192,7 @@ struct task {
 	uint64_t told_page;         /* a forking parent's word for the child's number, or 0 */
 	uint64_t stale_addr, stale_ip; /* of a fault on what was mapped already */
 	struct kernel_sigaction segv_action; /* [SIG-1] */
+	bool segv_blocked;          /* by its last rt_sigprocmask */
 };
 
 #define TASK_HASH 1024
@@ -365,6 +366,8 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 
 /* sigtrap.c */
 void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64_t act);
+/* rt_sigprocmask(how, set, ...) is about to be made. */
+void sigtrap_mask_note(struct task *task, int how, uint64_t set);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
 
 /* buffers.c: nothing to do where the host's kernel waits for pages */

@@ -264,6 +264,7 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 	mon->nr_unborn -= child->stopped_at_birth;
 	child->own_affinity = parent->own_affinity;
 	child->segv_action = parent->segv_action;
+	child->segv_blocked = parent->segv_blocked;
 	child->clear_tid = parent->child_clear_tid;
 	if (parent->forking) { /* a thread begins without one */
 		child->altstack = parent->altstack;

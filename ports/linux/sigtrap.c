@@ -194,6 +194,27 @@ void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64
 				t->segv_action = action;
 }
 
+void sigtrap_mask_note(struct task *task, int how, uint64_t set)
+{
+	uint64_t mask;
+
+	if (!set || ondol_copy_from_user(task->mm->mm, &mask, set, sizeof mask))
+		return;
+	if (how == SIG_SETMASK)
+		task->segv_blocked = (mask & SEGV_BIT) != 0;
+	else if (mask & SEGV_BIT)
+		task->segv_blocked = how == SIG_BLOCK;
+}
+
+/* The bit that goes with it. */
+static void mask_restore(const struct task *task)
+{
+	uint64_t mask;
+
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, (void *)8, &mask) && !(mask & SEGV_BIT))
+		signals_restore(task->tid, mask | SEGV_BIT);
+}
+
 static bool action_lost(const struct task *task)
 {
 	const char *name = task->segv_action.handler == (uint64_t)SIG_IGN ? "SigIgn" : "SigCgt";
@@ -251,18 +272,19 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 	struct user_regs_struct call = { .rax = SYS_rt_sigaction, .rdi = SIGSEGV,
 					 .rsi = STUB_MAILBOX + sizeof(struct mailbox),
 					 .r10 = 8 };
-	uint64_t mask;
 
-	if (mon->trap != &trap_ptrace || !task->mm || task->mm->worker_dead ||
-	    task->segv_action.handler == (uint64_t)SIG_DFL || !action_lost(task))
+	if (mon->trap != &trap_ptrace || !task->mm || task->mm->worker_dead)
+		return;
+	if (task->segv_blocked)
+		mask_restore(task);
+	if (task->segv_action.handler == (uint64_t)SIG_DFL || !action_lost(task))
 		return;
 	room = (struct kernel_sigaction *)((unsigned char *)task->mm->mailbox +
 					   sizeof(struct mailbox));
 	*room = task->segv_action;
-	if (call_in(mon, task, &call) || task->segv_action.handler == (uint64_t)SIG_IGN ||
-	    ptrace(PTRACE_GETSIGMASK, task->tid, (void *)8, &mask))
-		return;
-	signals_restore(task->tid, mask | SEGV_BIT); /* it was blocked, else nothing were lost */
+	/* It was blocked, else nothing were lost. */
+	if (!call_in(mon, task, &call) && task->segv_action.handler != (uint64_t)SIG_IGN)
+		mask_restore(task);
 }
 
 const struct trap trap_ptrace = {
