@@ -641,6 +641,14 @@ static bool overlaps(const struct task *task, uint64_t start, uint64_t end)
 	return false;
 }
 
+static bool is_dead(pid_t tid)
+{
+	char state[64];
+
+	return !status_field(tid, "State", state, sizeof state) || strchr(state, 'Z') ||
+	       strchr(state, 'X');
+}
+
 /*
  * Its next stop, as soon as it can have one: a thread that leads a dead process has none while
  * others of it wait for us, and one that waits for a device takes its time.  What comes later is
@@ -655,6 +663,8 @@ static bool stop_soon(const struct task *task, int *status)
 
 		if (r)
 			return r == task->tid;
+		if (naps % 64 == 4 && is_dead(task->tid))
+			return false;
 		if (naps < 4)
 			sched_yield();
 		else
