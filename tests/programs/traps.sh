@@ -65,6 +65,18 @@ mkdir "$work/src" && cp -r Makefile LICENSE README.md core arch include ports to
 [ -z "$user" ] || chown -R 65534:65534 "$work/src"
 cd "$work/src" || exit 2
 export HOME="$work/src" LC_ALL=C
+unset MAKEFLAGS MFLAGS MAKELEVEL T B OUT ONDOL_STATS
+answer 600 $user make -j2 run
+grep -q 'every frame is back' "$work/err" "$work/out" || got=1
+if [ $got -eq 0 ]; then good 'a user: make run'; else bad 'a user: make run' "status $got"; fi
+answer 300 $user "$work/deny" make run
+grep -q 'every frame is back' "$work/err" "$work/out" || got=1
+if [ $got -eq 0 ]; then
+	good 'a user in a container: make run'
+else
+	bad 'a user in a container: make run' "status $got"
+fi
+
 cases_as() { # NAME WRAPPER SUBSTRINGS
 	OUT=$work/src/build/programs ONDOL=$work/ondol timeout -k 5 900 $user $2 sh tests/programs/run.sh \
 		-o --trap=auto $3 >"$work/cases" 2>&1 </dev/null || failed=1
