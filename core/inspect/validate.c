@@ -30,6 +30,7 @@ static const struct {
 	{ "ZONE-6", "zone.deferred counts the zone's free frames in sections without records, and "
 		    "no list or pair map knows a block there" },
 	{ "USE-1", "The frames counted for a use are the frames so marked" },
+	{ "MEMCG-1", "With limits, charged is the number of frames of a use other than KERNEL" },
 	{ "NOFAIL-1", "A NOFAIL request can be met" },
 	{ "KMAP-1", "A persistent slot holds no frame or a frame above direct_map_bytes, each "
 		    "frame at most once; one that is in use holds an allocated frame" },

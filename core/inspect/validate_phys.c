@@ -435,7 +435,7 @@ static bool check_sums(struct ondol_machine *m, struct ondol_broken_invariant *o
 
 bool validate_phys(struct ondol_machine *m, struct ondol_broken_invariant *out)
 {
-	uint64_t used[ONDOL_NR_PAGE_USES] = { 0 };
+	uint64_t used[ONDOL_NR_PAGE_USES] = { 0 }, charged = 0;
 	struct ondol_zone *zone;
 
 	zone_for_each(m->phys, zone, i)
@@ -446,7 +446,10 @@ bool validate_phys(struct ondol_machine *m, struct ondol_broken_invariant *out)
 
 		if (!inspect_equal(out, "USE-1", use, used[use], (uint64_t)counted))
 			return false;
+		charged += use > ONDOL_PAGE_KERNEL ? used[use] : 0;
 	}
+	if (m->memcg.on && !inspect_equal(out, "MEMCG-1", 0, charged, m->memcg.charged))
+		return false;
 	if (!kmap_valid(m, used))
 		return inspect_broken(out, "KMAP-1", used[0], 0, 1);
 	return check_sums(m, out);

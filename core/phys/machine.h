@@ -8,6 +8,7 @@
 
 #include <ondol/inspect.h>
 #include <ondol/machine.h>
+#include <ondol/memcg.h>
 
 #include "base/hooks.h"
 #include "base/spinlock.h"
@@ -23,7 +24,7 @@ enum pcp_way {
 	PCP_ALONE, /* one CPU without interrupts: straight on */
 	PCP_CPUS,  /* the port has this_cpu and sync_cpus, and no interrupts */
 	PCP_HOOKED, /* all else */
-	PCP_PLANNED /* there is a fail plan: all ask it */
+	PCP_PLANNED /* there is a fail plan, or a limit: all ask */
 };
 
 struct kmap_slot {
@@ -39,6 +40,14 @@ struct kmap {
 	uint8_t *depth;         /* of each CPU's stack of local mappings: its own */
 };
 
+/* What its programs use, and may: phys/memcg.c. */
+struct memcg {
+	bool on; /* there is a limit, and so they are charged */
+	struct ondol_memcg_limits limits;
+	uint64_t charged, peak;                         /* (a) pages */
+	uint64_t nr_high, nr_max, nr_oom, nr_oom_kill; /* (a) */
+};
+
 struct ondol_machine {
 	/* Constant after init; the first line is all that the fast paths of phys read of it. */
 	const struct ondol_port *port;
@@ -48,7 +57,7 @@ struct ondol_machine {
 	unsigned char *frames;             /* where the host has the first frame of `pages` */
 	uint32_t (*this_cpu)(void *ctx);   /* port->this_cpu */
 	void *port_ctx;                    /* port->ctx */
-	enum pcp_way pcp_way;              /* changes with fail_plan */
+	enum pcp_way pcp_way;              /* changes with fail_plan and memcg */
 	uint64_t first_pfn;
 	struct ondol_fail_plan *fail_plan; /* or NULL; not constant */
 	const struct ondol_profile *profile;
@@ -61,6 +70,7 @@ struct ondol_machine {
 	struct ondol_phys_state *phys;
 	struct ondol_slab_state *slab;
 	struct ondol_virt_state *virt;
+	struct memcg memcg;
 	struct kmap kmap;         /* phys/kmap.c */
 	struct ondol_hooks hooks; /* upward calls: base/hooks.h */
 	/* What the machine itself has out after init: anything beyond is somebody's leak. */

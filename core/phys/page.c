@@ -2,6 +2,7 @@
 /* Page records: names, addresses and what frames are used for. */
 #include "phys/page.h"
 
+#include "phys/memcg.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
 
@@ -62,6 +63,8 @@ void ondol_page_set_use(struct ondol_machine *m, struct ondol_page *page, enum o
 	counts = m->phys->cpus[machine_this_cpu(m)].use;
 	add_relaxed(&counts[old], -(1L << order));
 	add_relaxed(&counts[use], 1L << order);
+	if (ondol_unlikely(m->memcg.on))
+		memcg_recharge(m, old, use, order);
 	port_irq_restore(m->port, irq);
 }
 

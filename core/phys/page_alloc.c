@@ -21,6 +21,7 @@
 #include "base/math.h"
 #include "phys/buddy.h"
 #include "phys/kmap.h"
+#include "phys/memcg.h"
 #include "phys/pcp.h"
 #include "phys/request.h"
 #include "phys/section.h"
@@ -210,19 +211,23 @@ static struct ondol_page *walk_zonelist(struct ondol_machine *m, const struct re
 	return NULL;
 }
 
+static uint64_t ask_shrinkers(struct ondol_machine *m, uint64_t nr_pages)
+{
+	uint64_t freed = 0;
+
+	for (uint32_t i = 0; i < m->hooks.nr_shrinkers; i++)
+		if (m->hooks.shrinker[i].shrink)
+			freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx, nr_pages);
+	return freed;
+}
+
 static struct ondol_page *shrink_and_retry(struct ondol_machine *m, const struct request *req)
 {
 	uint64_t want = max_u64(UINT64_C(1) << req->order, RECLAIM_BATCH);
 	struct ondol_page *page = NULL;
 
 	for (unsigned round = 0; round < RECLAIM_ROUNDS && !page; round++) {
-		uint64_t freed = 0;
-
-		for (uint32_t i = 0; i < m->hooks.nr_shrinkers; i++)
-			if (m->hooks.shrinker[i].shrink)
-				freed += m->hooks.shrinker[i].shrink(m, m->hooks.shrinker[i].ctx,
-								     want);
-		if (!freed)
+		if (!ask_shrinkers(m, want))
 			break;
 		phys_settle(m);
 		page = walk_zonelist(m, req);
@@ -253,6 +258,23 @@ static struct ondol_page *reclaim(struct ondol_machine *m, const struct request 
 	page = shrink_and_retry(m, req);
 	__atomic_store_n(owner, 0, __ATOMIC_RELEASE);
 	return page;
+}
+
+uint64_t phys_shrink(struct ondol_machine *m, uint64_t nr_pages)
+{
+	uint32_t *owner = &m->phys->reclaiming, me = machine_this_cpu(m) + 1, expected = 0;
+	uint64_t freed;
+
+	while (!__atomic_compare_exchange_n(owner, &expected, me, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED)) {
+		if (expected == me)
+			return 0;
+		port_cpu_relax(m->port);
+		expected = 0;
+	}
+	freed = ask_shrinkers(m, nr_pages);
+	__atomic_store_n(owner, 0, __ATOMIC_RELEASE);
+	return freed;
 }
 
 /* NOFAIL: others may free, but where there is nobody else waiting has no end. */
@@ -331,6 +353,12 @@ alloc_request(struct ondol_machine *m, int node, ondol_gfp_t gfp, unsigned order
 	req.preferred = &m->phys->nodes[node];
 	if (!(gfp & ONDOL_GFP_NOFAIL) && machine_should_fail(m, ONDOL_FAIL_ALLOC_PAGES)) {
 		request_refuse(m, &req, "the fail plan wanted it");
+		return NULL;
+	}
+	if (ondol_unlikely(m->memcg.on) && order <= m->phys->max_order &&
+	    !memcg_admit(m, gfp, UINT64_C(1) << order)) {
+		req.over_limit = true;
+		request_refuse(m, &req, memcg_refusal);
 		return NULL;
 	}
 	page = alloc_slow(m, &req);

@@ -9,6 +9,7 @@
  */
 #include "base/format.h"
 #include "phys/buddy.h"
+#include "phys/memcg.h"
 #include "phys/pcp.h"
 #include "phys/section.h"
 
@@ -55,8 +56,11 @@ static __attribute__((noinline)) void free_block(struct ondol_machine *m, struct
 	struct zone_pcp *pcp = &zone->pcp[index];
 	struct pcp_list *list = pcp_list_for(pcp, order, type);
 
-	if (use != ONDOL_PAGE_KERNEL)
+	if (use != ONDOL_PAGE_KERNEL) {
 		add_relaxed(&cpu->use[use], -(1L << order));
+		if (ondol_unlikely(m->memcg.on))
+			memcg_recharge(m, use, ONDOL_PAGE_KERNEL, order);
+	}
 	if (ondol_unlikely(flags & ONDOL_PG_COMP))
 		clear_compound(page, order, zone->flags);
 	if (ondol_likely(list)) {

@@ -88,7 +88,7 @@ void request_refuse(struct ondol_machine *m, const struct request *req, const ch
 	for (unsigned i = 0; i < node->nr_zonelist && refusal->nr_zones < 16; i++) {
 		struct ondol_zone *zone = &phys->zones[node->zonelist[i]];
 
-		if (zone->type <= req->highest &&
+		if (zone->type <= req->highest && !req->over_limit &&
 		    !(req->gfp & ONDOL_GFP_THISNODE && zone->node != node->id))
 			describe_zone(zone, req, refusal);
 	}

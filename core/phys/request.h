@@ -11,8 +11,14 @@ struct request {
 	int node;                      /* as asked */
 	struct ondol_node *preferred;
 	enum zone_watermark mark;
+	bool over_limit; /* the zones have no part in its refusal */
 };
 
+/*
+ * page_alloc.c.  Ask each shrinker once, when it is our turn; frames that came back.  0 where it is
+ * a shrinker that asks.
+ */
+uint64_t phys_shrink(struct ondol_machine *m, uint64_t nr_pages);
 /* Count it, remember why, tell the log; `reason` NULL: find it in the numbers.  No lock held. */
 void request_refuse(struct ondol_machine *m, const struct request *req, const char *reason);
 

@@ -566,7 +566,7 @@ void phys_choose_way(struct ondol_machine *m)
 	m->this_cpu = m->port->this_cpu;
 	m->port_ctx = m->port->ctx;
 	m->pcp_way = PCP_HOOKED;
-	if (m->fail_plan)
+	if (m->fail_plan || m->memcg.on)
 		m->pcp_way = PCP_PLANNED;
 	else if (!m->port->irq_save && !m->phys->smp)
 		m->pcp_way = PCP_ALONE;

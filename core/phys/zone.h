@@ -257,7 +257,7 @@ void phys_settle(struct ondol_machine *m);
 void phys_set_limits(struct ondol_machine *m);
 /* zone.c.  Which lists a CPU looks at first, when a zone got its first frames or lost its last. */
 void phys_choose_lists(struct ondol_machine *m);
-/* zone.c.  How the lists are reached: when a fail plan came or went. */
+/* zone.c.  How the lists are reached: when a fail plan or limits came or went. */
 void phys_choose_way(struct ondol_machine *m);
 
 /* page.c.  Frames that are neither free nor reserved; exact when nothing runs. */

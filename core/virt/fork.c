@@ -9,6 +9,7 @@
  * the read-only ones.  After a failure the child is dropped; the parent's entries stay
  * read-only, which costs it a fault for each page (COW_REUSE) and nothing else.
  */
+#include "phys/memcg.h"
 #include "virt/swap.h"
 
 /* One more entry for the frame. */
@@ -175,6 +176,7 @@ static void make_room(struct ondol_mm_struct *mm)
 	uint64_t need = mm->pgt.nr_tables + mm->nr_vma / 32 + 8;
 	uint32_t chain = ONDOL_PAGE_NIL;
 
+	memcg_make_room(m, need);
 	if (!m->reclaim_mapped || ondol_nr_free_pages(m) > m->phys->managed / 8 + 2 * need)
 		return;
 	for (uint64_t i = 0; i < need; i++) {

@@ -4,7 +4,7 @@
  * that its end gives back, more or less by what its owner says.
  *
  *	points = resident + swapped + page tables, in pages
- *	         + score_adj thousandths of all memory and swap
+ *	         + score_adj thousandths of all memory that they may have, and swap
  *
  * Source: proc(5), oom_score_adj; Linux mm/oom_kill.c for the terms of the sum.
  */
@@ -12,7 +12,8 @@
 
 uint64_t ondol_oom_total_pages(const struct ondol_machine *m)
 {
-	return m->phys->managed + (m->virt->swap ? m->virt->swap->total : 0);
+	return min_u64(m->phys->managed, m->memcg.on ? m->memcg.limits.max : UINT64_MAX) +
+	       (m->virt->swap ? m->virt->swap->total : 0);
 }
 
 int64_t ondol_oom_badness(const struct ondol_mm_struct *mm, int score_adj)
@@ -40,4 +41,6 @@ int64_t ondol_oom_score(const struct ondol_mm_struct *mm, int score_adj)
 void ondol_oom_count_kill(struct ondol_mm_struct *mm)
 {
 	mm->counters.oom_kills++;
+	if (mm->m->memcg.on)
+		__atomic_fetch_add(&mm->m->memcg.nr_oom_kill, 1, __ATOMIC_RELAXED);
 }

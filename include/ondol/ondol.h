@@ -41,6 +41,7 @@
 #include <ondol/inspect.h>
 #include <ondol/loader.h>
 #include <ondol/machine.h>
+#include <ondol/memcg.h>
 #include <ondol/mempolicy.h>
 #include <ondol/mempool.h>
 #include <ondol/mm.h>
