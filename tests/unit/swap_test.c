@@ -598,6 +598,54 @@ static void swap_1_and_2(void **state)
 	end_swap();
 }
 
+/* ------------------------------------------------------------------ fork, memory full */
+
+/* As the hosted port: what is being made has nobody yet who could be told. */
+static enum ondol_mmu_busy busy_being_made(void *ctx, struct ondol_mm_struct *mm,
+					   ondol_virt_addr_t start, ondol_virt_addr_t end)
+{
+	(void)ctx;
+	(void)start;
+	(void)end;
+	return ondol_mm_private(mm) ? ONDOL_MMU_IDLE : ONDOL_MMU_ALL_STAYS;
+}
+
+/*
+ *	DDDD...DDDD  T........T........T ...    data that fills the memory, and pages in swap, each
+ *	                                        of which has a table of its own
+ *
+ * Once the data is shared it cannot be had any more: not the child's half, since the child is being
+ * made.  The tables' frames must be there before.
+ */
+static void a_fork_when_memory_is_full(void **state)
+{
+	const uint64_t tables = 300, apart = 512, data = 640;
+	struct ondol_mm_struct *child;
+
+	(void)state;
+	begin_swap(HW_SOFTWARE);
+	hw.ops.busy = busy_being_made;
+	map(0, data, RW);
+	map(2048, tables * apart, RW);
+	for (uint64_t i = 0; i < tables; i++) {
+		poke(2048 + i * apart, i);
+		page_out_of(fx.mm, 2048 + i * apart, 1);
+	}
+	for (uint64_t page = 0; page < data; page++)
+		store(fx.mm, page, page);
+	/* Nearly nothing is free: some of the data may be in swap already. */
+	assert_true(ondol_nr_free_pages(fx.m) < tables / 2);
+	assert_int_equal(ondol_dup_mm(fx.mm, true, &child), 0);
+	assert_valid();
+	hw_attach(child);
+	for (uint64_t page = 0; page < data; page++)
+		assert_word(child, page, page);
+	for (uint64_t i = 0; i < tables; i++)
+		assert_int_equal(peek_in(child, 2048 + i * apart), i);
+	end_child(child);
+	end_swap();
+}
+
 /* ------------------------------------------------------------------ beside promises and guards */
 
 static int first_entry(void *ctx, ondol_virt_addr_t start, const uint64_t *entries, uint32_t nr)
@@ -679,6 +727,7 @@ int main(void)
 		cmocka_unit_test(a_write_fails),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(swap_1_and_2),
+		cmocka_unit_test(a_fork_when_memory_is_full),
 	};
 
 	return cmocka_run_group_tests_name("swap", tests, NULL, NULL);
