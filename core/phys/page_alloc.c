@@ -242,21 +242,23 @@ static struct ondol_page *shrink_and_retry(struct ondol_machine *m, const struct
 static struct ondol_page *reclaim(struct ondol_machine *m, const struct request *req)
 {
 	uint32_t *owner = &m->phys->reclaiming, me = machine_this_cpu(m) + 1, expected = 0;
-	struct ondol_page *page;
+	struct ondol_page *page = NULL;
 
-	while (!__atomic_compare_exchange_n(owner, &expected, me, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_RELAXED)) {
-		if (expected == me)
-			return NULL;
+	if (load_relaxed(owner) == me)
+		return NULL;
+	ondol_psi_stall_begin(m);
+	while (!page && !__atomic_compare_exchange_n(owner, &expected, me, false, __ATOMIC_ACQUIRE,
+						     __ATOMIC_RELAXED)) {
 		while (load_relaxed(owner))
 			port_cpu_relax(m->port);
 		page = walk_zonelist(m, req);
-		if (page)
-			return page;
 		expected = 0;
 	}
-	page = shrink_and_retry(m, req);
-	__atomic_store_n(owner, 0, __ATOMIC_RELEASE);
+	if (!page) {
+		page = shrink_and_retry(m, req);
+		__atomic_store_n(owner, 0, __ATOMIC_RELEASE);
+	}
+	ondol_psi_stall_end(m);
 	return page;
 }
 
@@ -265,15 +267,17 @@ uint64_t phys_shrink(struct ondol_machine *m, uint64_t nr_pages)
 	uint32_t *owner = &m->phys->reclaiming, me = machine_this_cpu(m) + 1, expected = 0;
 	uint64_t freed;
 
+	if (load_relaxed(owner) == me)
+		return 0;
+	ondol_psi_stall_begin(m);
 	while (!__atomic_compare_exchange_n(owner, &expected, me, false, __ATOMIC_ACQUIRE,
 					    __ATOMIC_RELAXED)) {
-		if (expected == me)
-			return 0;
 		port_cpu_relax(m->port);
 		expected = 0;
 	}
 	freed = ask_shrinkers(m, nr_pages);
 	__atomic_store_n(owner, 0, __ATOMIC_RELEASE);
+	ondol_psi_stall_end(m);
 	return freed;
 }
 

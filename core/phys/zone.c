@@ -616,5 +616,6 @@ int phys_init(struct ondol_machine *m, const struct ondol_machine_desc *desc,
 	m->phys->memblock = mb;
 	section_init(m);
 	connect(m, desc);
+	psi_init(m);
 	return 0;
 }

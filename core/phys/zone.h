@@ -16,6 +16,7 @@
 #include "base/spinlock.h"
 #include "phys/machine.h"
 #include "phys/memblock.h"
+#include "phys/psi.h"
 #include "phys/zone_id.h"
 
 #define PHYS_CACHE_LINE 64
@@ -175,6 +176,7 @@ struct ondol_phys_state {
 	uint32_t used_peak;             /* (a) */
 	uint32_t reclaiming;            /* (a) 1 + the CPU in the shrinkers; 0: none */
 	uint32_t nr_refused;            /* (a) */
+	struct psi psi;
 	struct spinlock refusal_lock;
 	struct ondol_refusal refusal;   /* under refusal_lock */
 };

@@ -268,8 +268,10 @@ int swap_read(struct ondol_machine *m, uint64_t slot, struct ondol_page *page)
 
 	if (!host)
 		return -ONDOL_ENOMEM;
+	ondol_psi_stall_begin(m);
 	r = machine_should_fail(m, ONDOL_FAIL_SWAP_READ) ? -ONDOL_EIO :
 		area->ops->read_page(area->ctx, slot - area->first, host);
+	ondol_psi_stall_end(m);
 	ondol_kunmap(m, page);
 	if (r) {
 		area->read_errors++;

@@ -48,6 +48,7 @@
 #include <ondol/page_alloc.h>
 #include <ondol/pgtable.h>
 #include <ondol/port.h>
+#include <ondol/pressure.h>
 #include <ondol/slab.h>
 #include <ondol/swap.h>
 #include <ondol/types.h>

@@ -64,7 +64,7 @@ mistake 'an allocation that does not lock its list' phys/page_alloc.c \
 mistake 'page lists open to interrupts' phys/page_alloc.c \
 	'/^alloc_hooked/,/^}/{s/port_irq_save(m->port)/0/;s/port_irq_restore(m->port, irq);//;}' interrupts
 mistake 'two that reclaim at a time' phys/page_alloc.c \
-	'/^static struct ondol_page \*reclaim/,/^}/s/if (expected == me)/if (1) break; else if (expected == me)/' reclaim
+	'/^static struct ondol_page \*reclaim/,/^}/s/__ATOMIC_RELAXED)) {/__ATOMIC_RELAXED) \&\& 0) {/' reclaim
 mistake 'a section brought up by two' phys/section.c \
 	'/^void section_grow/,/^}/s/== seen && seen/>= 0 \&\& seen/' 'late records'
 sim=slab_sim
