@@ -212,13 +212,18 @@ static uint32_t window_of(const struct monitor *mon, const struct stream *s)
 {
 	if (mon->options->fault_around)
 		return mon->options->fault_around; /* as the user says */
-	return s->around > AROUND_FIRST && ondol_nr_free_pages(mon->machine) < mon->pages_plenty ?
+	return s->around > AROUND_FIRST && pages_to_spare(mon) < mon->pages_plenty ?
 		       AROUND_FIRST : s->around;
 }
 
-/* Fill the page table if need be; what the host's tables are to have.  0, or the fault's error. */
+#define FAULT_HELD 1
+
+/*
+ * Fill the page table if need be; what the host's tables are to have.  0, the fault's error, or
+ * FAULT_HELD: `holdable`, the fault or NULL, was put aside.
+ */
 static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
-		      uint32_t around, struct ondol_tlb_run *run)
+		      uint32_t around, const struct fault *holdable, struct ondol_tlb_run *run)
 {
 	struct ondol_fault_args args = { .size = sizeof args, .access = access, .addr = addr,
 					 .nr_around = around };
@@ -227,6 +232,8 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	evict_if_many(mon, g);
 	if (!ondol_tlb_fill(g->mm, addr, access, around, run))
 		return 0;
+	if (holdable && pressure_hold(mon, g, holdable, around))
+		return FAULT_HELD;
 	int r = ondol_handle_mm_fault(g->mm, &args, &result);
 
 	if (r)
@@ -236,11 +243,12 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	return ondol_tlb_fill(g->mm, addr, access, around, run);
 }
 
-static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access)
+static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
+		      const struct fault *holdable)
 {
 	struct stream *stream = stream_of(g, addr);
 	struct ondol_tlb_run run;
-	int r = fault_find(mon, g, addr, access, window_of(mon, stream), &run);
+	int r = fault_find(mon, g, addr, access, window_of(mon, stream), holdable, &run);
 
 	if (r)
 		return r;
@@ -281,11 +289,13 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *faul
 	if (g->stack_limit_moved && task)
 		limits_refresh(mon, task, g);
 	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
-	int r = fault_fill(mon, g, addr, fault->access);
+	int r = fault_fill(mon, g, addr, fault->access, fault->held ? NULL : fault);
 
 	mon->serving = outer;
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
 		report_sample(mon);
+	if (r == FAULT_HELD)
+		return;
 	if (r)
 		fault_refused(mon, g, fault, r);
 	else
@@ -294,14 +304,14 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *faul
 
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
-	int r = fault_fill(mon, g, addr & ~(PAGE_BYTES - 1), ONDOL_FAULT_WRITE);
+	int r = fault_fill(mon, g, addr & ~(PAGE_BYTES - 1), ONDOL_FAULT_WRITE, NULL);
 
 	return r ? r : worker_wait(mon, g);
 }
 
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
-	int r = fault_fill(mon, g, addr, ONDOL_FAULT_READ);
+	int r = fault_fill(mon, g, addr, ONDOL_FAULT_READ, NULL);
 
 	return r ? r : worker_wait(mon, g);
 }
@@ -319,7 +329,7 @@ int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint
 	if (mon->options->fault_around)
 		around = mon->options->fault_around;
 	int r = fault_find(mon, g, page, write ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ, around,
-			   &run);
+			   NULL, &run);
 
 	*at = page + PAGE_BYTES;
 	if (r && !ondol_find_vma(g->mm, page, &vma) && vma.start <= page &&
@@ -349,7 +359,7 @@ uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 	struct ondol_tlb_run run;
 
 	if (!(prot & (ONDOL_VM_READ | ONDOL_VM_WRITE)) ||
-	    fault_find(mon, g, page, access, around, &run))
+	    fault_find(mon, g, page, access, around, NULL, &run))
 		return page + PAGE_BYTES; /* it is met again when the program gets there */
 	if (!run.cached) {
 		worker_map(mon, g, &run);

@@ -91,6 +91,7 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 	ondol_mm_set_private(g->mm, NULL);
 	ondol_mmput(g->mm);
 	g->mm = NULL;
+	pressure_forget(mon, g);
 	oom_mm_gone(mon, g);
 	if (g->worker <= 0) {
 		guest_mm_free(mon, g);

@@ -207,6 +207,18 @@ struct place { /* place.c */
 	unsigned long all[PLACE_WORDS]; /* those we were started with */
 };
 
+struct held_fault;
+
+struct pressure { /* pressure.c */
+	struct held_fault *held; /* by time */
+	uint64_t nr_held, held_ns;
+	uint64_t looked; /* ns: for who runs */
+	bool seen_running;
+	uint64_t began, ended; /* ns */
+	struct ondol_memcg_stats memcg; /* at the end */
+	struct ondol_psi psi[ONDOL_PSI_NR];
+};
+
 struct refs_sink; /* procmem.c */
 struct file_object; /* files.c: an inode whose pages are in the page cache */
 
@@ -224,7 +236,7 @@ struct monitor {
 	struct ondol_machine *machine;
 	void *machine_storage;
 	struct ondol_port port;
-	uint64_t pages_plenty; /* with so many free, windows may grow: a quarter */
+	uint64_t pages_plenty; /* with so many to spare, windows may grow: a quarter */
 	struct ondol_kmem_cache *task_cache, *mm_cache;
 	int swap_fd;         /* or -1 */
 	uint64_t swap_pages; /* of the file */
@@ -240,6 +252,7 @@ struct monitor {
 
 	struct ondol_page *stub_page;
 	struct place place;
+	struct pressure pressure;
 	uint32_t serving_cpu; /* the machine's CPU that the thread we work for is on */
 	int nodefs;           /* the folder of nodefs.c, or -1 */
 	char nodefs_path[128];
@@ -509,6 +522,22 @@ int oom_score_adj(pid_t tgid);
 bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr);
 /* An address space has given back all that it had. */
 void oom_mm_gone(struct monitor *mon, const struct guest_mm *g);
+
+/* pressure.c */
+void pressure_init(struct monitor *mon);
+/* What is free and below the limits. */
+uint64_t pages_to_spare(const struct monitor *mon);
+/* True: the fault, which wants up to nr_pages, is put aside, and served when its time has come. */
+bool pressure_hold(struct monitor *mon, struct guest_mm *g, const struct fault *fault,
+		   uint32_t nr_pages);
+void pressure_forget(struct monitor *mon, const struct guest_mm *g);
+/* Until there is something to serve; -1: there is nothing. */
+int pressure_wait_ms(const struct monitor *mon);
+void pressure_serve(struct monitor *mon);
+void pressure_snapshot(struct monitor *mon);
+void pressure_report_oom(struct monitor *mon);
+void pressure_summary(const struct monitor *mon, FILE *out);
+void pressure_summary_json(const struct monitor *mon, FILE *out);
 
 /* swap.c */
 bool swap_create(struct monitor *mon); /* false: it has said why not */

@@ -16,6 +16,8 @@
 struct ondol_linux_options {
 	uint64_t mem_bytes;     /* the machine's RAM; 0: a default from the host's */
 	uint64_t node_bytes[ONDOL_LINUX_NODES_MAX]; /* of each node; first 0: equal shares */
+	uint64_t mem_max_bytes; /* memory.max of the run; 0: none */
+	uint64_t mem_high_bytes; /* memory.high; 0: none */
 	uint32_t nr_nodes;      /* 1 .. ONDOL_LINUX_NODES_MAX */
 	uint32_t nr_cpus;       /* the machine's CPUs; 0: those this process may use */
 	uint32_t fault_around;  /* pages, a power of two, 1 .. 512; 0: 16, and up to 64 in order */

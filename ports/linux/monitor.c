@@ -222,7 +222,7 @@ static void main_loop(struct monitor *mon)
 
 	while (mon->nr_tasks) {
 		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops;
-		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : -1);
+		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : pressure_wait_ms(mon));
 
 		mon->notif_taken = false;
 		for (int i = 0; i < n; i++) {
@@ -242,6 +242,7 @@ static void main_loop(struct monitor *mon)
 		stops_serve_early(mon);
 		notif_serve_early(mon);
 		fault_serve_late(mon);
+		pressure_serve(mon);
 	}
 }
 
@@ -282,7 +283,9 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	if (!r && !swap_create(mon))
 		return -ENOTSUP; /* it has been said why */
 	if (!r)
-		mon->pages_plenty = ondol_nr_free_pages(mon->machine) / 4;
+		pressure_init(mon);
+	if (!r)
+		mon->pages_plenty = pages_to_spare(mon) / 4;
 	return r;
 }
 

@@ -138,7 +138,7 @@ bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr)
 	report_oom(mon, victim, task, addr);
 	tell_processes(mon);
 	tell_victim(victim);
-	monitor_warn("  give the machine more with --mem, --swap or --zram");
+	pressure_report_oom(mon);
 	mon->oom_victim = victim->mm;
 	kill_all_of(mon, victim->mm);
 	return victim->mm != task->mm;

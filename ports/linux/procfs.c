@@ -2,10 +2,11 @@
 /*
  * What a guest reads about itself, its relatives and the machine: /proc/PID/maps, smaps,
  * smaps_rollup, numa_maps, statm, the Vm lines of status and the memory fields of stat are
- * Ondol's, as are /proc/meminfo and its like; and nothing shows that it is traced.  The open is
- * answered with a memory file that holds the text.  pagemap and clear_refs are procmem.c's; what
- * would show the host's mappings and is none of them (map_files) is not there, as on a kernel built
- * without it.  /sys/devices/system/node is nodefs.c's.  Every other open goes on natively.
+ * Ondol's, as are /proc/meminfo, /proc/pressure/memory and their like; and nothing shows that it is
+ * traced.  The open is answered with a memory file that holds the text.  pagemap and clear_refs
+ * are procmem.c's; what would show the host's mappings and is none of them (map_files) is not
+ * there, as on a kernel built without it.  /sys/devices/system/node is nodefs.c's.  Every other
+ * open goes on natively.
  *
  * The last component of a path decides: a symbolic link of another name is not looked through.
  */
@@ -43,6 +44,7 @@ enum view {
 	VIEW_SWAPS,
 	VIEW_VMSTAT,
 	VIEW_ZONEINFO,
+	VIEW_PRESSURE, /* of /proc/pressure */
 	VIEW_SYSCTL, /* from here on: of /proc/sys/vm */
 	VIEW_OVERCOMMIT_MEMORY = VIEW_SYSCTL,
 	VIEW_OVERCOMMIT_RATIO,
@@ -64,6 +66,7 @@ static enum view view_of(const char *name)
 		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
 		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
 		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
+		{ "memory", VIEW_PRESSURE },
 		{ "swaps", VIEW_SWAPS },   { "oom_score", VIEW_OOM_SCORE },
 		{ "overcommit_memory", VIEW_OVERCOMMIT_MEMORY },
 		{ "overcommit_ratio", VIEW_OVERCOMMIT_RATIO },
@@ -111,9 +114,10 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 	if (rest && !strncmp(rest, "map_files/", 10))
 		return VIEW_ABSENT;
 	bool sysctl = !rest && !strncmp(path + 6, "sys/vm/", 7);
+	bool pressure = !rest && !strncmp(path + 6, "pressure/", 9);
 
-	view = view_of(rest ? rest : path + (sysctl ? 13 : 6));
-	if (sysctl != (view >= VIEW_SYSCTL))
+	view = view_of(rest ? rest : path + (sysctl ? 13 : pressure ? 15 : 6));
+	if (sysctl != (view >= VIEW_SYSCTL) || pressure != (view == VIEW_PRESSURE))
 		return VIEW_NONE;
 	return !rest == (view >= VIEW_MACHINE) ? view : VIEW_NONE;
 }
@@ -270,6 +274,8 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 		return ondol_proc_swaps(m, text_write, out);
 	case VIEW_VMSTAT:
 		return ondol_proc_vmstat(m, text_write, out);
+	case VIEW_PRESSURE:
+		return ondol_proc_pressure_memory(m, text_write, out);
 	case VIEW_ZONEINFO:
 		return ondol_proc_zoneinfo(m, text_write, out);
 	default:
@@ -372,6 +378,8 @@ static int refused(const struct task *task, const struct task *target, enum view
 	case VIEW_PAGEMAP:
 	case VIEW_CLEAR_REFS:
 		return task_may_look(task, target) ? 0 : -EACCES;
+	case VIEW_PRESSURE: /* there are no triggers */
+		return (flags & O_ACCMODE) != O_RDONLY ? -EOPNOTSUPP : 0;
 	default:
 		return view >= VIEW_SYSCTL && (flags & O_ACCMODE) != O_RDONLY ? -EACCES : 0;
 	}
@@ -424,7 +432,7 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 		flags = how.flags;
 	}
 	if (view == VIEW_CLEAR_REFS ? (flags & O_ACCMODE) != O_WRONLY :
-				      (flags & O_ACCMODE) != O_RDONLY && view < VIEW_SYSCTL)
+				      (flags & O_ACCMODE) != O_RDONLY && view < VIEW_PRESSURE)
 		return false;
 	refs_drain(mon);
 	int fd = refused(task, target, view, flags);

@@ -126,6 +126,7 @@ void report_snapshot(struct monitor *mon)
 {
 	report_sample(mon);
 	ondol_machine_stats(mon->machine, &mon->at_end);
+	pressure_snapshot(mon);
 }
 
 static const char *human(uint64_t bytes, char *buffer, size_t size)
@@ -207,6 +208,7 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		fprintf(out, "  reclaim     %llu mapped pages of files were taken back\n",
 			LLU(s->pages_unmapped));
 	swap_summary(mon, out);
+	pressure_summary(mon, out);
 	if (mon->nr_nodes > 1)
 		fprintf(out,
 			"  nodes       %llu pages mapped from the processor's own node, %llu from "
@@ -288,6 +290,7 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
 	swap_summary_json(mon, out);
+	pressure_summary_json(mon, out);
 	fprintf(out, ",\"numa\":{\"pages_local\":%llu,\"pages_remote\":%llu}",
 		LLU(h->pages_local), LLU(h->pages_remote));
 	fprintf(out, ",\"guest\":{\"execs\":%llu,\"forks\":%llu,\"threads\":%llu,"
@@ -394,6 +397,7 @@ void report_proc(struct monitor *mon)
 		      { "slabusage", ondol_slab_usage },
 		      { "vmstat", ondol_proc_vmstat },
 		      { "swaps", ondol_proc_swaps },
+		      { "pressure", ondol_proc_pressure_memory },
 		      { "meminfo", ondol_proc_meminfo } };
 
 	struct proc_file file;

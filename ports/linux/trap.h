@@ -28,6 +28,7 @@ struct fault {
 	uint64_t addr;   /* its byte, or page: as exact as the trap tells */
 	uint32_t access; /* ONDOL_FAULT_*; WRITE if it may be either and writing is allowed */
 	pid_t tid;       /* of the thread */
+	bool held;       /* it was put aside already, since memory is short: pressure.c */
 };
 
 struct trap {

@@ -49,6 +49,8 @@ SHAPE = {
     "buddy": "allocs frees splits merges lazy",
     "swap": "pages peak_used out in cache_hits refaults refault_distance_sum refaults_near errors "
             "zram_peak zram_refused",
+    "memcg": "max_pages high_pages current peak high max oom oom_kill held held_us",
+    "pressure": "run_us some full",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
     "numa": "pages_local pages_remote",
@@ -83,6 +85,12 @@ def check_json(text):
                 equal(set(value), set("pages same_filled bytes bytes_used".split()))
                 assert all(type(v) == int and v >= 0 for v in value.values()), value
                 continue
+            if name in ("max_pages", "high_pages") and value is None:
+                continue
+            if name in ("some", "full"):
+                equal(set(value), set("avg10 avg60 avg300 total_us".split()))
+                assert all(0 <= value[a] <= 100 for a in ("avg10", "avg60", "avg300")), value
+                value = value["total_us"]
             equal((key, name, type(value)), (key, name, int))
             assert value >= 0, (key, name, value)
     peak = dict(r["peak_pages"])
@@ -93,6 +101,8 @@ def check_json(text):
     assert r["vma"]["lookups"] >= r["vma"]["mmap_cache_hits"]
     assert r["host_tlb"]["pages"] >= r["host_tlb"]["fills"] > 0
     assert r["monitor_rss_kib"] > 0
+    p = r["pressure"]
+    assert p["full"]["total_us"] <= p["some"]["total_us"] <= p["run_us"], p
     equal(r["all_frames_back"], True)
     return r
 

@@ -17,19 +17,27 @@
 #define MEM_MIN (UINT64_C(4) << 20)
 #define MEM_MAX (UINT64_C(16) << 40)
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
+#define LIMIT_MIN (UINT64_C(256) << 10)
 #define SWAP_MIN (UINT64_C(64) << 10)
 #define SWAP_MAX (UINT64_C(1) << 40)
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
        OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED,
-       OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP };
+       OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP, OPT_MEM_MAX,
+       OPT_MEM_HIGH };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
 	{ "mem", OPT_MEM, "SIZE[,SIZE...]", 0,
 	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G); "
 	  "several sizes: of one node each", 1 },
+	{ "mem-max", OPT_MEM_MAX, "SIZE", 0,
+	  "What all its programs together may use of that, as a memory cgroup's memory.max: data, "
+	  "page cache, page tables; beyond, memory is taken back, and then somebody is ended", 1 },
+	{ "mem-high", OPT_MEM_HIGH, "SIZE", 0,
+	  "As memory.high: beyond, memory is taken back, and who wants more is slowed down, never "
+	  "ended", 1 },
 	{ "swap", OPT_SWAP, "FILE[:SIZE]", 0,
 	  "Data that does not fit goes to this file, which is made, or grows to SIZE; one "
 	  "made by mkswap will do", 1 },
@@ -91,6 +99,7 @@ static const char run_doc[] =
 	"  ondol run -- python3 -c 'print(sum(range(10**6)))'\n"
 	"  ondol run --mem 64M --stats -- gcc -O1 -c hello.c\n"
 	"  ondol run --mem 64M --swap swap.img:1G -- python3 big.py\n"
+	"  ondol run --mem-max 32M --zram 64M --stats -- python3 big.py\n"
 	"  ondol run --proc out -- ls && cat out/buddyinfo\n";
 
 struct run_input {
@@ -215,6 +224,14 @@ static bool parse_swap(char *arg, struct ondol_linux_options *o)
 	return *arg && o->swap_bytes >= SWAP_MIN && o->swap_bytes <= SWAP_MAX;
 }
 
+static void parse_limit(struct argp_state *state, const char *option, const char *arg,
+			uint64_t *out_bytes)
+{
+	if (!parse_size(arg, out_bytes) || *out_bytes < LIMIT_MIN || *out_bytes > MEM_MAX)
+		bad(state, option, arg,
+		    "want a size of 256K or more, 16T at most, such as 64M or 2G");
+}
+
 /* The options that make the machine. */
 static error_t parse_machine(int key, char *arg, struct argp_state *state)
 {
@@ -238,6 +255,12 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		    o->zram_bytes > SWAP_MAX)
 			return bad(state, "zram", arg,
 				   "want a size of 64K or more, 1T at most, such as 64M or 2G");
+		break;
+	case OPT_MEM_MAX:
+		parse_limit(state, "mem-max", arg, &o->mem_max_bytes);
+		break;
+	case OPT_MEM_HIGH:
+		parse_limit(state, "mem-high", arg, &o->mem_high_bytes);
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
