@@ -8,12 +8,17 @@
  *
  * With a window, the neighbours that are ours alone are read along, into the frames that are free
  * without reclaim: pages that went out together are wanted together, and a fault costs more than
- * reading one (docs/benchmarks.md has how many).  Where nobody uses them and the hardware has not
- * taken them along, the hand finds them first.
+ * reading one.  But who jumps about wants none of them, and each drives out one that may be wanted,
+ * and looks as if it were, for the hardware takes them along.  So how many follows what was wanted
+ * lately:
+ *
+ *	a fault near one of the last few     twice as many as the last time, SWAP_AROUND at most
+ *	one that is nowhere near             half as many, in the end one
  */
 #include "virt/swap.h"
 
-#define SWAP_AROUND 4u /* pages; more come for nothing where memory is used out of order */
+#define SWAP_AROUND 16u /* pages */
+#define FIRST_AROUND 4u /* of an mm's first fault */
 
 /* An entry whose page nobody else has, in memory or in swap. */
 static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
@@ -21,10 +26,36 @@ static bool is_ours(const struct ondol_mm_struct *mm, uint64_t pte)
 	return pte_is_swap(mm, pte) && swap_slot_of(mm->m, pte_slot(mm, pte))->count == 1;
 }
 
+static inline bool is_near(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) <= SWAP_AROUND << ONDOL_PAGE_SHIFT;
+}
+
+/* How many pages are worth a look around the fault's. */
+static uint32_t choose_around(const struct fault *f)
+{
+	struct swap_streams *s = &f->mm->swap_streams;
+	uint32_t i = 0, around = s->around;
+
+	while (i < SWAP_STREAMS && !is_near(s->at[i], f->addr))
+		i++;
+	if (!around)
+		around = FIRST_AROUND;
+	else if (i < SWAP_STREAMS)
+		around = around < SWAP_AROUND ? 2 * around : around;
+	else if (around > 1)
+		around /= 2;
+	if (i == SWAP_STREAMS)
+		i = s->next++ % SWAP_STREAMS;
+	s->at[i] = f->addr;
+	s->around = around;
+	return (uint32_t)min_u64(around, f->around);
+}
+
 /* The fault's page and those beside it that can be read along. */
 static struct fault_run swap_run(const struct fault *f)
 {
-	return fault_run_of(f, min_u64(f->around, SWAP_AROUND), is_ours);
+	return fault_run_of(f, choose_around(f), is_ours);
 }
 
 /* The entry names the frame instead of the slot. */

@@ -99,6 +99,15 @@ struct vma {
 	struct vma_name *name;   /* or NULL */
 };
 
+#define SWAP_STREAMS 4
+
+/* Where an mm's pages have lately come back from swap, and how many at a time: fault_swap.c. */
+struct swap_streams {
+	uint64_t at[SWAP_STREAMS]; /* addresses; 0: none */
+	uint32_t next;             /* to be given up */
+	uint32_t around;           /* pages; 0: not yet */
+};
+
 struct ondol_mm_struct { /* (m) unless marked */
 	struct ondol_machine *m;  /* (c) */
 	struct rb_root mm_rb;
@@ -115,6 +124,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	uint64_t committed;                                       /* pages with VM_ACCOUNT */
 	uint64_t rss[NR_RSS];                                     /* pages */
 	uint64_t nr_swap;                                         /* swap entries */
+	struct swap_streams swap_streams;
 	uint64_t hiwater_rss, hiwater_vm;                         /* pages */
 	uint64_t nr_guards;                                       /* entries: guard.c */
 	uint64_t min_flt, maj_flt;
