@@ -24,6 +24,7 @@ struct figures {
 	uint64_t pgtable, total, used, available, committed, commit_limit, present;
 	uint64_t high_total, high_free, low_total, low_free, data;
 	uint64_t frees, faults, major_faults, reuses, unmapped, stolen, oom_kills;
+	uint64_t file_refaults, file_near;
 	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
@@ -46,9 +47,9 @@ static const struct line node_lines[] = {
 	LINE("nr_isolated_file", zero),
 	LINE("workingset_nodes", zero),
 	LINE("workingset_refault_anon", swap_in),
-	LINE("workingset_refault_file", zero),
+	LINE("workingset_refault_file", file_refaults),
 	LINE("workingset_activate_anon", swap_near),
-	LINE("workingset_activate_file", zero),
+	LINE("workingset_activate_file", file_near),
 	LINE("workingset_restore_anon", zero),
 	LINE("workingset_restore_file", zero),
 	LINE("workingset_nodereclaim", zero),
@@ -406,7 +407,8 @@ static void out_pagesets(struct out *out, const struct ondol_zone *zone)
 	}
 }
 
-static void out_zone(struct out *out, const struct ondol_zone *zone)
+/* On its own: two sets of figures are too large for one stack frame. */
+__attribute__((noinline)) static void out_zone(struct out *out, const struct ondol_zone *zone)
 {
 	struct ondol_machine *m = zone->m;
 	struct figures f = { .free = load_relaxed(&zone->nr_free) };
@@ -502,6 +504,8 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	f->major_faults = stats.faults[ONDOL_FAULT_FILE_READ] + stats.faults[ONDOL_FAULT_SWAP_READ];
 	count_swap(m, f);
 	f->unmapped = stats.pages_unmapped;
+	f->file_refaults = stats.file_refaults;
+	f->file_near = stats.file_refaults_near;
 	f->stolen = f->unmapped + f->swap_out;
 	f->oom_kills = stats.oom_kills;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];

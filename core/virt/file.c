@@ -23,6 +23,7 @@ int ondol_address_space_create(struct ondol_machine *m, const struct ondol_addre
 		.shmem_pages = UINT64_MAX,
 	};
 	saved = virt_lock(m);
+	mapping->id = m->virt->next_mapping++;
 	list_add_tail(&mapping->link, &m->virt->mappings);
 	virt_unlock(m, saved);
 	*out_mapping = mapping;

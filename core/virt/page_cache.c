@@ -23,7 +23,10 @@
  * while the lock is held.  Nodes are allocated before the lock is taken, because an allocation may
  * come back to this file to shrink it.
  */
+#include <ondol/pressure.h>
+
 #include "virt/swap.h"
+#include "virt/workingset.h"
 
 #define NODE_BITS 6
 #define NODE_SLOTS (1u << NODE_BITS)
@@ -396,6 +399,8 @@ static int insert_run(struct ondol_address_space *mapping, uint64_t index, struc
 			page[i].data.mapcount = 0;
 			ondol_page_set_use(m, &page[i], ONDOL_PAGE_CACHE);
 			tree_insert(mapping, index + i, &page[i], &stock);
+			if (mapping->ops)
+				workingset_refault(mapping, index + i);
 		}
 		i++;
 	}
@@ -445,8 +450,11 @@ static int read_frames(struct ondol_address_space *mapping, uint64_t index, uint
 	return r;
 }
 
-/* Read the n pages from lo on into one block.  -ONDOL_ENOMEM, -ONDOL_EIO: nothing done. */
-static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t n,
+/*
+ * Read the n pages from lo on into one block; `again`: one that is asked for was here before.
+ * -ONDOL_ENOMEM, -ONDOL_EIO: nothing done.
+ */
+static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t n, bool again,
 		      ondol_gfp_t gfp, const struct ondol_mempolicy *policy)
 {
 	struct ondol_machine *m = mapping->m;
@@ -463,7 +471,11 @@ static int read_block(struct ondol_address_space *mapping, uint64_t lo, uint32_t
 		ondol_split_page(m, page, order);
 	for (uint32_t i = n; i < 1u << order; i++)
 		ondol_put_page(m, &page[i]);
+	if (again)
+		ondol_psi_stall_begin(m);
 	r = read_frames(mapping, lo, n, page);
+	if (again)
+		ondol_psi_stall_end(m);
 	if (r) {
 		for (uint32_t i = 0; i < n; i++)
 			ondol_put_page(m, &page[i]);
@@ -527,6 +539,7 @@ int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct 
 	/* Between insertion and lookup a shrinker may take the page again: then once more. */
 	while (!(read->page = cache_get_page(mapping, index))) {
 		uint64_t lo = read->lo, hi = min_u64(read->hi, read->end);
+		bool again = mapping->ops && workingset_was_here(mapping, index);
 		uint32_t n;
 
 		read->was_read = true;
@@ -542,11 +555,11 @@ int cache_read_page(struct ondol_address_space *mapping, uint64_t index, struct 
 		absent_window(mapping, index, &lo, &hi);
 		n = (uint32_t)(hi - lo);
 		if (n > 1)
-			r = read_block(mapping, lo, n,
+			r = read_block(mapping, lo, n, again,
 				       ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,
 				       read->policy);
 		if (n == 1 || r)
-			r = read_block(mapping, index, 1, ONDOL_GFP_HIGHUSER_MOVABLE,
+			r = read_block(mapping, index, 1, again, ONDOL_GFP_HIGHUSER_MOVABLE,
 				       read->policy);
 		if (r)
 			return r;
@@ -615,6 +628,8 @@ static uint64_t drop_pages(struct ondol_address_space *mapping, uint64_t first, 
 			mapping->nr_pages--;
 			page->data.mapping = NULL;
 			ondol_put_page(mapping->m, page);
+			if (!even_dirty) /* it is reclaim that asks */
+				workingset_evicted(mapping, index);
 			dropped++;
 		}
 		if (!++index)

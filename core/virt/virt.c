@@ -166,6 +166,9 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 		}
 		sum.nr_mm = v->nr_mm;
 		sum.pages_unmapped = v->nr_unmapped;
+		sum.file_refaults = v->workingset.refaults;
+		sum.file_refaults_near = v->workingset.near;
+		sum.file_refault_distance_sum = v->workingset.distance;
 		virt_unlock(m, saved);
 		sum.nr_vma = __atomic_load_n(&v->nr_vma, __ATOMIC_RELAXED);
 		sum.nr_vma_peak = __atomic_load_n(&v->nr_vma_peak, __ATOMIC_RELAXED);

@@ -39,6 +39,16 @@ struct virt_counters {
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 };
 
+struct note; /* of a page that was dropped: workingset.c */
+
+struct workingset {
+	struct spinlock lock;
+	uint32_t nr_frames;  /* (c) once there is a table */
+	struct note **table; /* (a) frames of notes, as far as there are any; or NULL */
+	uint64_t clock;      /* (l) pages of files dropped by reclaim */
+	uint64_t refaults, near, distance; /* (l) */
+};
+
 struct ondol_virt_state {
 	struct ondol_kmem_cache *mm_cache, *vma_cache, *file_cache; /* (c) */
 	struct ondol_kmem_cache *mapping_cache, *node_cache;        /* (c) */
@@ -52,6 +62,8 @@ struct ondol_virt_state {
 	uint64_t committed;           /* (a) pages, see commit.c */
 	uint64_t reclaim_at;  /* (s) the hand of reclaim.c, in the first of mms */
 	uint64_t nr_unmapped; /* (s) pages that it took */
+	struct workingset workingset;
+	uint32_t next_mapping; /* (s) */
 	struct swap_state *swap; /* see swap.c; NULL: no area was added yet */
 	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
@@ -76,6 +88,7 @@ struct ondol_address_space {
 	const struct ondol_address_space_ops *ops; /* (c) NULL: shmem */
 	void *ctx;                                 /* (c) */
 	struct list_node link;                     /* (s) */
+	uint32_t id;                               /* (c) no other has it */
 	struct spinlock lock;
 	uint32_t refcount;       /* (a) */
 	struct cache_node *root; /* (l) see page_cache.c */

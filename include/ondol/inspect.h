@@ -96,6 +96,12 @@ struct ondol_machine_stats {
 	uint64_t vma_lookups, mmap_cache_hits;
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 	uint32_t page_record_size;              /* bytes of struct page */
+	/*
+	 * Pages of files that were read again after reclaim had dropped them, as far as it is
+	 * remembered; of them, those that a cache of twice the size would have kept; and how many
+	 * others were dropped meanwhile, altogether.
+	 */
+	uint64_t file_refaults, file_refaults_near, file_refault_distance_sum;
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
 uint64_t ondol_nr_free_pages(const struct ondol_machine *m);

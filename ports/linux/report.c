@@ -205,8 +205,10 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes), LLU(h->protects),
 		LLU(h->evictions));
 	if (s->pages_unmapped)
-		fprintf(out, "  reclaim     %llu mapped pages of files were taken back\n",
-			LLU(s->pages_unmapped));
+		fprintf(out,
+			"  reclaim     %llu mapped pages of files were taken back; %llu were read "
+			"again, %llu of them after no more others than are cached\n",
+			LLU(s->pages_unmapped), LLU(s->file_refaults), LLU(s->file_refaults_near));
 	swap_summary(mon, out);
 	pressure_summary(mon, out);
 	if (mon->nr_nodes > 1)
@@ -276,8 +278,11 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 	fprintf(out, "},\"faults\":{");
 	for (int i = 0; i < ONDOL_FAULT_NR; i++)
 		fprintf(out, "%s\"%s\":%llu", i ? "," : "", fault_names[i], LLU(s->faults[i]));
-	fprintf(out, ",\"pages\":%llu,\"refused\":%llu,\"unmapped\":%llu}",
-		LLU(s->fault_pages), LLU(s->faults_refused), LLU(s->pages_unmapped));
+	fprintf(out, ",\"pages\":%llu,\"refused\":%llu,\"unmapped\":%llu,\"file_refaults\":%llu,"
+		"\"file_refaults_near\":%llu,\"file_refault_distance_sum\":%llu}",
+		LLU(s->fault_pages), LLU(s->faults_refused), LLU(s->pages_unmapped),
+		LLU(s->file_refaults), LLU(s->file_refaults_near),
+		LLU(s->file_refault_distance_sum));
 	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu,"
 		"\"lazy\":\"%s\"}",
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),

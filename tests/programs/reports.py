@@ -45,7 +45,7 @@ SHAPE = {
     "machine": "pages nodes cpus page_record_bytes",
     "peak_pages": "used free reserved kernel slab pgtable anon cache",
     "faults": "spurious zero_fill page_cache file_read cow_copy cow_reuse pages refused unmapped "
-              "swap_read swap_cache",
+              "swap_read swap_cache file_refaults file_refaults_near file_refault_distance_sum",
     "buddy": "allocs frees splits merges lazy",
     "swap": "pages peak_used out in cache_hits refaults refault_distance_sum refaults_near errors "
             "zram_peak zram_refused",

@@ -20,9 +20,24 @@ static void page_out(struct model *m)
 	}
 }
 
+/* Limits that leave the programs no more than a squeeze does, or none. */
+static void limit(const struct op *op)
+{
+	struct ondol_memcg_limits limits = { ONDOL_MEMCG_NONE, ONDOL_MEMCG_NONE };
+	struct ondol_memcg_stats s;
+
+	ondol_memcg_stats(w.toy.m, &s);
+	if (op->b & 1)
+		limits.max = s.current + 700 + op->b % 1000;
+	if (op->b & 2)
+		limits.high = s.current + op->b % 100;
+	ondol_memcg_set(w.toy.m, &limits);
+}
+
 /*
  * Frames become scarce: all but a few hundred are taken, or for a moment as many as can be had,
- * so that whatever can go does.  The next such operation gives back what this one keeps.
+ * so that whatever can go does.  The next such operation gives back what this one keeps.  Or limits
+ * come and go.
  */
 static void do_squeeze(struct model *m, const struct op *op)
 {
@@ -33,6 +48,7 @@ static void do_squeeze(struct model *m, const struct op *op)
 		return;
 	if (op->c % 4) {
 		page_out(m);
+		(void)ondol_memcg_over_high(w.toy.m, 16);
 		return;
 	}
 	while (w.nr_squeezed)
@@ -47,6 +63,8 @@ static void do_squeeze(struct model *m, const struct op *op)
 	}
 	while (all && w.nr_squeezed)
 		ondol_put_page(w.toy.m, w.squeezed[--w.nr_squeezed]);
+	if (all)
+		limit(op);
 }
 
 /* Every page that can be read shows what it should, wherever it was. */
