@@ -11,6 +11,7 @@
 #   make bench        Ondol beside the host, in one run
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-vma    regions, up to a million, beside the kernel and std::map
+#   make bench-compact  blocks of 2 MiB that compaction brings back, and what it costs
 #   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc; WRITE=1 renews
@@ -143,6 +144,11 @@ $(B)/bench/vma: bench/vma.c bench/vma_map.cc bench/common.h $(B)/libondol.a Make
 	$(if $(BENCH_CXX),$(BENCH_CXX) $(CFLAGS) -Wall -Wextra -c -o $@-map.o bench/vma_map.cc)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude $(if $(BENCH_CXX),-DHAVE_STD_MAP) -o $@ $< \
 		$(if $(BENCH_CXX),$@-map.o) $(B)/libondol.a $(if $(BENCH_CXX),-lstdc++)
+$(B)/bench/compact: bench/compact.c bench/common.h $(B)/libondol.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
+bench-compact: $(B)/bench/compact
+	@taskset -c 0 $(B)/bench/compact
 bench-vma: $(B)/bench/vma
 	@taskset -c 0 $(B)/bench/vma
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
@@ -252,6 +258,7 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh tests/programs/traps.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	tests/programs/layout.sh tests/programs/overcommit.sh tests/programs/memcg.sh \
+	tests/programs/compact.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
 	echo "ok - ladder \# SKIP no python3"; fi'
@@ -335,5 +342,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: soak bench-malloc bench-vma bench-slab malloc-test conform ladder
+.PHONY: soak bench-malloc bench-vma bench-compact bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:

@@ -11,6 +11,8 @@
 
 #define ONDOL_SHRINKERS_MAX 8
 
+struct ondol_zone;
+
 struct ondol_hooks {
 	struct {
 		ondol_shrinker_t shrink;
@@ -23,6 +25,11 @@ struct ondol_hooks {
 	 * is nobody who could.
 	 */
 	int (*evacuate)(struct ondol_machine *m, uint32_t first, uint32_t end);
+	/*
+	 * Private memory of the zone moves together until there is a free block of the order.
+	 * False: there is none.  NULL: there is nobody who could (core/phys/compact.c).
+	 */
+	bool (*compact)(struct ondol_machine *m, struct ondol_zone *zone, unsigned order);
 };
 
 #endif /* ONDOL_BASE_HOOKS_H */

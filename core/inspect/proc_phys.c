@@ -26,6 +26,8 @@ struct figures {
 	uint64_t frees, faults, major_faults, reuses, unmapped, stolen, oom_kills;
 	uint64_t file_refaults, file_near;
 	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
+	uint64_t compact_stall, compact_success, compact_fail, compact_migrate_scanned;
+	uint64_t compact_free_scanned, compact_isolated, migrated, not_migrated;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
 };
 
@@ -143,8 +145,14 @@ static const struct line event_lines[] = {
 	LINE("drop_pagecache", zero),
 	LINE("drop_slab", zero),
 	LINE("oom_kill", oom_kills),
-	LINE("pgmigrate_success", zero),
-	LINE("pgmigrate_fail", zero),
+	LINE("pgmigrate_success", migrated),
+	LINE("pgmigrate_fail", not_migrated),
+	LINE("compact_migrate_scanned", compact_migrate_scanned),
+	LINE("compact_free_scanned", compact_free_scanned),
+	LINE("compact_isolated", compact_isolated),
+	LINE("compact_stall", compact_stall),
+	LINE("compact_fail", compact_fail),
+	LINE("compact_success", compact_success),
 	LINE("nr_unstable", zero),
 };
 
@@ -509,6 +517,14 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	f->stolen = f->unmapped + f->swap_out;
 	f->oom_kills = stats.oom_kills;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
+	f->migrated = stats.pages_migrated;
+	f->not_migrated = stats.pages_not_migrated;
+	f->compact_stall = stats.compact.stall;
+	f->compact_success = stats.compact.success;
+	f->compact_fail = stats.compact.fail;
+	f->compact_migrate_scanned = stats.compact.migrate_scanned;
+	f->compact_free_scanned = stats.compact.free_scanned;
+	f->compact_isolated = stats.compact.isolated;
 }
 
 int ondol_proc_vmstat(struct ondol_machine *m, ondol_write_t write, void *ctx)

@@ -142,6 +142,14 @@ void ondol_machine_stats(struct ondol_machine *m, struct ondol_machine_stats *ou
 		add_zone_counters(zone, out_stats);
 	out_stats->nr_refused = load_relaxed(&m->phys->nr_refused);
 	out_stats->page_record_size = sizeof(struct ondol_page);
+	out_stats->compact = (struct ondol_compact_stats){
+		.stall = load_relaxed(&m->phys->compact.stall),
+		.success = load_relaxed(&m->phys->compact.success),
+		.fail = load_relaxed(&m->phys->compact.fail),
+		.migrate_scanned = load_relaxed(&m->phys->compact.migrate_scanned),
+		.free_scanned = load_relaxed(&m->phys->compact.free_scanned),
+		.isolated = load_relaxed(&m->phys->compact.isolated),
+	};
 	virt_stats(m, out_stats);
 }
 

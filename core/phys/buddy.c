@@ -521,8 +521,7 @@ static inline bool is_free_buddy(const struct ondol_zone *zone, uint32_t index, 
 	       (zone->flags | ONDOL_PG_BUDDY | order << ONDOL_PG_ORDER_SHIFT);
 }
 
-/* The head of the free block on a list that the frame is in; NIL: it is in none. */
-static uint32_t block_around(const struct ondol_zone *zone, uint32_t index, unsigned *out_order)
+uint32_t buddy_block_around(const struct ondol_zone *zone, uint32_t index, unsigned *out_order)
 {
 	for (unsigned order = 0; order <= max_order(zone); order++) {
 		uint32_t head = index & ~((1u << order) - 1);
@@ -555,10 +554,10 @@ uint32_t buddy_take_range(struct ondol_zone *zone, uint32_t start, uint32_t end)
 
 	buddy_merge_all(zone);
 	for (at = start; at < end; at++)
-		if (!shelf_has(zone, at) && block_around(zone, at, &order) == NIL)
+		if (!shelf_has(zone, at) && buddy_block_around(zone, at, &order) == NIL)
 			return at;
 	for (at = start; at < end;) {
-		uint32_t head = shelf_has(zone, at) ? NIL : block_around(zone, at, &order);
+		uint32_t head = shelf_has(zone, at) ? NIL : buddy_block_around(zone, at, &order);
 
 		if (head == NIL) {
 			shelf_remove(zone, at++, 0);

@@ -25,6 +25,8 @@ uint32_t buddy_take_many(struct ondol_zone *zone, unsigned order, unsigned type,
  * buddy_take leaves them; or the first that is not free, and nothing was taken.
  */
 uint32_t buddy_take_range(struct ondol_zone *zone, uint32_t start, uint32_t end);
+/* The head of the free block on a list that the frame is in; ONDOL_PAGE_NIL: it is in none. */
+uint32_t buddy_block_around(const struct ondol_zone *zone, uint32_t index, unsigned *out_order);
 /* A block handed out by buddy_take comes back; its record is a free one again. */
 void buddy_give(struct ondol_zone *zone, uint32_t index, unsigned order);
 /* Blocks handed out by buddy_take_many come back, as they are: marked PCP. */

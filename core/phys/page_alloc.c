@@ -7,6 +7,7 @@
  *	normal   the zones of the zonelist above their low watermark
  *	hard     the same above the min watermark, or what the GFP flags allow below it
  *	harder   after every CPU's lists were drained, so that what can merge has merged
+ *	compact  with RECLAIM, a block: frames enough are free, but in pieces: compact.c
  *	reclaim  with RECLAIM: the shrinkers are asked, and the zones again, while that helps
  *	refusal  NULL, and the numbers that explain it in ondol_last_refusal(): refusal.c;
  *	         with NOFAIL instead past the watermarks, and again until there is a block
@@ -20,6 +21,7 @@
  */
 #include "base/math.h"
 #include "phys/buddy.h"
+#include "phys/compact.h"
 #include "phys/kmap.h"
 #include "phys/memcg.h"
 #include "phys/pcp.h"
@@ -318,8 +320,13 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 		return page;
 	phys_settle(m);
 	page = walk_zonelist(m, req);
-	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC))
+	if (!page && compact_for(m, req))
+		page = walk_zonelist(m, req);
+	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC)) {
 		page = reclaim(m, req);
+		if (!page && compact_for(m, req))
+			page = walk_zonelist(m, req);
+	}
 	if (page)
 		return page;
 	if (req->gfp & ONDOL_GFP_NOFAIL)

@@ -23,6 +23,7 @@
 #include "phys/buddy.h"
 #include "phys/range.h"
 #include "phys/section.h"
+#include "phys/shelf.h"
 
 uint32_t ondol_alloc_pages_bulk(struct ondol_machine *m, ondol_gfp_t gfp, uint32_t nr,
 				struct ondol_page **out)
@@ -266,6 +267,75 @@ int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start, uint32_
 	if (out_busy)
 		*out_busy = ondol_pfn(m->first_pfn + busy);
 	return r;
+}
+
+/* ------------------------------------------------------------------ what compaction asks */
+
+/* Free and in the zone's own hands: how many frames from `at` on, of one block. */
+static uint32_t free_from(const struct ondol_zone *zone, uint32_t at)
+{
+	unsigned order;
+	uint32_t head;
+
+	if (shelf_has(zone, at))
+		return 1;
+	head = buddy_block_around(zone, at, &order);
+	return head == ONDOL_PAGE_NIL ? 0 : head + (1u << order) - at;
+}
+
+void range_survey(struct ondol_zone *zone, uint32_t start, uint32_t end, struct range_survey *out)
+{
+	struct ondol_machine *m = zone->m;
+	uintptr_t irq = zone_lock(zone);
+
+	*out = (struct range_survey){ 0 };
+	for (uint32_t at = start; at < end && !out->fixed;) {
+		const struct ondol_page *page = &m->pages[at];
+		uint32_t n = 1;
+
+		if (section_is_deferred(m, section_of(m, at))) {
+			out->free += n;
+		} else if (page_zone(m, page) == zone && range_is_movable(page)) {
+			if (page_use(page) == ONDOL_PAGE_ANON)
+				out->anon++;
+			else
+				out->cached++;
+		} else {
+			n = (uint32_t)min_u64(free_from(zone, at), end - at);
+			out->free += n;
+			out->fixed = !n;
+		}
+		at += n;
+	}
+	zone_unlock(zone, irq);
+}
+
+uint32_t range_take_free(struct ondol_zone *zone, uint32_t start, uint32_t end, uint32_t max,
+			 uint32_t *chain)
+{
+	struct ondol_machine *m = zone->m;
+	uintptr_t irq = zone_lock(zone);
+	uint32_t taken = 0;
+
+	for (uint32_t at = start; at < end && taken < max;) {
+		uint32_t n = (uint32_t)min_u64(free_from(zone, at),
+					       min_u64(end - at, max - taken));
+
+		if (!n || buddy_take_range(zone, at, at + n) != ONDOL_PAGE_NIL) {
+			at++;
+			continue;
+		}
+		hand_out_range(zone, at, at + n, 0);
+		for (uint32_t i = at; i < at + n; i++) {
+			m->pages[i].data.next = *chain;
+			*chain = i;
+		}
+		taken += n;
+		at += n;
+	}
+	add_relaxed(&zone->pcp[machine_this_cpu(m)].nr_allocs, taken);
+	zone_unlock(zone, irq);
+	return taken;
 }
 
 /* ------------------------------------------------------------------ banks */

@@ -3,7 +3,7 @@
 #ifndef ONDOL_PHYS_RANGE_H
 #define ONDOL_PHYS_RANGE_H
 
-#include "phys/machine.h"
+#include "phys/zone.h"
 
 /*
  * Of a compound block that was just allocated, of 2^order frames, the caller keeps the first `nr`,
@@ -24,5 +24,19 @@ static inline bool range_is_movable(const struct ondol_page *page)
 	return !(flags & (ONDOL_PG_HELD | ONDOL_PG_COMP | ONDOL_PG_TAIL)) && !page_order(page) &&
 	       (use == ONDOL_PAGE_ANON || use == ONDOL_PAGE_CACHE);
 }
+
+/* What is in [start, end); records that are not written yet are of free frames. */
+struct range_survey {
+	uint32_t free, anon, cached; /* frames */
+	bool fixed;                  /* others: the rest was not looked at */
+};
+void range_survey(struct ondol_zone *zone, uint32_t start, uint32_t end,
+		  struct range_survey *out);
+/*
+ * Up to `max` free frames of [start, end), which have records, become single ones of the caller's,
+ * of use KERNEL, put in front of the chain (by data.next).  Returns how many.
+ */
+uint32_t range_take_free(struct ondol_zone *zone, uint32_t start, uint32_t end, uint32_t max,
+			 uint32_t *chain);
 
 #endif /* ONDOL_PHYS_RANGE_H */

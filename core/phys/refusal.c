@@ -27,12 +27,7 @@ static const char *describe_refusal(const struct ondol_machine *m, const struct 
 			     "free memory would fall below the watermark";
 }
 
-/*
- * Linux's fragmentation index: why a zone could not serve the order.  -1000: it has a block; from
- * there 0, for want of memory, to 1000, because what is free lies in pieces.
- */
-static int32_t fragmentation_index(uint64_t nr_blocks, uint64_t free, uint64_t usable,
-				   unsigned order)
+int32_t fragmentation_index(uint64_t nr_blocks, uint64_t free, uint64_t usable, unsigned order)
 {
 	if (usable)
 		return -1000;

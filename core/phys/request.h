@@ -19,6 +19,14 @@ struct request {
  * a shrinker that asks.
  */
 uint64_t phys_shrink(struct ondol_machine *m, uint64_t nr_pages);
+
+/*
+ * Linux's fragmentation index: why a zone could not serve the order.  -1000: it has a block; from
+ * there 0, for want of memory, to 1000, because what is free lies in pieces.  Of free blocks their
+ * number, their frames, and the frames of those that are large enough.
+ */
+int32_t fragmentation_index(uint64_t nr_blocks, uint64_t free, uint64_t usable, unsigned order);
+
 /* Count it, remember why, tell the log; `reason` NULL: find it in the numbers.  No lock held. */
 void request_refuse(struct ondol_machine *m, const struct request *req, const char *reason);
 

@@ -116,6 +116,8 @@ struct ondol_zone {
 	uint32_t nr_local; /* (z) blocks of all orders that delay2 has not merged yet */
 	struct free_area free_area[ONDOL_MAX_ORDERS];
 	struct shelves shelves;
+	/* compact.c: who fails is not asked at once again.  By one thread at a time. */
+	uint32_t compact_considered, compact_defer_shift, compact_order_failed;
 } __attribute__((aligned(PHYS_CACHE_LINE)));
 
 struct ondol_node {
@@ -156,6 +158,11 @@ ONDOL_STATIC_ASSERT(ONDOL_PG_NODE_SHIFT == ONDOL_PG_ZONE_SHIFT + 3 &&
 			    ONDOL_NODES_MAX <= ONDOL_PG_NODE_MASK + 1 &&
 			    ONDOL_NR_ZONES <= ONDOL_PG_ZONE_MASK + 1, "zone ids in a record");
 
+/* As struct ondol_compact_stats.  By one thread at a time, (ra). */
+struct compact_counters {
+	unsigned long stall, success, fail, migrate_scanned, free_scanned, isolated;
+};
+
 struct ondol_phys_state {
 	struct ondol_zone *zones;       /* (c) by zone id */
 	struct ondol_node *nodes;       /* (c) by node id */
@@ -177,6 +184,7 @@ struct ondol_phys_state {
 	uint32_t reclaiming;            /* (a) 1 + the CPU in the shrinkers; 0: none */
 	uint32_t nr_refused;            /* (a) */
 	struct psi psi;
+	struct compact_counters compact;
 	struct spinlock refusal_lock;
 	struct ondol_refusal refusal;   /* under refusal_lock */
 };

@@ -6,6 +6,7 @@
  * and then goes through the address spaces twice for all of them:
  *
  *	add      a frame to move into; old frame MOVING, its record names the new one
+ *	veto     nobody waits for them (compaction): those that somebody needs there stay
  *	unmap    entry present -> absent, its other bits stay; hardware told; entries counted
  *	copy     if there are no other references than the entries (and the cache's)
  *	remap    entry absent -> present, with the new frame or, not copied, the old one
@@ -74,33 +75,84 @@ static bool moving_extent(struct ondol_mm_struct *mm, uint64_t start, uint64_t e
 	return any;
 }
 
-static void unmap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+/* Whether pages of [start, end), all in vma, are needed where they are. */
+static bool must_stay(struct ondol_mm_struct *mm, const struct vma *vma, uint64_t start,
+		      uint64_t end)
 {
-	const struct ondol_pgtable_format *f = mm->pgt.format;
-	struct pgtable_span span;
-	bool cached = false;
+	const struct ondol_machine *m = mm->m;
 
-	if (!moving_extent(mm, start, end, &start, &end))
+	return vma->flags & ONDOL_VM_LOCKED || (mm->faulting >= start && mm->faulting < end) ||
+	       (m->mmu->busy && m->mmu->busy(m->mmu_ctx, mm, start, end) != ONDOL_MMU_IDLE);
+}
+
+static void veto_span(struct ondol_mm_struct *mm, const struct vma *vma,
+		      const struct pgtable_span *span)
+{
+	void *slot = span->slot;
+	uint64_t lo, hi;
+
+	if (!moving_extent(mm, span->addr, span->end, &lo, &hi) || !must_stay(mm, vma, lo, hi))
 		return;
-	/* Software-filled hardware is told before, since it asks for nothing meanwhile. */
-	tlb_forget(mm, start, end);
-	pgtable_for_each_span(&mm->pgt, span, start, end) {
-		void *slot = span.slot;
+	for (uint64_t addr = span->addr; addr < span->end;
+	     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+		uint64_t pte = pte_get(&mm->pgt, slot);
 
-		for (uint64_t addr = span.addr; addr < span.end;
-		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
-			uint64_t pte = pte_get(&mm->pgt, slot);
+		if (pte_present(mm, pte))
+			__atomic_fetch_and(&pte_page(mm, pte)->flags, ~ONDOL_PG_MOVING,
+					   __ATOMIC_RELAXED);
+	}
+}
 
-			if (!pte_present(mm, pte) || !is_moving(pte_page(mm, pte)))
+void migrate_veto(const struct migration *mig)
+{
+	struct list_node *head = &mig->m->virt->mms;
+	struct pgtable_span span;
+
+	for (struct list_node *node = head->next; node != head; node = node->next) {
+		struct ondol_mm_struct *mm = container_of(node, struct ondol_mm_struct, link);
+
+		for (const struct vma *vma = vma_first(mm); vma; vma = vma_next(vma)) {
+			if (vma_is_native(vma))
 				continue;
-			pte = pte_exchange(&mm->pgt, slot, 0);
-			pte_set(&mm->pgt, slot, pte & ~(f->present_mask | f->accessed_mask));
-			cached |= (pte & f->accessed_mask) != 0;
-			mm->m->pages[pte_page(mm, pte)->data.next].data.mapcount++;
+			pgtable_for_each_span(&mm->pgt, span, vma->start, vma->end)
+				veto_span(mm, vma, &span);
 		}
 	}
+}
+
+/* Of one table: what lies between pages that move far apart stays in the hardware. */
+static void unmap_span(struct ondol_mm_struct *mm, const struct pgtable_span *span)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+	void *slot = span->slot;
+	uint64_t lo, hi;
+	bool cached = false;
+
+	if (!moving_extent(mm, span->addr, span->end, &lo, &hi))
+		return;
+	/* Software-filled hardware is told before, since it asks for nothing meanwhile. */
+	tlb_forget(mm, lo, hi);
+	for (uint64_t addr = span->addr; addr < span->end;
+	     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
+		uint64_t pte = pte_get(&mm->pgt, slot);
+
+		if (!pte_present(mm, pte) || !is_moving(pte_page(mm, pte)))
+			continue;
+		pte = pte_exchange(&mm->pgt, slot, 0);
+		pte_set(&mm->pgt, slot, pte & ~(f->present_mask | f->accessed_mask));
+		cached |= (pte & f->accessed_mask) != 0;
+		mm->m->pages[pte_page(mm, pte)->data.next].data.mapcount++;
+	}
 	if (cached)
-		tlb_invalidate(mm, start, end);
+		tlb_invalidate(mm, lo, hi);
+}
+
+static void unmap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
+{
+	struct pgtable_span span;
+
+	pgtable_for_each_span(&mm->pgt, span, start, end)
+		unmap_span(mm, &span);
 }
 
 static void remap_part(struct ondol_mm_struct *mm, uint64_t start, uint64_t end)
@@ -179,8 +231,13 @@ static void copy_pages(struct migration *mig)
 
 		old = &m->pages[index];
 		new = &m->pages[old->data.next];
-		copied = page_use(old) == ONDOL_PAGE_ANON ? copy_anon(m, old, new) :
-							    cache_replace(old, new);
+		if (!is_moving(old))
+			copied = false;
+		else
+			copied = page_use(old) == ONDOL_PAGE_ANON ? copy_anon(m, old, new) :
+								    cache_replace(old, new);
+		__atomic_fetch_add(copied ? &m->virt->nr_migrated : &m->virt->nr_not_migrated, 1,
+				   __ATOMIC_RELAXED);
 		if (!copied) {
 			__atomic_fetch_and(&old->flags, ~ONDOL_PG_MOVING, __ATOMIC_RELAXED);
 			continue;

@@ -113,6 +113,7 @@ int ondol_virt_init(struct ondol_machine *m)
 	}
 	m->virt = v;
 	m->hooks.evacuate = virt_evacuate;
+	m->hooks.compact = virt_compact;
 	return 0;
 }
 
@@ -123,6 +124,7 @@ void ondol_virt_fini(struct ondol_machine *m)
 	if (!v)
 		return;
 	m->hooks.evacuate = NULL;
+	m->hooks.compact = NULL;
 	destroy_caches(v);
 	ondol_kfree(m, v);
 	m->virt = NULL;
@@ -153,6 +155,7 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 		sum.faults[i] = 0;
 	sum.faults_refused = sum.fault_pages = sum.vma_lookups = sum.mmap_cache_hits = 0;
 	sum.oom_kills = sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
+	sum.pages_migrated = sum.pages_not_migrated = 0;
 	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = sum.pages_swapped = 0;
 	if (v) {
 		saved = virt_lock(m);
@@ -169,6 +172,8 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 		sum.file_refaults = v->workingset.refaults;
 		sum.file_refaults_near = v->workingset.near;
 		sum.file_refault_distance_sum = v->workingset.distance;
+		sum.pages_migrated = v->nr_migrated;
+		sum.pages_not_migrated = v->nr_not_migrated;
 		virt_unlock(m, saved);
 		sum.nr_vma = __atomic_load_n(&v->nr_vma, __ATOMIC_RELAXED);
 		sum.nr_vma_peak = __atomic_load_n(&v->nr_vma_peak, __ATOMIC_RELAXED);

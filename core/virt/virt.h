@@ -64,6 +64,7 @@ struct ondol_virt_state {
 	uint64_t nr_unmapped; /* (s) pages that it took */
 	struct workingset workingset;
 	uint32_t next_mapping; /* (s) */
+	unsigned long nr_migrated, nr_not_migrated; /* (a) pages that moved; that could not */
 	struct swap_state *swap; /* see swap.c; NULL: no area was added yet */
 	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
@@ -596,6 +597,11 @@ struct migration {
  */
 ONDOL_MUST_CHECK bool migrate_add(struct migration *mig, struct ondol_page *old,
 				  struct ondol_page *new);
+/*
+ * Those stay that are needed where they are: in locked regions, around a fault, or by the word of
+ * the mmu's `busy`.
+ */
+void migrate_veto(const struct migration *mig);
 /* Move them: all pages of all mms, or, with mm, the one page at addr that has no other entry. */
 void migrate_run(struct migration *mig, struct ondol_mm_struct *mm, uint64_t addr);
 /*
@@ -606,8 +612,9 @@ struct ondol_page *migrate_next(struct migration *mig, struct ondol_page **out_n
 				bool *out_moved);
 /* Put what is left over of each.  Returns how many did not move. */
 uint64_t migrate_finish(struct migration *mig);
-/* The hook: base/hooks.h. */
+/* Hooks: base/hooks.h. */
 int virt_evacuate(struct ondol_machine *m, uint32_t first, uint32_t end);
+bool virt_compact(struct ondol_machine *m, struct ondol_zone *zone, unsigned order);
 
 /* ---------------------------------------------------------------- fault.c, cow.c */
 

@@ -102,6 +102,8 @@ struct ondol_machine_stats {
 	 * others were dropped meanwhile, altogether.
 	 */
 	uint64_t file_refaults, file_refaults_near, file_refault_distance_sum;
+	struct ondol_compact_stats compact;
+	uint64_t pages_migrated, pages_not_migrated; /* that moved, that could not */
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
 uint64_t ondol_nr_free_pages(const struct ondol_machine *m);

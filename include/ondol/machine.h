@@ -129,6 +129,12 @@ struct ondol_machine_desc {
 	 * with Linux's kernelcore= and movablecore=.  Page aligned; 0: what the profile says.
 	 */
 	const uint64_t *node_movable;
+	/*
+	 * With reclaim_mapped: a request for a block that fails although enough is free may move
+	 * private memory of any mm to other frames (ondol_compact_zone).  The mmu's `busy` says
+	 * what must stay.
+	 */
+	bool compact;
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

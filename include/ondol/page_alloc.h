@@ -87,6 +87,20 @@ void ondol_free_pages_exact(struct ondol_machine *m, struct ondol_page *page, ui
 ONDOL_MUST_CHECK int ondol_alloc_contig_range(struct ondol_machine *m, ondol_pfn_t start,
 					      uint32_t nr_pages, ondol_pfn_t *out_busy);
 /*
+ * Compaction: private memory and page cache move from the low end of a zone to free frames at its
+ * high end, so that what is free becomes large blocks again.  Pages of locked regions, and what
+ * the mmu's `busy` keeps, stay.  Returns how many frames it moved.  While it runs no call on any
+ * mm, file or mapping of the machine may run.
+ */
+uint64_t ondol_compact_zone(struct ondol_machine *m, uint32_t node, enum ondol_zone_type type);
+uint64_t ondol_compact_node(struct ondol_machine *m, uint32_t node);
+struct ondol_compact_stats { /* Linux's compact_* of vmstat */
+	uint64_t stall, success, fail; /* requests that waited for it, and what came of it */
+	uint64_t migrate_scanned, free_scanned; /* frames looked at */
+	uint64_t isolated;             /* frames to be moved, and to be moved into */
+};
+
+/*
  * Take a bank away, and bring it back, or one that was described as ONDOL_MEM_OFFLINE.  Frames
  * that are offline are present, reserved and not managed; watermarks and reserves follow.
  * Offlining fails as ondol_alloc_contig_range does; onlining with -ONDOL_EINVAL unless all of the

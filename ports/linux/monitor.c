@@ -87,7 +87,8 @@ static int machine_create(struct monitor *mon)
 					   .debug = mon->options->slab_debug,
 					   .overcommit = mon->options->overcommit,
 					   .overcommit_ratio = mon->options->overcommit_ratio,
-					   .reclaim_mapped = true };
+					   .reclaim_mapped = true,
+					   .compact = mon->options->compact };
 	size_t size, align;
 
 	mon->profile = ondol_profile_x86_64;
@@ -410,7 +411,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	mon->nodefs = -1;
 	mon->frames_held = any_direct(inherited);
 	launch->buffers = !mon->trap->kernel_too;
-	launch->swap = options->swap_file || options->zram_bytes;
+	launch->swap = options->swap_file || options->zram_bytes || options->compact;
 	launch->see_folders = options->nr_nodes > 1 ||
 			      !access("/sys/devices/system/node/node1", F_OK);
 	if (!r)

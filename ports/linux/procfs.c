@@ -49,6 +49,7 @@ enum view {
 	VIEW_OVERCOMMIT_MEMORY = VIEW_SYSCTL,
 	VIEW_OVERCOMMIT_RATIO,
 	VIEW_OVERCOMMIT_KBYTES,
+	VIEW_COMPACT_MEMORY,
 };
 
 static enum view view_of(const char *name)
@@ -71,6 +72,7 @@ static enum view view_of(const char *name)
 		{ "overcommit_memory", VIEW_OVERCOMMIT_MEMORY },
 		{ "overcommit_ratio", VIEW_OVERCOMMIT_RATIO },
 		{ "overcommit_kbytes", VIEW_OVERCOMMIT_KBYTES },
+		{ "compact_memory", VIEW_COMPACT_MEMORY },
 	};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
@@ -380,9 +382,23 @@ static int refused(const struct task *task, const struct task *target, enum view
 		return task_may_look(task, target) ? 0 : -EACCES;
 	case VIEW_PRESSURE: /* there are no triggers */
 		return (flags & O_ACCMODE) != O_RDONLY ? -EOPNOTSUPP : 0;
+	case VIEW_COMPACT_MEMORY:
+		return task_uid(task) ? -EACCES : 0;
 	default:
 		return view >= VIEW_SYSCTL && (flags & O_ACCMODE) != O_RDONLY ? -EACCES : 0;
 	}
+}
+
+/* Compaction is over before the number is written, which goes nowhere. */
+static int compact_memory_open(struct monitor *mon)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	for (uint32_t i = 0; i < mon->nr_nodes; i++)
+		ondol_compact_node(mon->machine, i);
+	return fd;
 }
 
 static int view_open(struct monitor *mon, struct task *task, struct task *target, enum view view,
@@ -398,6 +414,8 @@ static int view_open(struct monitor *mon, struct task *task, struct task *target
 		return pagemap_open(task, target);
 	case VIEW_CLEAR_REFS:
 		return clear_refs_open(mon, task, target);
+	case VIEW_COMPACT_MEMORY:
+		return compact_memory_open(mon);
 	default:
 		snprintf(host_path, sizeof host_path,
 			 thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",
@@ -431,7 +449,8 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 			return false;
 		flags = how.flags;
 	}
-	if (view == VIEW_CLEAR_REFS ? (flags & O_ACCMODE) != O_WRONLY :
+	if (view == VIEW_CLEAR_REFS || view == VIEW_COMPACT_MEMORY ?
+				      (flags & O_ACCMODE) != O_WRONLY :
 				      (flags & O_ACCMODE) != O_RDONLY && view < VIEW_PRESSURE)
 		return false;
 	refs_drain(mon);

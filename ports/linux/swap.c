@@ -216,8 +216,9 @@ void swap_note_open(struct task *task, const struct seccomp_data *data)
 
 bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if (!mon->options->swap_file && !mon->options->zram_bytes)
-		return false;
+	/* Without those it is not looked at who has frames. */
+	if (!mon->options->swap_file && !mon->options->zram_bytes && !mon->options->compact)
+		return true;
 	if (mon->frames_held || g->frames_held)
 		return true;
 	for (uint32_t i = 0; i < TASK_HASH; i++)

@@ -448,7 +448,7 @@ static void do_shrink(const struct op *op)
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       SQUEEZE, WINDOW, NR_KINDS };
+       SQUEEZE, WINDOW, COMPACT, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -459,7 +459,7 @@ static const struct {
 	{ "msync", 2 },  { "fork", 4 },     { "exit", 3 },      { "read", 12 },
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
-	{ "contig", 4 }, { "squeeze", 8 },  { "window", 4 },
+	{ "contig", 4 }, { "squeeze", 8 },  { "window", 4 },    { "compact", 4 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -518,6 +518,7 @@ static void do_op(const struct op *op)
 	case CONTIG: do_contig(m, op); break;
 	case SQUEEZE: do_squeeze(m, op); break;
 	case WINDOW: do_window(m, op); break;
+	case COMPACT: do_compact(op); break;
 	}
 }
 
@@ -528,7 +529,8 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
 					   .nr_regions = NODES, .nr_nodes = NODES, .nr_cpus = 1,
 					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw,
-					   .reclaim_mapped = w.config->swap };
+					   .reclaim_mapped = w.config->swap,
+					   .compact = w.config->swap };
 	static const struct { uint32_t mode; uint64_t nodes; } policies[POLICIES] = {
 		{ ONDOL_MPOL_DEFAULT, 0 }, { ONDOL_MPOL_BIND, 2 }, { ONDOL_MPOL_INTERLEAVE, 3 },
 		{ ONDOL_MPOL_PREFERRED, 2 }, { ONDOL_MPOL_LOCAL, 0 },

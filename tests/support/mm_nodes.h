@@ -77,4 +77,19 @@ static void do_contig(struct model *m, const struct op *op)
 	}
 }
 
+/* Pages move together, all that can or until there is a block: what programs see stays. */
+static void do_compact(const struct op *op)
+{
+	unsigned order = 1 + op->b % 9;
+	struct ondol_page *page;
+
+	if (op->a & 1) {
+		ondol_compact_node(w.toy.m, op->b % NODES);
+		return;
+	}
+	page = ondol_alloc_pages(w.toy.m, ONDOL_GFP_HIGHUSER_MOVABLE | ONDOL_GFP_NOWARN, order);
+	if (page)
+		ondol_free_pages(w.toy.m, page, order);
+}
+
 #endif /* TESTS_SUPPORT_MM_NODES_H */

@@ -23,7 +23,7 @@
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_NO_ASLR, OPT_SEED,
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_NO_ASLR, OPT_SEED,
        OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP, OPT_MEM_MAX,
        OPT_MEM_HIGH };
 
@@ -43,6 +43,9 @@ static const struct argp_option run_options[] = {
 	  "made by mkswap will do", 1 },
 	{ "zram", OPT_ZRAM, "SIZE", 0,
 	  "Before that it is compressed in the RAM itself, so much of it", 1 },
+	{ "compact", OPT_COMPACT, 0, 0,
+	  "Pages move to other frames when a request for a larger block finds free memory in "
+	  "pieces", 1 },
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
 	{ "fault-around", OPT_AROUND, "N", 0,
@@ -261,6 +264,9 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_MEM_HIGH:
 		parse_limit(state, "mem-high", arg, &o->mem_high_bytes);
+		break;
+	case OPT_COMPACT:
+		o->compact = true;
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
