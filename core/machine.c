@@ -92,6 +92,7 @@ int ondol_machine_init(void *storage, size_t storage_size, const struct ondol_ma
 	if (!m->overcommit_ratio)
 		m->overcommit_ratio = 50;
 	m->reclaim_mapped = DESC_FLAG(desc, reclaim_mapped);
+	m->thp = DESC_VALUE(desc, thp);
 	m->compact = m->reclaim_mapped && DESC_FLAG(desc, compact);
 	m->kmap.low_end = port->direct_map_bytes ? port->direct_map_bytes >> ONDOL_PAGE_SHIFT :
 						   UINT64_MAX;

@@ -5,8 +5,8 @@
 
 #include <ondol/inspect.h>
 
-struct inspect_virt_counts { /* pages */
-	uint64_t mapped_file, shmem, committed;
+struct inspect_virt_counts { /* pages, but huge: large leaves */
+	uint64_t mapped_file, shmem, committed, huge;
 };
 void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *out_counts);
 

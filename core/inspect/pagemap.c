@@ -76,6 +76,7 @@ static void clear_accessed_of(struct ondol_mm_struct *mm, const struct vma *vma)
 
 	if (vma_is_native(vma) || tlb_forget(mm, vma->start, vma->end) || mm->soft_fill)
 		return;
+	huge_split_range(mm, vma->start, vma->end);
 	pgtable_for_each_span(&mm->pgt, span, vma->start, vma->end) {
 		void *slot = span.slot;
 

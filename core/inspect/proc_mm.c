@@ -70,7 +70,7 @@ int ondol_proc_maps(struct ondol_mm_struct *mm, ondol_write_t write, void *ctx)
 struct usage { /* pages, but pss: bytes << PSS_SHIFT */
 	uint64_t rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
-	uint64_t referenced, anonymous, locked, swap, swap_pss;
+	uint64_t referenced, anonymous, huge, locked, swap, swap_pss;
 };
 
 static void usage_page(struct usage *u, const struct ondol_mm_struct *mm, uint64_t pte)
@@ -112,6 +112,8 @@ static void usage_region(struct usage *u, const struct ondol_mm_struct *mm, cons
 	pgtable_for_each_span(&mm->pgt, span, vma->start, vma->end) {
 		void *slot = span.slot;
 
+		if (mm->pgt.nr_huge && pgtable_huge_find(&mm->pgt, span.addr))
+			u->huge += (span.end - span.addr) >> ONDOL_PAGE_SHIFT;
 		for (uint64_t at = span.addr; at < span.end; at += ONDOL_PAGE_SIZE) {
 			uint64_t pte = pte_get(&mm->pgt, slot);
 
@@ -157,7 +159,7 @@ static void out_usage(struct out *out, const struct usage *u, bool rollup)
 	out_kib(out, "Referenced", KIB(u->referenced));
 	out_kib(out, "Anonymous", KIB(u->anonymous));
 	out_kib(out, "LazyFree", 0);
-	out_kib(out, "AnonHugePages", 0);
+	out_kib(out, "AnonHugePages", KIB(u->huge));
 	out_kib(out, "ShmemPmdMapped", 0);
 	out_kib(out, "FilePmdMapped", 0);
 	out_kib(out, "Shared_Hugetlb", 0);
@@ -302,6 +304,7 @@ void ondol_mm_stats(struct ondol_mm_struct *mm, struct ondol_mm_stats *out_stats
 		.hiwater_rss = max_u64(mm->hiwater_rss, mm_rss(mm)),
 		.hiwater_vm = max_u64(mm->hiwater_vm, mm->total_vm),
 		.pgtables_bytes = mm->pgt.nr_tables << ONDOL_PAGE_SHIFT,
+		.huge_leaves = mm->pgt.nr_huge,
 		.nr_vma = mm->nr_vma,
 		.min_flt = mm->min_flt,
 		.maj_flt = mm->maj_flt,

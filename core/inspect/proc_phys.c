@@ -26,6 +26,9 @@ struct figures {
 	uint64_t frees, faults, major_faults, reuses, unmapped, stolen, oom_kills;
 	uint64_t file_refaults, file_near;
 	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
+	uint64_t huge, huge_pages; /* blocks under large leaves; their pages */
+	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits;
+	uint64_t thp_collapse_alloc, thp_collapse_failed;
 	uint64_t compact_stall, compact_success, compact_fail, compact_migrate_scanned;
 	uint64_t compact_free_scanned, compact_isolated, migrated, not_migrated;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
@@ -66,7 +69,7 @@ static const struct line node_lines[] = {
 	LINE("nr_shmem_pmdmapped", zero),
 	LINE("nr_file_hugepages", zero),
 	LINE("nr_file_pmdmapped", zero),
-	LINE("nr_anon_transparent_hugepages", zero),
+	LINE("nr_anon_transparent_hugepages", huge),
 	LINE("nr_vmscan_write", swap_out),
 	LINE("nr_vmscan_immediate_reclaim", zero),
 	LINE("nr_dirtied", zero),
@@ -153,6 +156,14 @@ static const struct line event_lines[] = {
 	LINE("compact_stall", compact_stall),
 	LINE("compact_fail", compact_fail),
 	LINE("compact_success", compact_success),
+	LINE("thp_fault_alloc", thp_fault_alloc),
+	LINE("thp_fault_fallback", thp_fault_fallback),
+	LINE("thp_fault_fallback_charge", zero),
+	LINE("thp_collapse_alloc", thp_collapse_alloc),
+	LINE("thp_collapse_alloc_failed", thp_collapse_failed),
+	LINE("thp_split_page", thp_splits), /* a block's frames are single: it is its leaf */
+	LINE("thp_split_page_failed", zero),
+	LINE("thp_split_pmd", thp_splits),
 	LINE("nr_unstable", zero),
 };
 
@@ -209,7 +220,7 @@ static const struct line meminfo_more_lines[] = {
 };
 
 static const struct line meminfo_huge_lines[] = {
-	LINE("AnonHugePages:", zero),
+	LINE("AnonHugePages:", huge_pages),
 	LINE("ShmemHugePages:", zero),
 	LINE("ShmemPmdMapped:", zero),
 	LINE("FileHugePages:", zero),
@@ -245,7 +256,7 @@ static const struct line node_meminfo_lines[] = {
 	LINE("Slab:", slab),
 	LINE("SReclaimable:", slab_reclaimable),
 	LINE("SUnreclaim:", slab_unreclaimable),
-	LINE("AnonHugePages:", zero),
+	LINE("AnonHugePages:", huge_pages),
 	LINE("ShmemHugePages:", zero),
 	LINE("ShmemPmdMapped:", zero),
 	LINE("FileHugePages:", zero),
@@ -331,6 +342,10 @@ static void count_uses(struct ondol_machine *m, int node, struct figures *f)
 	f->mapped = virt.mapped_file;
 	f->shmem = virt.shmem;
 	f->committed = virt.committed;
+	if (!one_of_many) { /* of a node's share nothing is known */
+		f->huge = virt.huge;
+		f->huge_pages = virt.huge << m->profile->format->level[0].bits;
+	}
 }
 
 static void count_swap(struct ondol_machine *m, struct figures *f)
@@ -517,6 +532,11 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	f->stolen = f->unmapped + f->swap_out;
 	f->oom_kills = stats.oom_kills;
 	f->reuses = stats.faults[ONDOL_FAULT_COW_REUSE];
+	f->thp_fault_alloc = stats.thp_fault_alloc;
+	f->thp_fault_fallback = stats.thp_fault_fallback;
+	f->thp_splits = stats.thp_splits;
+	f->thp_collapse_alloc = stats.thp_collapse_alloc;
+	f->thp_collapse_failed = stats.thp_collapse_failed;
 	f->migrated = stats.pages_migrated;
 	f->not_migrated = stats.pages_not_migrated;
 	f->compact_stall = stats.compact.stall;

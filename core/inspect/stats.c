@@ -175,6 +175,8 @@ void inspect_virt_counts(struct ondol_machine *m, struct inspect_virt_counts *ou
 	uintptr_t saved = virt_lock(m);
 
 	*out_counts = (struct inspect_virt_counts){ .committed = ondol_committed(m) };
+	list_for_each(node, &v->mms)
+		out_counts->huge += container_of(node, struct ondol_mm_struct, link)->pgt.nr_huge;
 	list_for_each(node, &v->mappings) {
 		struct ondol_address_space *mapping =
 			container_of(node, struct ondol_address_space, link);

@@ -83,6 +83,8 @@ static const struct {
 	{ "PGTABLE-2", "Every table but the root covers some address of some region" },
 	{ "PGTABLE-3", "Every present leaf lies inside a region that may have frames" },
 	{ "PGTABLE-4", "A leaf grants no right that its region does not" },
+	{ "PGTABLE-5", "A large leaf maps what its shadow's entries do, in one private anonymous "
+		       "region; nr_huge counts them" },
 	{ "COW-1", "An anonymous frame's references are the entries that map it and its swap "
 		   "slot's" },
 	{ "SWAP-1", "A slot counts the entries that name it, or is named by a page's place in a "

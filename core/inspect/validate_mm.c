@@ -198,9 +198,53 @@ static bool check_entries(struct ondol_mm_struct *mm, struct ondol_broken_invari
 	return inspect_equal(out, "SWAP-1", 0, nr_swap, mm->nr_swap);
 }
 
+/* The leaf at `slot`, whose shadow the span is. */
+static bool check_leaf(const struct ondol_mm_struct *mm, const struct pgtable_span *span,
+		       uint64_t leaf, struct ondol_broken_invariant *out)
+{
+	const struct ondol_pgtable_format *f = mm->pgt.format;
+	const struct vma *vma = region_at(mm, span->addr);
+	uint64_t size = pgtable_huge_size(&mm->pgt), pa = leaf & f->phys_mask;
+	void *slot = span->slot;
+
+	if (!vma || !vma_is_anon(vma) || vma_is_shared(vma) || span->end - span->addr != size ||
+	    vma->end < span->end)
+		return inspect_broken(out, "PGTABLE-5", span->addr, size, span->end - span->addr);
+	if (pa & (size - 1))
+		return inspect_broken(out, "PGTABLE-5", span->addr, 0, pa);
+	for (uint64_t at = span->addr; at < span->end; at += ONDOL_PAGE_SIZE) {
+		uint64_t pte = pte_get(&mm->pgt, slot);
+
+		if ((pte & f->phys_mask) != pa + (at - span->addr) || !pte_present(mm, pte) ||
+		    pte_prot(mm, pte) != pte_prot(mm, leaf) ||
+		    !page_exclusive_anon(pte_page(mm, pte)))
+			return inspect_broken(out, "PGTABLE-5", at, leaf, pte);
+		if (pte & ~leaf & f->accessed_mask)
+			return inspect_broken(out, "MMU-1", at, leaf, pte);
+		slot = pte_next(&mm->pgt, slot);
+	}
+	return true;
+}
+
+static bool check_leaves(const struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
+{
+	uint64_t end = tables_end(&mm->pgt), nr = 0;
+	struct pgtable_span span;
+
+	pgtable_for_each_span(&mm->pgt, span, 0, end) {
+		const void *slot = pgtable_huge_find(&mm->pgt, span.addr);
+
+		if (slot && !check_leaf(mm, &span, pte_get(&mm->pgt, slot), out))
+			return false;
+		nr += slot != NULL;
+	}
+	return inspect_equal(out, "PGTABLE-5", 0, nr, mm->pgt.nr_huge);
+}
+
 static bool validate_mm(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out)
 {
-	return check_regions(mm, out) && check_tables(mm, out) && check_entries(mm, out);
+	return check_regions(mm, out) && check_tables(mm, out) && check_entries(mm, out) &&
+	       check_leaves(mm, out);
 }
 
 int ondol_mm_validate(struct ondol_mm_struct *mm, struct ondol_broken_invariant *out_broken)

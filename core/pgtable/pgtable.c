@@ -27,6 +27,19 @@
  *   A range operation goes from existing table to existing table: an absent entry at level l
  *   skips everything below it, so the cost follows what is mapped.
  *
+ *   A large leaf of level 1 maps what a whole table would.  Behind it stands such a table, its
+ *   shadow, which no hardware sees: with an entry for each page, as if there were no leaf.  So
+ *   whoever goes from entry to entry finds them all, and taking the leaf away (`split`) is one
+ *   write and cannot fail.  Where the shadow is, the record of the leaf's first frame says.
+ *   Hardware sets A and D in the leaf; who looks at the shadow finds them in every entry.
+ *
+ *	          leaf or table                      frames, one after the other
+ *	level 1  [ ..L.. ] ------------------------> |0|1|2| ...       |511|
+ *	              : data.index of frame 0          ^ ^ ^             ^
+ *	              :....> shadow [ e e e ... e ] ---'-'-'-------------'
+ *
+ *   Who changes entries under a leaf splits it first, but for A and D where software sets them.
+ *
  *   Tables do not count their entries.  A table goes when no region overlaps the addresses it
  *   covers; the caller knows its regions and says so with floor and ceiling.
  *
@@ -35,6 +48,8 @@
  *   [PGTABLE-2] Every table but the root covers some address of some region.
  *   [PGTABLE-3] Every present leaf lies inside a region that may have frames.
  *   [PGTABLE-4] A leaf grants no right that its region does not.
+ *   [PGTABLE-5] A large leaf maps what its shadow's entries do, with the same rights, and lies in
+ *               one private anonymous region; nr_huge counts them.
  *
  * 5 Concurrency.  The caller's lock on the address space; hardware may set A and D at any
  *   time, hence pte_exchange and pte_or wherever a bit would otherwise be lost.
@@ -104,6 +119,84 @@ static struct ondol_page *table_page(const struct pgtable *pt, uint64_t pa)
 	return machine_page(pt->m, pa >> ONDOL_PAGE_SHIFT);
 }
 
+/* ------------------------------------------------------------------ large leaves */
+
+/* The shadow of the leaf that `entry` is, up to date. */
+static unsigned char *shadow_of(const struct pgtable *pt, uint64_t entry)
+{
+	const struct ondol_pgtable_format *f = pt->format;
+	const struct ondol_page *frame = table_page(pt, entry & f->phys_mask);
+	uint64_t pfn = pt->m->first_pfn + frame->data.index;
+	uint64_t set = entry & (f->accessed_mask | f->dirty_mask);
+	unsigned char *table = pt->direct_map + (pfn << ONDOL_PAGE_SHIFT), *slot = table;
+
+	/* Software sets them in the shadow itself. */
+	for (uint64_t i = 0; set && pt->hw_walker && i < UINT64_C(1) << f->level[0].bits; i++) {
+		pte_set(pt, slot, pte_get(pt, slot) | set);
+		slot += f->pte_size;
+	}
+	return table;
+}
+
+void *pgtable_shadow_slot(const struct pgtable *pt, const void *slot, uint64_t addr)
+{
+	uint64_t entry = pgtable_load(pt->format, slot);
+
+	if (!pgtable_is_leaf(pt->format, entry))
+		return NULL;
+	return pgtable_index(pt->format, shadow_of(pt, entry), addr, 0);
+}
+
+void *pgtable_huge_find(const struct pgtable *pt, uint64_t addr)
+{
+	const struct ondol_pgtable_format *f = pt->format;
+	void *table = pt->root, *slot = NULL;
+
+	for (unsigned level = f->nr_levels - 1u; level > 0; level--) {
+		uint64_t entry;
+
+		slot = pgtable_index(f, table, addr, level);
+		entry = pgtable_load(f, slot);
+		if (!pgtable_is_table(f, entry))
+			return level == 1 && pgtable_is_leaf(f, entry) ? slot : NULL;
+		table = pt->direct_map + (entry & f->phys_mask);
+	}
+	return NULL;
+}
+
+bool pgtable_huge_make(struct pgtable *pt, uint64_t addr, uint64_t leaf)
+{
+	const struct ondol_pgtable_format *f = pt->format;
+	void *slot = pgtable_slot(pt, addr, 1, false);
+	uint64_t table = pgtable_load(f, slot);
+
+	table_page(pt, leaf & f->phys_mask)->data.index =
+		(uint32_t)(((table & f->phys_mask) >> ONDOL_PAGE_SHIFT) - pt->m->first_pfn);
+	table = pte_exchange(pt, slot, leaf);
+	pt->nr_huge++;
+	return (table & f->accessed_mask) != 0;
+}
+
+uint64_t pgtable_huge_split(struct pgtable *pt, void *slot)
+{
+	uint64_t entry = pte_exchange(pt, slot, 0);
+	ondol_phys_addr_t pa = { (uint64_t)(shadow_of(pt, entry) - pt->direct_map) };
+
+	pte_set(pt, slot, pt->format->make_table(pa, 1).value);
+	pt->nr_huge--;
+	return entry;
+}
+
+struct ondol_page *pgtable_huge_unlink(struct pgtable *pt, void *slot)
+{
+	uint64_t entry = pte_exchange(pt, slot, 0);
+
+	pt->nr_huge--;
+	return table_page(pt, (uint64_t)(shadow_of(pt, entry) - pt->direct_map));
+}
+
+/* ------------------------------------------------------------------ tables */
+
 void *pgtable_slot(struct pgtable *pt, uint64_t addr, unsigned level, bool make)
 {
 	const struct ondol_pgtable_format *f = pt->format;
@@ -139,9 +232,9 @@ void *pgtable_make(struct pgtable *pt, uint64_t addr)
 }
 
 /*
- * From the entry for addr at level l on, the first one that names a table, in the same table
- * of entries.  Moves addr to its start; false: none before end or the table's end, and addr is
- * where to go on.
+ * From the entry for addr at level l on, the first one that names a table or, at level 1, is a
+ * large leaf, in the same table of entries.  Moves addr to its start; false: none before end or
+ * the table's end, and addr is where to go on.
  */
 static bool skip_absent(const struct ondol_pgtable_format *f, void *table, unsigned l,
 			uint64_t *addr, uint64_t end, uint64_t *out_entry)
@@ -153,7 +246,8 @@ static bool skip_absent(const struct ondol_pgtable_format *f, void *table, unsig
 
 	for (; index < n; index++, slot += f->pte_size) {
 		*out_entry = pgtable_load(f, slot);
-		if (pgtable_is_table(f, *out_entry))
+		if (pgtable_is_table(f, *out_entry) ||
+		    (l == 1 && pgtable_is_leaf(f, *out_entry)))
 			return true;
 		*addr = (*addr & ~(step - 1)) + step;
 		if (*addr >= end || !*addr) {
@@ -178,7 +272,9 @@ bool pgtable_next(const struct pgtable *pt, unsigned level, uint64_t addr, uint6
 		for (; l > level; l--) {
 			if (!skip_absent(f, table, l, &addr, end, &entry))
 				break;
-			table = pt->direct_map + (entry & f->phys_mask);
+			table = pgtable_is_table(f, entry) ?
+					pt->direct_map + (entry & f->phys_mask) :
+					shadow_of(pt, entry);
 		}
 		if (l > level) {
 			if (l == top)

@@ -20,7 +20,8 @@ struct pgtable {
 	unsigned char *direct_map;                 /* (c) the port's */
 	void *root;                                /* (c) host address of the top table */
 	ondol_phys_addr_t root_pa;                 /* (c) what CR3 would hold */
-	uint64_t nr_tables;                        /* the root included */
+	uint64_t nr_tables;                        /* the root included, and shadows */
+	uint64_t nr_huge;                          /* large leaves of level 1 */
 	bool is_x86_64;                            /* (c) take the constant-format walker */
 	bool hw_walker;                            /* (c) hardware sets A and D by itself */
 };
@@ -69,7 +70,16 @@ pgtable_is_table(const struct ondol_pgtable_format *f, uint64_t entry)
 	return (entry & f->present_mask) && !(entry & f->leaf_mask);
 }
 
-/* The walk.  NULL: a table on the way is missing (or a large page is in the way). */
+static inline __attribute__((always_inline)) bool
+pgtable_is_leaf(const struct ondol_pgtable_format *f, uint64_t entry)
+{
+	return (entry & f->present_mask) && (entry & f->leaf_mask);
+}
+
+/* The entry of addr's base page in the shadow of the large leaf at `slot`; NULL: it is no leaf. */
+void *pgtable_shadow_slot(const struct pgtable *pt, const void *slot, uint64_t addr);
+
+/* The walk, large leaves and their shadows included.  NULL: a table on the way is missing. */
 static inline __attribute__((always_inline)) void *
 pgtable_walk(const struct pgtable *pt, const struct ondol_pgtable_format *f, uint64_t addr)
 {
@@ -77,10 +87,11 @@ pgtable_walk(const struct pgtable *pt, const struct ondol_pgtable_format *f, uin
 
 	PGTABLE_UNROLL
 	for (unsigned level = f->nr_levels - 1; level > 0; level--) {
-		uint64_t entry = pgtable_load(f, pgtable_index(f, table, addr, level));
+		void *slot = pgtable_index(f, table, addr, level);
+		uint64_t entry = pgtable_load(f, slot);
 
 		if (ondol_unlikely(!pgtable_is_table(f, entry)))
-			return NULL;
+			return level == 1 ? pgtable_shadow_slot(pt, slot, addr) : NULL;
 		table = pt->direct_map + (entry & f->phys_mask);
 	}
 	return pgtable_index(f, table, addr, 0);
@@ -164,8 +175,8 @@ struct pgtable_span {
 	uint64_t addr, end; /* addresses the slots stand for; end is at most what was asked */
 };
 /*
- * The first existing table of `level` (0: leaf tables) that overlaps [addr, end), and what of
- * it lies inside.  false: none.  Costs what exists, not what is spanned.
+ * The first existing table of `level` (0: leaf tables, shadows included) that overlaps
+ * [addr, end), and what of it lies inside.  false: none.  Costs what exists, not what is spanned.
  */
 bool pgtable_next(const struct pgtable *pt, unsigned level, uint64_t addr, uint64_t end,
 		  struct pgtable_span *out_span);
@@ -173,6 +184,23 @@ bool pgtable_next(const struct pgtable *pt, unsigned level, uint64_t addr, uint6
 #define pgtable_for_each_span(pt, span, start, stop)                                           \
 	for (uint64_t pos_ = (start);                                                         \
 	     pos_ < (stop) && pgtable_next(pt, 0, pos_, stop, &(span)); pos_ = (span).end)
+
+/* The slot of the large leaf that addr is under, or NULL. */
+void *pgtable_huge_find(const struct pgtable *pt, uint64_t addr);
+/*
+ * The table at addr, full of entries of frames that follow each other from an aligned one on, all
+ * private, becomes the shadow of `leaf`.  Returns whether hardware may have cached the way through
+ * it.
+ */
+bool pgtable_huge_make(struct pgtable *pt, uint64_t addr, uint64_t leaf);
+/* The leaf gives way to its shadow, an ordinary table then; what it was.  Or to nothing. */
+uint64_t pgtable_huge_split(struct pgtable *pt, void *slot);
+struct ondol_page *pgtable_huge_unlink(struct pgtable *pt, void *slot);
+/* What a large leaf of level 1 maps. */
+static inline uint64_t pgtable_huge_size(const struct pgtable *pt)
+{
+	return UINT64_C(1) << pt->format->level[1].shift;
+}
 
 /*
  * Unlink the tables that overlap [start, end) and lie wholly within [floor, ceiling), where

@@ -64,6 +64,7 @@ struct ondol_machine {
 	const struct ondol_mmu_ops *mmu; /* never NULL: a null device stands in */
 	void *mmu_ctx;
 	bool reclaim_mapped, compact;
+	enum ondol_thp thp;
 	enum ondol_overcommit overcommit;
 	uint32_t overcommit_ratio;
 	uint32_t nr_cpus, nr_nodes;

@@ -322,7 +322,8 @@ static struct ondol_page *alloc_slow(struct ondol_machine *m, struct request *re
 	page = walk_zonelist(m, req);
 	if (!page && compact_for(m, req))
 		page = walk_zonelist(m, req);
-	if (!page && req->gfp & ONDOL_GFP_RECLAIM && !(req->gfp & ONDOL_GFP_MEMALLOC)) {
+	if (!page && req->gfp & ONDOL_GFP_RECLAIM &&
+	    !(req->gfp & (ONDOL_GFP_MEMALLOC | ONDOL_GFP_NORETRY))) {
 		page = reclaim(m, req);
 		if (!page && compact_for(m, req))
 			page = walk_zonelist(m, req);

@@ -5,7 +5,7 @@
  *	ondol_handle_mm_fault
  *	    find_region          no region, or the stack grows: stack.c
  *	    entry present?       allows it: spurious.  No right to write: cow.c
- *	    entry empty          anonymous: zeroed frames, here.  File: fault_file.c
+ *	    entry empty          anonymous: zeroed frames, here or huge.c.  File: fault_file.c
  *	    entry names a slot   fault_swap.c
  *
  * Fault-around: with a window of n pages, the absent entries around the fault are filled too,
@@ -26,9 +26,8 @@ struct fault_run fault_absent_run(const struct fault *f)
 	return fault_run_of(f, f->around, is_empty);
 }
 
-/* 2^order frames for the pages from addr on, made single, of which the first n stay. */
-static struct ondol_page *alloc_frames(const struct fault *f, uint64_t addr, uint32_t n,
-				       ondol_gfp_t gfp, bool zero)
+struct ondol_page *fault_alloc_frames(const struct fault *f, uint64_t addr, uint32_t n,
+				      ondol_gfp_t gfp, bool zero)
 {
 	struct ondol_machine *m = f->mm->m;
 	unsigned order = order_to_hold(n);
@@ -86,9 +85,10 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 				from = to - half;
 		}
 		tried = to - from;
-		page = alloc_frames(f, from, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
-				    ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE | ONDOL_GFP_NOWARN,
-				    zero);
+		page = fault_alloc_frames(f, from, (uint32_t)(tried >> ONDOL_PAGE_SHIFT),
+					  ONDOL_GFP_HIGHMEM | ONDOL_GFP_MOVABLE |
+						  ONDOL_GFP_NOWARN,
+					  zero);
 		if (page) {
 			run->slot = pte_at(&f->mm->pgt, run->slot,
 					   (from - lo) >> ONDOL_PAGE_SHIFT);
@@ -100,7 +100,7 @@ struct ondol_page *fault_alloc_run(const struct fault *f, struct fault_run *run,
 	run->slot = f->slot;
 	run->lo = f->addr;
 	run->hi = f->addr + ONDOL_PAGE_SIZE;
-	return alloc_frames(f, f->addr, 1, ONDOL_GFP_HIGHUSER_MOVABLE, zero);
+	return fault_alloc_frames(f, f->addr, 1, ONDOL_GFP_HIGHUSER_MOVABLE, zero);
 }
 
 static int fault_anon(struct fault *f)
@@ -111,6 +111,8 @@ static int fault_anon(struct fault *f)
 	uint64_t pte;
 	uint32_t n;
 
+	if (ondol_unlikely(mm->m->thp) && fault_huge(f))
+		return 0;
 	if (f->around > 1)
 		run = fault_absent_run(f);
 	page = fault_alloc_run(f, &run, true);
@@ -211,6 +213,7 @@ static int make_entry(struct fault *f)
 		f->result->kind = ONDOL_FAULT_SPURIOUS;
 		return 0;
 	}
+	huge_split_at(mm, f->addr);
 	return fault_cow(f, pte);
 }
 

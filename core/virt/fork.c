@@ -111,6 +111,7 @@ static int dup_entries(struct ondol_mm_struct *from, struct ondol_mm_struct *to,
 		}
 		d.clear_to_w |= d.clear_from_w | f->accessed_mask;
 	}
+	huge_split_range(from, vma->start, vma->end);
 	pgtable_for_each_span(&from->pgt, span, vma->start, vma->end) {
 		r = dup_span(&d, &span);
 		if (r)
@@ -207,6 +208,7 @@ int ondol_dup_mm(struct ondol_mm_struct *mm, bool child_cold, struct ondol_mm_st
 		return r;
 	child->limits = mm->limits;
 	child->layout = mm->layout;
+	child->thp_disabled = mm->thp_disabled;
 	for (const struct vma *vma = vma_first(mm); vma && !r; vma = vma_next(vma))
 		r = dup_region(mm, child, vma, child_cold);
 	mm_note_rss(child);

@@ -109,6 +109,17 @@ static bool is_wanted(const struct ondol_mm_struct *mm, const struct vma *vma, u
 	return which == ALL || is_clean(mm, vma, pte);
 }
 
+/* No leaf stands over the span any more; a shadow that nobody needs goes with the tables. */
+static void gather_leaf(struct mmu_gather *g, const struct pgtable_span *span)
+{
+	struct ondol_page *shadow = huge_zap(g->mm, span->addr, span->end);
+
+	if (!shadow)
+		return;
+	shadow->data.next = g->tables;
+	g->tables = (uint32_t)(shadow - g->mm->m->pages);
+}
+
 /* Entries of [start, end).  How many. */
 static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint64_t start,
 			       uint64_t end, enum gather_which which)
@@ -121,6 +132,8 @@ static uint64_t gather_entries(struct mmu_gather *g, const struct vma *vma, uint
 	pgtable_for_each_span(&mm->pgt, span, start, end) {
 		void *slot = span.slot;
 
+		if (ondol_unlikely(mm->pgt.nr_huge))
+			gather_leaf(g, &span);
 		for (uint64_t addr = span.addr; addr < span.end;
 		     addr += ONDOL_PAGE_SIZE, slot = pte_next(&mm->pgt, slot)) {
 			uint64_t pte = pte_get(&mm->pgt, slot);

@@ -185,6 +185,8 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 		if (vma->file || vma_is_shared(vma) || vma_is_native(vma))
 			return -ONDOL_EINVAL;
 		break;
+	case ADV_COLLAPSE:
+		return huge_collapse(mm, vma, start, end);
 	case ADV_KEEPONFORK:
 		if (vma->flags & ONDOL_VM_DROPPABLE)
 			return -ONDOL_EINVAL;

@@ -138,6 +138,7 @@ static void unmap_span(struct ondol_mm_struct *mm, const struct pgtable_span *sp
 
 		if (!pte_present(mm, pte) || !is_moving(pte_page(mm, pte)))
 			continue;
+		huge_split_at(mm, addr);
 		pte = pte_exchange(&mm->pgt, slot, 0);
 		pte_set(&mm->pgt, slot, pte & ~(f->present_mask | f->accessed_mask));
 		cached |= (pte & f->accessed_mask) != 0;

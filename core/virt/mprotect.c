@@ -103,6 +103,7 @@ void mm_change_protection(struct ondol_mm_struct *mm, struct vma *vma, uint64_t 
 
 	if (vma_is_native(vma))
 		return;
+	huge_split_range(mm, start, end);
 	pgtable_for_each_span(&mm->pgt, span, start, end) {
 		void *slot = span.slot;
 

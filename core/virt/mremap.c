@@ -126,6 +126,7 @@ static int make_tables(struct remap *rm)
 {
 	struct pgtable_span span;
 
+	huge_split_range(rm->mm, rm->old_addr, rm->old_addr + rm->old_len);
 	pgtable_for_each_span(&rm->mm->pgt, span, rm->old_addr, rm->old_addr + rm->old_len) {
 		uint64_t to = span.addr - rm->old_addr + rm->new_addr;
 		uint64_t last = to + (span.end - span.addr) - ONDOL_PAGE_SIZE;

@@ -102,6 +102,7 @@ uint64_t swap_out_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end
 				continue;
 			if (!swap_has_room(mm->m))
 				break;
+			huge_split_at(mm, addr);
 			pte = pte_exchange(&mm->pgt, slot, 0);
 			if (!mm->soft_fill && (pte & f->accessed_mask)) {
 				out.lo = min_u64(out.lo, addr);

@@ -137,6 +137,7 @@ int ondol_tlb_fill(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint32_t 
 	struct run_match match = { .addr = page };
 	unsigned char *slot, *first, *last;
 	const struct vma *vma;
+	void *leaf = NULL;
 
 	if (page >= mm->task_size)
 		return -ONDOL_EFAULT;
@@ -157,8 +158,12 @@ int ondol_tlb_fill(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint32_t 
 	 * The window, cut down to the region and to the table that slot is in.  Where the page is
 	 * cached already nobody fills, so its neighbours must not be taken for cached [MMU-1].
 	 */
+	if (ondol_unlikely(mm->pgt.nr_huge))
+		leaf = pgtable_huge_find(&mm->pgt, page);
 	if (match.pte & f->accessed_mask)
 		window = 1;
+	else if (leaf) /* in one piece, whatever was asked for */
+		window = 1u << f->level[0].bits;
 	size = (uint64_t)(window ? window : 1) << ONDOL_PAGE_SHIFT;
 	size = min_u64(size, UINT64_C(1) << pgtable_table_shift(f, 0));
 	lo = max_u64(align_down(page, size), vma->start);
@@ -177,6 +182,8 @@ int ondol_tlb_fill(struct ondol_mm_struct *mm, ondol_virt_addr_t addr, uint32_t 
 	hi = page;
 	for (; first < last; first += f->pte_size)
 		pte_set(&mm->pgt, first, pte_get(&mm->pgt, first) | set);
+	if (leaf)
+		pte_or(&mm->pgt, leaf, set);
 	mm->counters.tlb_fills++;
 	*out_run = (struct ondol_tlb_run){
 		.start = lo,

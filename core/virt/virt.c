@@ -40,7 +40,7 @@
  *   [VMA-4]  A shared region has a mapping; a native region has no frame.
  *   [MM-1]   nr_vma, total_vm and its parts count the regions.
  *   [MM-2]   rss counts the frames in the page tables by kind.
- *   [PGTABLE-1..4]  core/pgtable/pgtable.c.
+ *   [PGTABLE-1..5]  core/pgtable/pgtable.c.
  *   [COW-1]  An anonymous frame's references are the entries that map it and, cached, its swap
  *            slot's.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
@@ -112,6 +112,8 @@ int ondol_virt_init(struct ondol_machine *m)
 		return r;
 	}
 	m->virt = v;
+	if (!huge_possible(m))
+		m->thp = ONDOL_THP_NEVER;
 	m->hooks.evacuate = virt_evacuate;
 	m->hooks.compact = virt_compact;
 	return 0;
@@ -143,6 +145,11 @@ static void add_counters(struct ondol_machine_stats *stats, const struct virt_co
 	stats->tlb_invalidates += c->tlb_invalidates;
 	stats->tlb_protects += c->tlb_protects;
 	stats->oom_kills += c->oom_kills;
+	stats->thp_fault_alloc += c->thp_fault_alloc;
+	stats->thp_fault_fallback += c->thp_fault_fallback;
+	stats->thp_splits += c->thp_splits;
+	stats->thp_collapse_alloc += c->thp_collapse_alloc;
+	stats->thp_collapse_failed += c->thp_collapse_failed;
 }
 
 void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
@@ -155,7 +162,9 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 		sum.faults[i] = 0;
 	sum.faults_refused = sum.fault_pages = sum.vma_lookups = sum.mmap_cache_hits = 0;
 	sum.oom_kills = sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
-	sum.pages_migrated = sum.pages_not_migrated = 0;
+	sum.pages_migrated = sum.pages_not_migrated = sum.huge_leaves = 0;
+	sum.thp_fault_alloc = sum.thp_fault_fallback = sum.thp_splits = 0;
+	sum.thp_collapse_alloc = sum.thp_collapse_failed = 0;
 	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = sum.pages_swapped = 0;
 	if (v) {
 		saved = virt_lock(m);
@@ -166,6 +175,7 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 
 			add_counters(&sum, &mm->counters);
 			sum.pages_swapped += mm->nr_swap;
+			sum.huge_leaves += mm->pgt.nr_huge;
 		}
 		sum.nr_mm = v->nr_mm;
 		sum.pages_unmapped = v->nr_unmapped;

@@ -37,6 +37,8 @@ struct virt_counters {
 	uint64_t faults_refused, fault_pages;
 	uint64_t vma_lookups, mmap_cache_hits;
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
+	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits; /* huge.c */
+	uint64_t thp_collapse_alloc, thp_collapse_failed;
 };
 
 struct note; /* of a page that was dropped: workingset.c */
@@ -60,6 +62,7 @@ struct ondol_virt_state {
 	uint64_t next_ino;         /* (s) names anonymous shared memory in /proc/PID/maps */
 	uint32_t nr_vma, nr_vma_peak; /* (a) */
 	uint64_t committed;           /* (a) pages, see commit.c */
+	uint64_t khugepaged_at; /* (s) as reclaim_at, of huge.c */
 	uint64_t reclaim_at;  /* (s) the hand of reclaim.c, in the first of mms */
 	uint64_t nr_unmapped; /* (s) pages that it took */
 	struct workingset workingset;
@@ -130,6 +133,7 @@ struct ondol_mm_struct { /* (m) unless marked */
 	struct pgtable pgt;
 	bool soft_fill;           /* (c) ONDOL_MMU_SOFTWARE_FILL */
 	bool no_write_trap;       /* (c) ONDOL_MMU_NO_WRITE_TRAP */
+	bool thp_disabled;
 	uint32_t users;           /* (a) */
 	uint32_t nr_vma;
 	uint64_t task_size;       /* (c) first address beyond user space */
@@ -686,6 +690,38 @@ ONDOL_MUST_CHECK int fault_cow(struct fault *f, uint64_t pte);
 ONDOL_MUST_CHECK int fault_file(struct fault *f);
 /* The entry names a slot of swap. */
 ONDOL_MUST_CHECK int fault_swap(struct fault *f, uint64_t pte);
+
+/* 2^order frames for the pages from addr on, made single, of which the first n stay. */
+struct ondol_page *fault_alloc_frames(const struct fault *f, uint64_t addr, uint32_t n,
+				      ondol_gfp_t gfp, bool zero);
+
+/* ---------------------------------------------------------------- huge.c */
+
+bool huge_possible(const struct ondol_machine *m);
+/* The whole range around an absent anonymous page, if it wants to be a block and there is one. */
+bool fault_huge(struct fault *f);
+/* The page at addr is under a leaf no more: before its entry changes. */
+void huge_split(struct ondol_mm_struct *mm, uint64_t addr);
+static inline void huge_split_at(struct ondol_mm_struct *mm, uint64_t addr)
+{
+	if (ondol_unlikely(mm->pgt.nr_huge))
+		huge_split(mm, addr);
+}
+/* A region will begin or end at addr, which is under no leaf then, unless it is one's first. */
+static inline void huge_cut(struct ondol_mm_struct *mm, uint64_t addr)
+{
+	if (ondol_unlikely(mm->pgt.nr_huge) && (addr & (pgtable_huge_size(&mm->pgt) - 1)))
+		huge_split(mm, addr);
+}
+void huge_split_range(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/*
+ * The entries of [start, end), of one table, will be emptied: a leaf over just these goes, and its
+ * shadow is the caller's to release; one over more is split (NULL).
+ */
+struct ondol_page *huge_zap(struct ondol_mm_struct *mm, uint64_t start, uint64_t end);
+/* MADV_COLLAPSE of a part of vma. */
+ONDOL_MUST_CHECK int huge_collapse(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start,
+				   uint64_t end);
 
 /* ---------------------------------------------------------------- page_cache.c */
 

@@ -151,7 +151,7 @@ void vma_flags_changed(struct vma *vma)
 
 void vma_set_start(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start)
 {
-	(void)mm;
+	huge_cut(mm, start);
 	if (vma->file) /* pages, not bytes, so that wrapping does the right thing downwards */
 		vma->pgoff += (start >> ONDOL_PAGE_SHIFT) - (vma->start >> ONDOL_PAGE_SHIFT);
 	vma->start = start;
@@ -162,6 +162,7 @@ void vma_set_end(struct ondol_mm_struct *mm, struct vma *vma, uint64_t end)
 {
 	struct vma *next = vma_after(mm, vma);
 
+	huge_cut(mm, end);
 	vma->end = end;
 	if (next)
 		hole_changed(next, vma);

@@ -104,6 +104,9 @@ struct ondol_machine_stats {
 	uint64_t file_refaults, file_refaults_near, file_refault_distance_sum;
 	struct ondol_compact_stats compact;
 	uint64_t pages_migrated, pages_not_migrated; /* that moved, that could not */
+	uint64_t huge_leaves; /* now: blocks under large leaves */
+	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits;
+	uint64_t thp_collapse_alloc, thp_collapse_failed; /* brought under one; no block for it */
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
 uint64_t ondol_nr_free_pages(const struct ondol_machine *m);
@@ -114,6 +117,7 @@ struct ondol_mm_stats { /* pages */
 	uint64_t rss_anon, rss_file, rss_shmem, hiwater_rss, hiwater_vm, pgtables_bytes;
 	uint64_t nr_vma, min_flt, maj_flt;
 	uint64_t swap; /* entries that name a slot of swap */
+	uint64_t huge_leaves;
 };
 void ondol_mm_stats(struct ondol_mm_struct *mm, struct ondol_mm_stats *out_stats);
 

@@ -89,6 +89,11 @@ extern const struct ondol_profile ondol_profile_x86_64;
  */
 enum ondol_overcommit { ONDOL_OVERCOMMIT_ALWAYS, ONDOL_OVERCOMMIT_GUESS, ONDOL_OVERCOMMIT_NEVER };
 
+/*
+ * Whether private anonymous memory comes in blocks of what a page table maps (core/virt/huge.c):
+ * never, where MADV_HUGEPAGE asks for it, or wherever nothing speaks against it.
+ */
+enum ondol_thp { ONDOL_THP_NEVER, ONDOL_THP_MADVISE, ONDOL_THP_ALWAYS };
 
 struct ondol_machine_desc {
 	uint32_t size; /* sizeof(struct ondol_machine_desc) */
@@ -135,6 +140,7 @@ struct ondol_machine_desc {
 	 * what must stay.
 	 */
 	bool compact;
+	enum ondol_thp thp; /* NEVER where the page-table format or the profile has no such block */
 };
 
 /* Bytes and alignment of the storage ondol_machine_init() wants. */

@@ -257,6 +257,16 @@ ONDOL_MUST_CHECK int ondol_find_vma(struct ondol_mm_struct *mm, ondol_virt_addr_
 int ondol_for_each_vma(struct ondol_mm_struct *mm,
 		       int (*visit)(void *ctx, const struct ondol_vma_info *), void *ctx);
 
+/* prctl(PR_SET_THP_DISABLE): no new large leaves (ondol_machine_desc.thp).  A fork inherits it. */
+void ondol_mm_set_thp_disabled(struct ondol_mm_struct *mm, bool disabled);
+bool ondol_mm_thp_disabled(const struct ondol_mm_struct *mm);
+/*
+ * Linux's khugepaged, a step of it: look at so many pages of all mms, going on where the last step
+ * ended, and bring ranges that are nearly full under large leaves.  Returns how many.  While it
+ * runs no call on any mm may run.
+ */
+uint64_t ondol_khugepaged(struct ondol_machine *m, uint64_t nr_pages);
+
 /* ------------------------------------------------------------------ faults */
 
 enum ondol_fault_access { ONDOL_FAULT_READ = 1, ONDOL_FAULT_WRITE = 2, ONDOL_FAULT_EXEC = 4 };
@@ -316,7 +326,8 @@ void ondol_oom_count_kill(struct ondol_mm_struct *mm);
  * The hardware's part, for ports whose hardware is a software-filled TLB: translate addr
  * for `access` and take along its neighbours.  Returns the longest run around addr, inside
  * the aligned window of `window` pages, of present entries with consecutive frames, equal
- * rights and the accessed bit clear (addr's own excepted), all in one region; sets their
+ * rights and the accessed bit clear (addr's own excepted), all in one region (under a large
+ * leaf the window is all that it maps); sets their
  * accessed bits, and the dirty bits where they are writable.
  * -ONDOL_EFAULT: absent or forbidden, so take a page fault.
  */

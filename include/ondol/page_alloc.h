@@ -31,6 +31,9 @@ ONDOL_BEGIN_DECLS
  */
 #define ONDOL_GFP_NOFAIL ((ondol_gfp_t)0x1000)
 
+/* With RECLAIM: memory may be compacted for it, but nothing is reclaimed. */
+#define ONDOL_GFP_NORETRY ((ondol_gfp_t)0x2000)
+
 #define ONDOL_GFP_ATOMIC (ONDOL_GFP_HIGH)
 #define ONDOL_GFP_NOWAIT ((ondol_gfp_t)0)
 #define ONDOL_GFP_KERNEL (ONDOL_GFP_RECLAIM)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "support/mm_choice.h"
+#include "support/mm_huge.h"
 #include "support/mm_nodes.h"
 #include "support/mm_swap.h"
 #include "support/ops.h"
@@ -321,6 +322,8 @@ static void new_mm(void)
 		abort();
 	m->limits = (struct ondol_mm_limits){ .as = 800 * 4096, .data = 500 * 4096,
 					      .stack = 80 * 4096, .memlock = 60 * 4096 };
+	if (w.config->thp) /* room for ranges */
+		m->limits.as *= 4, m->limits.data *= 8;
 	m->start_brk = 100;
 	m->brk = 100 * ONDOL_PAGE_SIZE;
 	m->mmap_base = 900;
@@ -448,7 +451,7 @@ static void do_shrink(const struct op *op)
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       SQUEEZE, WINDOW, COMPACT, NR_KINDS };
+       SQUEEZE, WINDOW, COMPACT, HUGE, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -460,6 +463,7 @@ static const struct {
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
 	{ "contig", 4 }, { "squeeze", 8 },  { "window", 4 },    { "compact", 4 },
+	{ "huge", 12 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -519,6 +523,7 @@ static void do_op(const struct op *op)
 	case SQUEEZE: do_squeeze(m, op); break;
 	case WINDOW: do_window(m, op); break;
 	case COMPACT: do_compact(op); break;
+	case HUGE: do_huge(m, op); break;
 	}
 }
 
@@ -530,7 +535,8 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 					   .nr_regions = NODES, .nr_nodes = NODES, .nr_cpus = 1,
 					   .profile = profile, .mmu = mmu, .mmu_ctx = &w.hw,
 					   .reclaim_mapped = w.config->swap,
-					   .compact = w.config->swap };
+					   .compact = w.config->swap,
+					   .thp = w.config->thp };
 	static const struct { uint32_t mode; uint64_t nodes; } policies[POLICIES] = {
 		{ ONDOL_MPOL_DEFAULT, 0 }, { ONDOL_MPOL_BIND, 2 }, { ONDOL_MPOL_INTERLEAVE, 3 },
 		{ ONDOL_MPOL_PREFERRED, 2 }, { ONDOL_MPOL_LOCAL, 0 },
@@ -550,7 +556,7 @@ static void make_machine(const struct ondol_profile *profile, const struct ondol
 
 static void begin(const struct config *config)
 {
-	static struct ondol_profile highmem;
+	static struct ondol_profile highmem, with_ranges;
 	const struct ondol_profile *profile = config->profile ? config->profile :
 								 &ondol_profile_x86_64;
 	const struct ondol_mmu_ops *ops = hw_init(&w.hw, config->kind, config->no_write_trap,
@@ -559,6 +565,11 @@ static void begin(const struct config *config)
 	if (config->low_bytes) {
 		highmem = toy_highmem_profile(config->low_bytes);
 		profile = &highmem;
+	}
+	if (config->thp) { /* the first page is a range's */
+		with_ranges = *profile;
+		with_ranges.mmap_min_addr = ONDOL_PAGE_SIZE << profile->format->level[0].bits;
+		profile = &with_ranges;
 	}
 	w.config = config;
 	w.hw.report = hardware_broken;
@@ -699,6 +710,29 @@ TEST(swap_software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true,
      .with_protect = true, .swap = true)
 TEST(swap_software_highmem, .kind = HW_SOFTWARE, .swap = true, .low_bytes = LOW_BYTES)
 
+TEST(huge_no_hardware, .kind = HW_NONE, .thp = ONDOL_THP_ALWAYS)
+TEST(huge_walker, .kind = HW_WALKER, .with_protect = true, .thp = ONDOL_THP_ALWAYS)
+TEST(huge_walker_two_levels, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_4,
+     .thp = ONDOL_THP_ALWAYS)
+TEST(huge_walker_pae, .kind = HW_WALKER, .profile = &ondol_profile_i386_2_6,
+     .thp = ONDOL_THP_ALWAYS)
+TEST(huge_software, .kind = HW_SOFTWARE, .with_protect = true, .thp = ONDOL_THP_ALWAYS)
+TEST(huge_software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true,
+     .with_protect = true, .thp = ONDOL_THP_ALWAYS)
+TEST(huge_swap_walker, .kind = HW_WALKER, .swap = true, .thp = ONDOL_THP_ALWAYS)
+TEST(huge_swap_software, .kind = HW_SOFTWARE, .no_write_trap = true, .with_protect = true,
+     .swap = true, .thp = ONDOL_THP_MADVISE)
+TEST(huge_highmem, .kind = HW_SOFTWARE, .swap = true, .low_bytes = LOW_BYTES,
+     .thp = ONDOL_THP_ALWAYS)
+
+static void leaves_were_made(void **state)
+{
+	(void)state;
+	printf("# %llu large leaves\n", (unsigned long long)huge_seen);
+	if (!getenv("SEED"))
+		assert_true(huge_seen > 300);
+}
+
 static void swap_was_used(void **state)
 {
 	(void)state;
@@ -733,6 +767,16 @@ int main(void)
 		cmocka_unit_test(swap_software_no_write_trap),
 		cmocka_unit_test(swap_software_highmem),
 		cmocka_unit_test(swap_was_used),
+		cmocka_unit_test(huge_no_hardware),
+		cmocka_unit_test(huge_walker),
+		cmocka_unit_test(huge_walker_two_levels),
+		cmocka_unit_test(huge_walker_pae),
+		cmocka_unit_test(huge_software),
+		cmocka_unit_test(huge_software_no_write_trap),
+		cmocka_unit_test(huge_swap_walker),
+		cmocka_unit_test(huge_swap_software),
+		cmocka_unit_test(huge_highmem),
+		cmocka_unit_test(leaves_were_made),
 	};
 
 	return cmocka_run_group_tests_name("mm", tests, NULL, NULL);

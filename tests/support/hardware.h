@@ -75,9 +75,12 @@ static inline void hw_or(const struct hw *hw, void *slot, uint64_t bits)
 		__atomic_fetch_or((uint32_t *)slot, (uint32_t)bits, __ATOMIC_ACQ_REL);
 }
 
-/* The leaf slot for addr, or NULL; `set` goes into the entries passed on the way. */
+/*
+ * The leaf slot for addr, or NULL; `set` goes into the entries passed on the way.  A large leaf
+ * has no table (0).
+ */
 static inline void *hw_slot(const struct hw *hw, const struct ondol_mm_struct *mm, uint64_t addr,
-			    uint64_t set, uint64_t *out_table)
+			    uint64_t set, uint64_t *out_table, uint8_t *out_level)
 {
 	const struct ondol_pgtable_format *f = hw->format;
 	uint64_t table = ondol_mm_pgd(mm).value;
@@ -88,9 +91,11 @@ static inline void *hw_slot(const struct hw *hw, const struct ondol_mm_struct *m
 		unsigned char *slot = hw->ram + table + index * f->pte_size;
 		uint64_t entry = hw_load(hw, slot);
 
-		if (!level) {
+		if (!level || ((entry & f->present_mask) && (entry & f->leaf_mask))) {
 			if (out_table)
-				*out_table = table;
+				*out_table = level ? 0 : table;
+			if (out_level)
+				*out_level = (uint8_t)level;
 			return slot;
 		}
 		if (!(entry & f->present_mask))
@@ -104,10 +109,24 @@ static inline void *hw_slot(const struct hw *hw, const struct ondol_mm_struct *m
 static inline struct ondol_pte_view hw_entry(const struct hw *hw, const struct ondol_mm_struct *mm,
 					     uint64_t addr)
 {
-	const void *slot = hw_slot(hw, mm, addr, 0, NULL);
+	uint8_t level = 0;
+	const void *slot = hw_slot(hw, mm, addr, 0, NULL, &level);
 	ondol_pte_t pte = { slot ? hw_load(hw, slot) : 0 };
+	struct ondol_pte_view view = hw->format->view(pte, level);
 
-	return hw->format->view(pte, 0);
+	if (level) /* the page's part of it */
+		view.phys.value += addr & ((UINT64_C(1) << hw->format->level[level].shift) - 1) &
+				   ONDOL_PAGE_MASK;
+	return view;
+}
+
+/* Whether addr is under a large leaf. */
+static inline bool hw_is_large(const struct hw *hw, const struct ondol_mm_struct *mm,
+			       uint64_t addr)
+{
+	uint8_t level = 0;
+
+	return hw_slot(hw, mm, addr, 0, NULL, &level) && level;
 }
 
 static inline uint64_t hw_addr(const struct hw *hw, unsigned page)
@@ -261,7 +280,7 @@ static inline bool hw_walk(struct hw *hw, struct ondol_mm_struct *mm, struct hw_
 {
 	const struct ondol_pgtable_format *f = hw->format;
 	uint64_t addr = hw_addr(hw, i), table;
-	void *slot = hw_slot(hw, mm, addr, f->accessed_mask, &table);
+	void *slot = hw_slot(hw, mm, addr, f->accessed_mask, &table, NULL);
 	struct ondol_pte_view e;
 
 	if (!slot)
@@ -381,7 +400,7 @@ static inline void hw_check(struct hw *hw, struct ondol_mm_struct *mm)
 		if (table) {
 			uint64_t now = 0;
 
-			hw_slot(hw, mm, hw_addr(hw, i), 0, &now);
+			hw_slot(hw, mm, hw_addr(hw, i), 0, &now, NULL);
 			if (now != table)
 				hw_fail(hw, "page %u: cached way to a table that is gone", i);
 		}

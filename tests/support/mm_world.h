@@ -25,6 +25,7 @@ struct config {
 	const struct ondol_profile *profile;
 	uint64_t low_bytes; /* of the direct map; 0: all memory */
 	bool swap; /* and frames that are taken away */
+	enum ondol_thp thp; /* and operations on whole ranges of a page table */
 };
 
 #define POLICIES 5
@@ -255,7 +256,7 @@ static void check_present(struct model *m, unsigned i, struct ondol_pte_view ent
  */
 static void check_absent(struct model *m, unsigned i)
 {
-	const void *entry = hw_slot(&w.hw, m->mm, hw_addr(&w.hw, i), 0, NULL);
+	const void *entry = hw_slot(&w.hw, m->mm, hw_addr(&w.hw, i), 0, NULL, NULL);
 	uint64_t pte = entry ? hw_load(&w.hw, entry) : 0;
 	uint64_t slot = (pte & w.hw.format->phys_mask) >> ONDOL_PAGE_SHIFT;
 
