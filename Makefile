@@ -12,6 +12,7 @@
 #   make bench-phys   page frames: speed, huge pages won back, sizes, lazy policies
 #   make bench-vma    regions, up to a million, beside the kernel and std::map
 #   make bench-compact  blocks of 2 MiB that compaction brings back, and what it costs
+#   make bench-thp    256 MiB touched with huge pages and without, natively too
 #   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc; WRITE=1 renews
@@ -149,6 +150,8 @@ $(B)/bench/compact: bench/compact.c bench/common.h $(B)/libondol.a Makefile
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -Iinclude -o $@ $< $(B)/libondol.a
 bench-compact: $(B)/bench/compact
 	@taskset -c 0 $(B)/bench/compact
+bench-thp: all $(B)/bench/touch
+	@bench/thp.sh
 bench-vma: $(B)/bench/vma
 	@taskset -c 0 $(B)/bench/vma
 $(B)/bench/phys-%: bench/phys.c bench/phys_%.h $(B)/libondol.a Makefile
@@ -258,7 +261,7 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh tests/programs/traps.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	tests/programs/layout.sh tests/programs/overcommit.sh tests/programs/memcg.sh \
-	tests/programs/compact.sh \
+	tests/programs/compact.sh tests/programs/thp.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
 	echo "ok - ladder \# SKIP no python3"; fi'
@@ -342,5 +345,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: soak bench-malloc bench-vma bench-compact bench-slab malloc-test conform ladder
+.PHONY: soak bench-malloc bench-vma bench-compact bench-thp bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:

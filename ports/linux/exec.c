@@ -524,8 +524,10 @@ void exec_takeover(struct monitor *mon, struct task *task)
 			r = -ENOMEM;
 		}
 	}
-	if (g) /* descriptors live on */
-		g->frames_held = task->mm && task->mm->frames_held;
+	if (g && task->mm) { /* descriptors live on, and PR_SET_THP_DISABLE */
+		g->frames_held = task->mm->frames_held;
+		ondol_mm_set_thp_disabled(mm, ondol_mm_thp_disabled(task->mm->mm));
+	}
 	task_set_mm(mon, task, g);
 	if (!r) {
 		const char *slash = strrchr(name, '/');

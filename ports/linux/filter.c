@@ -189,10 +189,13 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_process_madvise_, NOTIFY),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
 	/* Names of regions would split the placeholder: as on a kernel without them. */
-	IF_EQ(SYS_prctl, 0, 4),
+	IF_EQ(SYS_prctl, 0, 7),
 	LOAD_ARG_LOW(0),
 	IF_EQ(PR_SET_VMA_, 0, 1),
 	RET(ERRNO(EINVAL)),
+	IF_EQ(PR_SET_THP_DISABLE, 1, 0),
+	IF_EQ(PR_GET_THP_DISABLE, 0, 1),
+	RET(NOTIFY),
 	RET(SECCOMP_RET_ALLOW),
 	ON(SYS_map_shadow_stack_, ERRNO(ENOSYS)),
 	ON(SYS_cachestat_, ERRNO(ENOSYS)), /* it would tell the host's cache */

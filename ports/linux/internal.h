@@ -49,6 +49,7 @@
 #include "trap.h"
 
 #define PAGE_BYTES 4096ul
+#define BLOCK_PAGES 512u             /* what a page table of the host's maps */
 #define GUEST_MIN 0x10000ul          /* the host's usual vm.mmap_min_addr */
 #define GUEST_MAX 0x7ffffffff000ul   /* 47 bits less a page */
 
@@ -225,6 +226,7 @@ struct file_object; /* files.c: an inode whose pages are in the page cache */
 struct port_stats {
 	uint64_t uffd_messages, wakes_only, host_maps, host_map_pages, holes;
 	uint64_t flushes, protects, evictions, worker_waits;
+	uint64_t host_blocks; /* of 2 MiB, that became the host's, too */
 	uint64_t calls, opens, forks, execs, threads, signals;
 	uint64_t oom_kills, bad_accesses, swap_errors;
 	uint64_t pages_local, pages_remote; /* mapped from the thread's own node, from another */
@@ -242,7 +244,10 @@ struct monitor {
 	uint64_t swap_pages; /* of the file */
 	struct ondol_swap_stats swap_at_peak, swap_at_end;
 
-	unsigned char *ram;  /* direct map of all nodes */
+	unsigned char *ram;  /* direct map of all nodes, in ram_room */
+	unsigned char *ram_room;
+	bool *blocks;        /* of 2 MiB of it: one block of the host's */
+	uint32_t blocks_refused;
 	uint64_t ram_bytes;
 	uint32_t nr_nodes;
 	struct {
@@ -314,6 +319,8 @@ void front_tell(struct monitor *mon, int status, int sig);
 /* ram.c */
 int ram_create(struct monitor *mon);
 void ram_destroy(struct monitor *mon);
+/* The 2 MiB from there on shall be one block of the host's, if it likes. */
+void ram_one_block(struct monitor *mon, uint64_t pfn);
 int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *out_index);
 
 /* mailbox.c: operations for the worker of an mm */

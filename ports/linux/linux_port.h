@@ -38,6 +38,7 @@ struct ondol_linux_options {
 	uint64_t swap_bytes;    /* make it this long; 0: as it is */
 	uint64_t zram_bytes;    /* pages compressed in the machine's memory, this much of them; 0 */
 	const char *trap;       /* how faults are told: trap.h; NULL or "auto": as best can be */
+	enum ondol_thp thp;     /* memory in blocks of 2 MiB */
 	bool compact;           /* pages move so that blocks can be had */
 	bool trace;             /* every event on stderr */
 };

@@ -210,6 +210,8 @@ void worker_map(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_
 	uint64_t offset = 0;
 	int index = 0;
 
+	if (run->nr_pages == BLOCK_PAGES)
+		ram_one_block(mon, run->pfn.value);
 	ram_fd(mon, run->pfn.value, &offset, &index);
 	worker_post(mon, g, SYS_mmap, run->start, run->nr_pages * PAGE_BYTES,
 		    (uint64_t)host_prot(run->prot), MAP_SHARED | MAP_FIXED | MAP_POPULATE,

@@ -263,6 +263,9 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	if (r)
 		return r;
 	mmap_flags(&c, &args);
+	/* As Linux since 6.7: 2 MiB for each thread's stack are too much. */
+	if (c.flags & MAP_STACK && mon->options->thp == ONDOL_THP_ALWAYS)
+		args.vm_flags |= ONDOL_VM_NOHUGEPAGE;
 	if (c.flags & MAP_LOCKED)
 		limits_refresh(mon, task, g);
 	r = mmap_backing(mon, task, &c, &args);

@@ -88,7 +88,8 @@ static int machine_create(struct monitor *mon)
 					   .overcommit = mon->options->overcommit,
 					   .overcommit_ratio = mon->options->overcommit_ratio,
 					   .reclaim_mapped = true,
-					   .compact = mon->options->compact };
+					   .compact = mon->options->compact,
+					   .thp = mon->options->thp };
 	size_t size, align;
 
 	mon->profile = ondol_profile_x86_64;

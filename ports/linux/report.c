@@ -195,6 +195,12 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 			LLU(s->faults[ONDOL_FAULT_SWAP_CACHE]));
 	fprintf(out, "              %llu pages populated, %llu refused\n", LLU(s->fault_pages),
 		LLU(s->faults_refused));
+	if (s->thp_fault_alloc + s->thp_fault_fallback + s->thp_collapse_alloc)
+		fprintf(out, "  huge pages  %llu by a fault, %llu had no block; %llu collapsed, "
+			"%llu split; %llu at most, %llu blocks became the host's\n",
+			LLU(s->thp_fault_alloc), LLU(s->thp_fault_fallback),
+			LLU(s->thp_collapse_alloc), LLU(s->thp_splits), LLU(p->huge_leaves),
+			LLU(h->host_blocks));
 	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges (%s)\n",
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),
 		ondol_lazy_name(mon->profile.lazy));
@@ -283,6 +289,10 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->fault_pages), LLU(s->faults_refused), LLU(s->pages_unmapped),
 		LLU(s->file_refaults), LLU(s->file_refaults_near),
 		LLU(s->file_refault_distance_sum));
+	fprintf(out, ",\"thp\":{\"fault_alloc\":%llu,\"fault_fallback\":%llu,"
+		"\"collapse_alloc\":%llu,\"splits\":%llu,\"peak\":%llu,\"host_blocks\":%llu}",
+		LLU(s->thp_fault_alloc), LLU(s->thp_fault_fallback), LLU(s->thp_collapse_alloc),
+		LLU(s->thp_splits), LLU(p->huge_leaves), LLU(h->host_blocks));
 	fprintf(out, ",\"buddy\":{\"allocs\":%llu,\"frees\":%llu,\"splits\":%llu,\"merges\":%llu,"
 		"\"lazy\":\"%s\"}",
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),

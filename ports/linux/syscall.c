@@ -12,6 +12,7 @@
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -232,6 +233,19 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 	       !head[19];
 }
 
+/* PR_SET_THP_DISABLE and PR_GET_THP_DISABLE: prctl(2). */
+static int64_t thp_call(struct task *task, const __u64 *arg)
+{
+	struct ondol_mm_struct *mm = task->mm->mm;
+
+	if (arg[2] || arg[3] || arg[4] || ((int)arg[0] == PR_GET_THP_DISABLE && arg[1]))
+		return -EINVAL;
+	if ((int)arg[0] == PR_GET_THP_DISABLE)
+		return ondol_mm_thp_disabled(mm);
+	ondol_mm_set_thp_disabled(mm, arg[1] != 0);
+	return 0;
+}
+
 /* ------------------------------------------------------------------ dispatch */
 
 bool is_memory_call(int nr)
@@ -301,6 +315,11 @@ static int64_t other_call(struct monitor *mon, struct task *task, const struct s
 	case SYS_execveat:
 		*out_native = !exec_refused(task, data);
 		return -ENOEXEC;
+	case SYS_prctl:
+		if ((int)data->args[0] == PR_SET_THP_DISABLE ||
+		    (int)data->args[0] == PR_GET_THP_DISABLE)
+			return thp_call(task, data->args);
+		break;
 	case SYS_sysinfo:
 		return sysinfo_call(mon, task, data->args[0]);
 	case SYS_sched_setaffinity:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Random memory calls, natively and under Ondol, compared step by step (steps.c).
 
-    conform.py [--steps N] [--seed S] [--each N] [--options "--nodes 2"] [--press MIB]
+    conform.py [--steps N] [--seed S] [--each N] [--options "--nodes 2"] [--press MIB] [--large]
 
 N steps in programs of EACH steps; the seeds are S, S+1, ...  A difference is shrunk to the
 steps that are needed for it, and printed with what each side saw and how to repeat it.
@@ -28,14 +28,13 @@ def build(program):
 class Pair:
     """One program of steps, run twice."""
 
-    def __init__(self, program, runner, folder, windows):
+    def __init__(self, program, runner, folder, flags):
         self.program, self.runner, self.folder = program, runner, folder
-        self.windows = windows
+        self.flags = flags
 
     def run(self, under, seed, count, steps=None, verbose=False):
         command = (self.runner if under else []) + [self.program, str(seed), "0", str(count)]
-        if self.windows:
-            command.append("-w")
+        command += self.flags
         if verbose:
             command.append("-v")
         if steps is not None:
@@ -91,17 +90,20 @@ class Pair:
         for line in difflib.unified_diff(native, ours, "native", "ondol", lineterm="", n=4):
             print("#   " + line)
         print(f"# again: tests/conform/conform.py --seed {seed} --steps {count} "
-              f"--options='{' '.join(self.runner[2:-1])}'")
-        print(f"#        {self.program} {seed} 0 {count} -v -s {listed}", flush=True)
+              f"--options='{' '.join(self.runner[2:-1])}'"
+              f"{' --large' if '-h' in self.flags else ''}")
+        print(f"#        {self.program} {seed} 0 {count} {' '.join(self.flags)} -v -s {listed}",
+              flush=True)
 
 
 def compare(program, options, args, beside=()):
     """Random programs with these options of ondol run; 0 or 1, as an exit status."""
     runner = [f"{ROOT}/build/ondol", "run"] + options.split() + ["--"] + list(beside)
-    windows = "--fault-around 1" not in options
+    flags = [] if "--fault-around 1" in options and not args.large else ["-w"]
+    flags += ["-h"] if args.large else []
     failed = done = 0
     with tempfile.TemporaryDirectory(prefix="ondol-conform.") as folder:
-        pair = Pair(program, runner, folder, windows)
+        pair = Pair(program, runner, folder, flags)
         seed = args.seed
         while done < args.steps and failed < 3:
             count = min(args.each, args.steps - done)
@@ -127,8 +129,10 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
     parser.add_argument("--options",
                         help="of ondol run; without --fault-around 1 residency is not compared "
-                             "(default: with it, and a quarter of the steps each as ondol run comes and "
-                             "with swap under pressure)")
+                             "(default: with it, a quarter of the steps each as ondol run comes and "
+                             "with swap under pressure, and an eighth with huge pages)")
+    parser.add_argument("--large", action="store_true",
+                        help="in an arena with room for huge pages; residency is not compared")
     parser.add_argument("--press", metavar="MIB",
                         help="beside a program that goes on touching so much memory")
     args = parser.parse_args()
@@ -147,7 +151,10 @@ def main():
     plain = compare(program, "", args)
     # And with pages that come and go: a neighbour wants more than there is.
     swap = compare(program, "--mem 10M --zram 64M --validate", args, [press, "24"])
-    return strict | plain | swap
+    # And in blocks of 2 MiB, which are split and brought together all the time.
+    args.large, args.steps = True, max(args.steps // 2, 1)
+    huge = compare(program, "--thp always --compact --mem 64M --validate", args)
+    return strict | plain | swap | huge
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
  * came of it (result, errno, signal and its code) and a digest of what can be seen: the regions
  * of /proc/self/maps and mincore, both inside of the arena, whose addresses are fixed.
  *
- *   steps SEED FIRST COUNT [-v] [-w] [-s N,N,...]
+ *   steps SEED FIRST COUNT [-v] [-w] [-h] [-s N,N,...]
  *
  * -v prints the state itself; -w says nothing of residency, for runs with fault-around windows;
+ * -h has an arena of 4.5 MiB, and calls on ranges of 2 MiB in it among the others;
  * -s lists the steps that are made (the others are left out, so
  * that a failure can be shrunk: a step's choices depend on the seed and its number alone).
  */
@@ -30,13 +31,15 @@
 #include <unistd.h>
 
 #define ARENA 0x100000000000ul
-#define PAGES 96u
+#define PAGES_MAX 1160u
 #define PAGE 4096ul
 #define FILE_PAGES 24u
 #define CHILD_STEPS 6u
 #define DUMP_EVERY 64u
 
 static bool verbose, windows;
+static bool large;              /* the arena has ranges for huge pages */
+static unsigned nr_pages = 96u; /* of the arena */
 /*
  * In a child the host may leave out entries that it can make again (of pages only read), and
  * Ondol copies them; both are right.
@@ -87,8 +90,16 @@ static int any_prot(void)
 /* A range of pages in the arena, sometimes crooked. */
 static uintptr_t any_range(size_t *out_length)
 {
-	unsigned n = one_in(3) ? 1 + below(40) : 1 + below(8), first = below(PAGES - n + 1);
+	unsigned n = one_in(3) ? 1 + below(40) : 1 + below(8), first = below(nr_pages - n + 1);
 
+	if (large && one_in(3)) { /* one such range, both, or one that is off it */
+		static const unsigned ranges[][2] = { { 0, 512 }, { 512, 512 }, { 0, 1024 },
+						      { 7, 1100 }, { 0, 1160 }, { 500, 600 } };
+		const unsigned *r = ranges[below(6)];
+
+		*out_length = r[1] * PAGE;
+		return ARENA + r[0] * PAGE;
+	}
 	*out_length = n * PAGE - (one_in(8) ? below(PAGE) : 0);
 	if (one_in(40))
 		*out_length = 0;
@@ -103,7 +114,7 @@ static const char *place(uintptr_t addr)
 	static unsigned next;
 	char *t = text[next++ % 4];
 
-	if (addr >= ARENA && addr <= ARENA + 2 * PAGES * PAGE)
+	if (addr >= ARENA && addr <= ARENA + 2 * nr_pages * PAGE)
 		snprintf(t, sizeof text[0], "A+%#lx", addr - ARENA);
 	else if (addr - first_brk < (1ul << 30))
 		snprintf(t, sizeof text[0], "B+%#lx", addr - first_brk);
@@ -165,11 +176,11 @@ static void say_touch(const char *what, uintptr_t addr, int r)
 
 static void step_touch(void)
 {
-	unsigned n = 1 + below(4), first = below(PAGES);
+	unsigned n = 1 + below(4), first = below(nr_pages);
 	bool write = below(3) > 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		uintptr_t addr = ARENA + (first + i) % PAGES * PAGE + below(PAGE);
+		uintptr_t addr = ARENA + (first + i) % nr_pages * PAGE + below(PAGE);
 
 		say_touch(write ? "write" : "read", addr,
 			  touch(addr, write, (unsigned char)draw()));
@@ -200,8 +211,13 @@ static void step_mmap(void)
 	int flags = PICK(MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE, 0);
 	off_t offset = 0;
 
+	if (large && length > 500 * PAGE)
+		flags = MAP_FIXED; /* Linux may shun the hint, so that a file's pages can be huge */
 	flags |= PICK(MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED);
-	if (one_in(3)) {
+	if (large && length > 500 * PAGE && !one_in(4)) {
+		prot = PROT_READ | PROT_WRITE;
+		flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
+	} else if (one_in(3)) {
 		/* Ondol's limit: private mappings do not follow what others write to the file. */
 		fd = file_fd[flags & MAP_SHARED ? 0 : 1];
 		offset = (off_t)(below(FILE_PAGES + 4) * PAGE);
@@ -218,7 +234,7 @@ static void step_mmap(void)
 
 	printf("mmap(%s, %#zx, %d, %#x, %d, %#lx) = ", place(addr), length, prot, flags, fd,
 	       (long)offset);
-	if (p != MAP_FAILED && ((uintptr_t)p < ARENA || (uintptr_t)p >= ARENA + PAGES * PAGE)) {
+	if (p != MAP_FAILED && ((uintptr_t)p < ARENA || (uintptr_t)p >= ARENA + nr_pages * PAGE)) {
 		printf("elsewhere");
 		munmap(p, length);
 	} else {
@@ -283,9 +299,13 @@ static void step_madvise(void)
 
 	if (advice > 99 && !linux_is(6, 15))
 		advice = 99;
+	if (large && one_in(2))
+		advice = PICK(MADV_HUGEPAGE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, 25, 25, 25);
 	int r = madvise((void *)addr, length, advice);
 
-	printf("madvise(%s, %#zx, %d) = %s", place(addr), length, advice, outcome(r, false));
+	/* Whether memory collapses is luck, and has become likelier from version to version. */
+	printf("madvise(%s, %#zx, %d) = %s", place(addr), length, advice,
+	       advice == 25 ? "?" : outcome(r, false));
 }
 
 /* To oneself, in two ranges. */
@@ -351,7 +371,7 @@ static void step_msync(void)
 
 static void step_mincore(void)
 {
-	unsigned char vector[PAGES];
+	unsigned char vector[PAGES_MAX];
 	size_t length;
 	uintptr_t addr = any_range(&length);
 	int r = mincore((void *)addr, length, vector);
@@ -426,7 +446,7 @@ static void see(const char *text)
 		printf("    %s", text);
 }
 
-static char residency[PAGES + 2];
+static char residency[PAGES_MAX + 2];
 
 /*
  * Pages of files are resident natively when the computer has them cached, whoever read them; of
@@ -435,10 +455,10 @@ static char residency[PAGES + 2];
 static void note_residency(unsigned long start, unsigned long end, const char *name)
 {
 	bool file = *name == '/';
-	unsigned char resident[PAGES];
+	unsigned char resident[PAGES_MAX];
 
 	start = start < ARENA ? ARENA : start;
-	end = end > ARENA + PAGES * PAGE ? ARENA + PAGES * PAGE : end;
+	end = end > ARENA + nr_pages * PAGE ? ARENA + nr_pages * PAGE : end;
 	if (mincore((void *)start, end - start, resident))
 		memset(resident, 2, sizeof resident);
 	for (unsigned i = 0; i < (end - start) / PAGE; i++)
@@ -455,7 +475,7 @@ static void see_region(const struct region *r)
 {
 	char out[160];
 
-	if (r->end <= ARENA || r->start >= ARENA + PAGES * PAGE)
+	if (r->end <= ARENA || r->start >= ARENA + nr_pages * PAGE)
 		return;
 	note_residency(r->start, r->end, r->name);
 	snprintf(out, sizeof out, "%3ld-%-3ld %s %lx %s\n", (long)(r->start - ARENA) / 4096,
@@ -479,8 +499,8 @@ static void see_maps(void)
 	size_t n = 0;
 	ssize_t got;
 
-	memset(residency, '-', PAGES);
-	residency[PAGES] = '\n';
+	memset(residency, '-', nr_pages);
+	residency[nr_pages] = '\n';
 
 	while ((got = read(fd, text + n, sizeof text - 1 - n)) > 0)
 		n += (size_t)got;
@@ -504,7 +524,7 @@ static void see_maps(void)
 
 static void see_contents(void)
 {
-	for (unsigned i = 0; i < PAGES; i++) {
+	for (unsigned i = 0; i < nr_pages; i++) {
 		char text[64];
 		uint64_t sum = 0;
 		int byte = touch(ARENA + i * PAGE, false, 0);
@@ -607,13 +627,17 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (!strcmp(argv[i], "-w"))
 			windows = true;
+		else if (!strcmp(argv[i], "-h"))
+			large = true;
 		else if (!strcmp(argv[i], "-s") && i + 1 < argc)
 			only = argv[++i];
 	seed = strtoull(argv[1], NULL, 10);
 	unsigned first = (unsigned)atoi(argv[2]), count = (unsigned)atoi(argv[3]);
 
 	setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	if (large)
+		nr_pages = PAGES_MAX;
+	prctl(PR_SET_THP_DISABLE, !large, 0, 0, 0);
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	file_make(0);

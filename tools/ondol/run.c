@@ -23,7 +23,7 @@
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_NO_ASLR, OPT_SEED,
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_THP, OPT_NO_ASLR, OPT_SEED,
        OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP, OPT_MEM_MAX,
        OPT_MEM_HIGH };
 
@@ -43,6 +43,9 @@ static const struct argp_option run_options[] = {
 	  "made by mkswap will do", 1 },
 	{ "zram", OPT_ZRAM, "SIZE", 0,
 	  "Before that it is compressed in the RAM itself, so much of it", 1 },
+	{ "thp", OPT_THP, "MODE", 0,
+	  "Data in blocks of 2 MiB, as Linux's transparent huge pages: never; madvise, where the "
+	  "program asks for it (default); always, where there is room for one", 1 },
 	{ "compact", OPT_COMPACT, 0, 0,
 	  "Pages move to other frames when a request for a larger block finds free memory in "
 	  "pieces", 1 },
@@ -140,6 +143,19 @@ static bool parse_lazy(const char *arg, enum ondol_lazy_policy *out_policy)
 		policy++;
 	*out_policy = policy;
 	return policy < ONDOL_NR_LAZY;
+}
+
+static bool parse_thp(const char *arg, enum ondol_thp *out_thp)
+{
+	static const char *const names[] = { [ONDOL_THP_NEVER] = "never",
+					     [ONDOL_THP_MADVISE] = "madvise",
+					     [ONDOL_THP_ALWAYS] = "always" };
+	unsigned thp = 0;
+
+	while (thp < sizeof names / sizeof *names && strcmp(arg, names[thp]))
+		thp++;
+	*out_thp = thp;
+	return thp < sizeof names / sizeof *names;
 }
 
 /* Blocks of letters and cache names, as the core reads them (slab_debug.c). */
@@ -264,6 +280,10 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_MEM_HIGH:
 		parse_limit(state, "mem-high", arg, &o->mem_high_bytes);
+		break;
+	case OPT_THP:
+		if (!parse_thp(arg, &o->thp))
+			return bad(state, "thp", arg, "want never, madvise or always");
 		break;
 	case OPT_COMPACT:
 		o->compact = true;
@@ -405,6 +425,7 @@ int command_run(int argc, char **argv)
 {
 	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO,
 						.lazy = ONDOL_LAZY_PCP,
+						.thp = ONDOL_THP_MADVISE,
 						.overcommit = overcommit_here() } };
 	int sig;
 
