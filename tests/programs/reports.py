@@ -51,6 +51,7 @@ SHAPE = {
             "zram_peak zram_refused",
     "memcg": "max_pages high_pages current peak high max oom oom_kill held held_us",
     "pressure": "run_us some full",
+    "thp": "fault_alloc fault_fallback collapse_alloc splits peak host_blocks",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
     "numa": "pages_local pages_remote",
