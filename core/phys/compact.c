@@ -83,11 +83,14 @@ bool compact_for(struct ondol_machine *m, const struct request *req)
 		    (req->gfp & ONDOL_GFP_THISNODE && zone->node != node->id) ||
 		    !is_fragmented(zone, req) || is_deferred(zone, req->order))
 			continue;
+		if (!tried)
+			ondol_psi_stall_begin(m);
 		tried = true;
 		any = m->hooks.compact(m, zone, req->order);
 		note_result(zone, req->order, any);
 	}
 	if (tried) {
+		ondol_psi_stall_end(m);
 		add_relaxed(&m->phys->compact.stall, 1);
 		add_relaxed(any ? &m->phys->compact.success : &m->phys->compact.fail, 1);
 	}

@@ -116,7 +116,8 @@ bool memcg_admit(struct ondol_machine *m, ondol_gfp_t gfp, uint64_t nr_pages)
 	if (ondol_likely(fits(m, nr_pages, limit)) ||
 	    gfp & (ONDOL_GFP_MEMALLOC | ONDOL_GFP_NOFAIL))
 		return true;
-	if (!(gfp & ONDOL_GFP_RECLAIM)) /* it has another way, or it would not ask so */
+	/* It has another way, or it would not ask so: small pages instead of a large one. */
+	if (!(gfp & ONDOL_GFP_RECLAIM) || gfp & ONDOL_GFP_NORETRY)
 		return false;
 	count(&m->memcg.nr_max);
 	if (make_room(m, nr_pages, limit))

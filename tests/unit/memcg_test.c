@@ -203,6 +203,28 @@ static int fill_up(uint64_t pages, uint64_t *out_given)
 }
 
 /* Without swap data has nowhere to go: refused at the limit, and it says by what. */
+/* Who has another way does not press others out for it, nor counts as out of memory. */
+static void a_large_page_at_max(void **state)
+{
+	struct ondol_memcg_stats before, after;
+
+	(void)state;
+	begin_memcg(true);
+	map(0, 1000, RW);
+	for (uint64_t i = 0; i < 1000; i++)
+		poke(i, i);
+	limit(usage().current + 16, NONE);
+	before = usage();
+	assert_null(ondol_alloc_pages(fx.m, ONDOL_GFP_USER | ONDOL_GFP_NORETRY, 9));
+	after = usage();
+	assert_int_equal(after.current, before.current);
+	assert_int_equal(after.nr_oom, before.nr_oom);
+	assert_int_equal(after.nr_max, before.nr_max);
+	assert_int_equal(rss_of(fx.mm), 1000);
+	limit(NONE, NONE);
+	end();
+}
+
 static void refused_at_max(void **state)
 {
 	struct ondol_mm_struct *child;
@@ -394,6 +416,7 @@ int main(void)
 		cmocka_unit_test(shares_copies_and_swap),
 		cmocka_unit_test(more_than_max),
 		cmocka_unit_test(files_stream_by),
+		cmocka_unit_test(a_large_page_at_max),
 		cmocka_unit_test(refused_at_max),
 		cmocka_unit_test(the_limit_is_all_there_is),
 		cmocka_unit_test(a_limit_that_comes_later),
