@@ -281,6 +281,7 @@ ladder: all
 	@tests/ladder/ladder.py $(RUNG)
 MALLOC_TESTS := tests/malloc/run.sh $(B)/tests/malloc/fuzz $(B)/tests/malloc/stress \
 	'setarch -R build/tsan/tests/malloc/stress' \
+	'ONDOL_MALLOC_NODES=3 setarch -R build/tsan/tests/malloc/stress' \
 	'ONDOL_MALLOC_DEBUG=FZPU setarch -R build/tsan/tests/malloc/stress 2000' \
 	'ONDOL_MALLOC_SECURE=1 setarch -R build/tsan/tests/malloc/stress' \
 	'ONDOL_MALLOC_PROFILE=/dev/null setarch -R build/tsan/tests/malloc/stress'

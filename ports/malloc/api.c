@@ -160,10 +160,11 @@ static __attribute__((noinline)) void free_slow(void *p)
  */
 EXPORT void free(void *p)
 {
-	size_t page = page_of(p);
+	struct thread *thread = &ondol_thread;
+	size_t page = ((uintptr_t)p - thread->base) >> PAGE_SHIFT;
 
-	if (likely(page < heap.nr_pages)) {
-		struct bin *bin = &ondol_thread.bin[heap.map[page]];
+	if (likely(page < thread->nr_pages)) {
+		struct bin *bin = &thread->bin[thread->map[page]];
 		void **top = bin->top;
 
 		if (likely(top != bin->limit)) {
@@ -396,15 +397,15 @@ static uint64_t bytes_in_bins(void)
 
 	lock_take(&heap.threads_lock);
 	for (struct thread *thread = heap.threads; thread; thread = thread->next)
-		for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-			struct bin *bin = &bins_of(thread)[class];
+		for (uint32_t i = 0; i < heap.nr_nodes * NR_CLASSES; i++) {
+			uint32_t class = i % NR_CLASSES + 1;
+			struct bin *bin = &bins_at(thread, i / NR_CLASSES)[class];
+			uint64_t nr = (uint64_t)(bin->top - bin->base);
 
-			bytes += (uint64_t)(bin->top - bin->base) * ondol_class_size[class];
+			bytes += nr <= heap.bin_cap[class] ? nr * ondol_class_size[class] : 0;
 		}
 	lock_drop(&heap.threads_lock);
-	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		bytes += (uint64_t)heap.depot[class].nr * ondol_class_size[class];
-	return bytes;
+	return bytes + (depot_pages() << PAGE_SHIFT);
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)

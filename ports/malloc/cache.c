@@ -51,12 +51,52 @@ static void thread_exit(void *unused)
 	lock_drop(&heap.threads_lock);
 	if (thread->hidden)
 		(void)munmap(thread->hidden, NR_BINS * sizeof(struct bin));
+	if (thread->away)
+		(void)munmap(thread->away, heap.nr_nodes * sizeof *thread->away);
 	thread->hidden = NULL;
+	thread->away = NULL;
 }
 
 void thread_key_init(void)
 {
 	have_key = !pthread_key_create(&exit_key, thread_exit);
+}
+
+static void set_node(struct thread *thread, uint32_t node)
+{
+	size_t first = (size_t)node << heap.node_shift;
+
+	thread->node = node;
+	thread->base = heap.base + (first << PAGE_SHIFT);
+	thread->map = heap.map + first;
+	thread->nr_pages = heap.nr_nodes > 1 ? (size_t)1 << heap.node_shift : heap.nr_pages;
+}
+
+/* What it has of the node that it left waits; what it has of the new one is at hand. */
+static COLD void change_node(struct thread *thread, uint32_t node)
+{
+	struct bin *bins = bins_of(thread);
+
+	lock_take(&heap.core_lock); /* fork() finds each bin once */
+	memcpy(thread->away[thread->node], bins, sizeof *thread->away);
+	memcpy(bins, thread->away[node], sizeof *thread->away);
+	memset(thread->away[node], 0, sizeof *thread->away);
+	set_node(thread, node);
+	lock_drop(&heap.core_lock);
+}
+
+void thread_follow(void)
+{
+	struct thread *thread = &ondol_thread;
+	uint32_t node;
+
+	if (likely(heap.nr_nodes == 1))
+		return;
+	node = node_here();
+	if (thread->state != THREAD_READY)
+		thread->node = node; /* no bins, or not yet */
+	else if (node != thread->node)
+		change_node(thread, node);
 }
 
 /* The key's room may be allocated, by us: the bins are ready before. */
@@ -68,8 +108,14 @@ static void thread_begin(struct thread *thread)
 		if (!thread->hidden)
 			thread->state = THREAD_DIRECT;
 	}
+	if (thread->state == THREAD_READY && heap.nr_nodes > 1) {
+		thread->away = heap_metadata(heap.nr_nodes * sizeof *thread->away);
+		if (!thread->away)
+			thread->state = THREAD_DIRECT;
+	}
 	if (thread->state == THREAD_DIRECT)
 		return;
+	set_node(thread, heap.nr_nodes > 1 ? node_here() : 0);
 	lock_take(&heap.threads_lock);
 	thread->prev = NULL;
 	thread->next = heap.threads;
@@ -89,8 +135,10 @@ uint64_t depot_pages(void)
 {
 	uint64_t bytes = 0;
 
-	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		bytes += (uint64_t)load(&heap.depot[class].nr) * ondol_class_size[class];
+	for (uint32_t node = 0; node < heap.nr_nodes; node++)
+		for (uint32_t class = 1; class <= NR_CLASSES; class++)
+			bytes += (uint64_t)load(&heap.depot[node][class].nr) *
+				 ondol_class_size[class];
 	return bytes >> PAGE_SHIFT;
 }
 
@@ -105,7 +153,7 @@ static bool resize_depot(struct depot *depot, uint32_t nr)
 {
 	int64_t before = depot->nr > depot->room ? depot->nr - depot->room : 0;
 	int64_t after = nr > depot->room ? nr - depot->room : 0;
-	int64_t more = (after - before) * ondol_class_size[depot - heap.depot];
+	int64_t more = (after - before) * depot->size;
 
 	if (more && __atomic_add_fetch(&extra_bytes, more, __ATOMIC_RELAXED) > extra_most() &&
 	    more > 0) {
@@ -154,9 +202,8 @@ static uint32_t depot_put(struct depot *depot, void *const *objects, uint32_t nr
 	return kept;
 }
 
-void depot_drain(uint32_t class)
+void depot_drain(struct depot *depot)
 {
-	struct depot *depot = &heap.depot[class];
 	void *objects[64];
 	uint32_t nr;
 
@@ -167,26 +214,54 @@ void depot_drain(uint32_t class)
 		memcpy(objects, depot->slots + depot->nr, nr * sizeof *objects);
 		lock_drop(&depot->lock);
 		if (nr)
-			heap_give(class, nr, objects);
+			heap_give(class_of(depot->size), nr, objects);
 	} while (nr);
 }
 
 /* Read without the lock: a hint. */
-static bool only_comes(uint32_t class)
+static bool only_comes(const struct depot *depot)
 {
-	return load(&heap.depot[class].streak) > STREAK_MAX;
+	return load(&depot->streak) > STREAK_MAX;
 }
 
-static void put_or_give(uint32_t class, void **objects, uint32_t nr)
+/* Of one node. */
+static void put_or_give_some(uint32_t class, void **objects, uint32_t nr)
 {
-	uint32_t kept = depot_put(&heap.depot[class], objects, nr);
+	struct depot *depot = &heap.depot[node_of(objects[0])][class];
+	uint32_t kept = depot_put(depot, objects, nr);
 
 	if (kept == nr)
 		return;
 	heap_give(class, nr - kept, objects + kept);
-	if (unlikely(load(&heap.depot[class].overflows) > STREAK_MAX &&
-		     load(&heap.depot[class].nr)))
-		depot_drain(class);
+	if (unlikely(load(&depot->overflows) > STREAK_MAX && load(&depot->nr)))
+		depot_drain(depot);
+}
+
+/* Those of the first one's node come first, in their order.  Returns how many they are. */
+static uint32_t gather_node(void **objects, uint32_t nr)
+{
+	uint32_t node = node_of(objects[0]), gathered = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		void *object = objects[i];
+
+		if (node_of(object) != node)
+			continue;
+		objects[i] = objects[gathered];
+		objects[gathered++] = object;
+	}
+	return gathered;
+}
+
+/* Each to its node's depot [MALLOC-4]: a node that has no memory left takes from others. */
+static void put_or_give(uint32_t class, void **objects, uint32_t nr)
+{
+	uint32_t some;
+
+	for (; nr; objects += some, nr -= some) {
+		some = heap.nr_nodes > 1 ? gather_node(objects, nr) : nr;
+		put_or_give_some(class, objects, some);
+	}
 }
 
 /* ------------------------------------------------------------------ bins */
@@ -226,10 +301,10 @@ static void bin_grow(struct bin *bin, uint32_t class)
 		heap_give_bin(old, old_room);
 }
 
-void thread_flush(struct thread *thread)
+static void flush_bins(struct bin *bins)
 {
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-		struct bin *bin = &bins_of(thread)[class], old = *bin;
+		struct bin *bin = &bins[class], old = *bin;
 
 		if (!old.base)
 			continue;
@@ -238,6 +313,13 @@ void thread_flush(struct thread *thread)
 		put_or_give(class, old.base, (uint32_t)(old.top - old.base));
 		heap_give_bin(old.base - 1, old.room);
 	}
+}
+
+void thread_flush(struct thread *thread)
+{
+	flush_bins(bins_of(thread));
+	for (uint32_t node = 0; thread->away && node < heap.nr_nodes; node++)
+		flush_bins(thread->away[node]);
 }
 
 /* The first of objects in order of address is handed out first. */
@@ -255,7 +337,7 @@ static COLD void *alloc_direct(uint32_t class)
 {
 	void *object;
 
-	if (depot_take(&heap.depot[class], &object, 1))
+	if (depot_take(&heap.depot[ondol_thread.node][class], &object, 1))
 		return object;
 	return heap_take(class, 1, &object) ? object : NULL;
 }
@@ -268,7 +350,7 @@ static uint32_t bin_refill(struct bin *bin, uint32_t class)
 	want = (uint32_t)(bin->limit - bin->base) / 2;
 	if (unlikely(!want))
 		return 0;
-	got = depot_take(&heap.depot[class], bin->base, want);
+	got = depot_take(&heap.depot[ondol_thread.node][class], bin->base, want);
 	if (!got) {
 		got = heap_take(class, want, bin->base);
 		reverse(bin->base, got);
@@ -320,6 +402,7 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
+	thread_follow();
 	purge_if_old();
 	bin = &bins_of(thread)[class];
 	if (likely(thread->state == THREAD_READY && bin_refill(bin, class)))
@@ -330,7 +413,16 @@ __attribute__((noinline)) void *small_alloc_slow(uint32_t class)
 	return object;
 }
 
-/* The bin is full, or there is none. */
+static void push(struct bin *bin, void *p)
+{
+	if (unlikely(bin->top[-1] == p))
+		report_bad_pointer("freed twice in a row", p);
+	*bin->top = p;
+	barrier();
+	bin->top++;
+}
+
+/* The bin is full, or there is none, or the object lies on another node. */
 __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 {
 	struct thread *thread = &ondol_thread;
@@ -340,27 +432,29 @@ __attribute__((noinline)) void small_free_slow(void *p, uint32_t class)
 
 	if (unlikely(thread->state == THREAD_NEW))
 		thread_begin(thread);
-	bin = &bins_of(thread)[class];
 	if (unlikely(thread->state == THREAD_DIRECT)) {
 		put_or_give(class, &p, 1);
 		errno = saved;
 		return;
 	}
-	if (unlikely(bin->top < bin->limit)) { /* a hidden one */
-		*bin->top++ = p;
+	bin = &bins_at(thread, node_of(p))[class];
+	if (unlikely(bin->top < bin->limit)) { /* a hidden one, or another node's */
+		push(bin, p);
 		errno = saved;
 		return;
 	}
+	thread_follow();
+	bin = &bins_at(thread, node_of(p))[class];
 	purge_if_old();
 	nr = (uint32_t)(bin->top - bin->base);
 	if (nr)
 		bin_halve(bin, class);
-	if (!only_comes(class) || !nr)
+	if (!only_comes(&heap.depot[node_of(p)][class]) || !nr)
 		bin_grow(bin, class);
 	else if (nr > BIN_LOW)
 		bin->limit = bin->base + (nr + 1) / 2;
 	if (likely(bin->top < bin->limit))
-		*bin->top++ = p;
+		push(bin, p);
 	else
 		put_or_give(class, &p, 1);
 	errno = saved;

@@ -106,16 +106,36 @@ static size_t reserve_range(void)
 	return 0;
 }
 
+/* To the core a thread runs on the CPU of its node; under the core lock there is no other. */
+static uint32_t node_as_cpu(void *ctx)
+{
+	(void)ctx;
+	return ondol_thread.node;
+}
+
 static bool init_machine(size_t bytes)
 {
-	struct ondol_mem_region region = { .end = { bytes }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &region,
-					   .nr_regions = 1, .nr_nodes = 1, .nr_cpus = 1,
+	struct ondol_mem_region regions[NODES_MAX];
+	uint16_t cpu_to_node[NODES_MAX];
+	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = regions,
+					   .nr_regions = heap.nr_nodes,
+					   .nr_nodes = heap.nr_nodes, .nr_cpus = heap.nr_nodes,
+					   .cpu_to_node = cpu_to_node,
 					   .profile = &profile, .deferred_init = true,
 					   .debug = heap.core_debug };
+	uint64_t part = (uint64_t)PAGE_BYTES << heap.node_shift;
 	size_t size, align;
 	void *storage;
 
+	for (uint16_t node = 0; node < heap.nr_nodes; node++) {
+		cpu_to_node[node] = node;
+		regions[node] = (struct ondol_mem_region){ .start = { part * node },
+							   .end = { part * (node + 1u) },
+							   .type = ONDOL_MEM_USABLE,
+							   .node = node };
+	}
+	if (heap.nr_nodes > 1)
+		port.this_cpu = node_as_cpu;
 	profile = ondol_profile_x86_64;
 	profile.name = "malloc";
 	profile.nr_orders = MAX_ORDER + 1;
@@ -166,18 +186,23 @@ static bool init_depots(void)
 
 	if (heap.debug)
 		return true;
-	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		nr += depot_cap(class);
-	slots = heap_metadata(nr * sizeof(void *));
-	if (!slots)
-		return false;
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
 		heap.bin_cap[class] = bin_objects(class);
-		heap.depot[class].room = heap.bin_cap[class] * DEPOT_BINS;
-		heap.depot[class].cap = depot_cap(class);
-		heap.depot[class].slots = slots;
-		slots += heap.depot[class].cap;
+		nr += depot_cap(class);
 	}
+	slots = heap_metadata(nr * heap.nr_nodes * sizeof(void *));
+	if (!slots)
+		return false;
+	for (uint32_t node = 0; node < heap.nr_nodes; node++)
+		for (uint32_t class = 1; class <= NR_CLASSES; class++) {
+			struct depot *depot = &heap.depot[node][class];
+
+			depot->room = heap.bin_cap[class] * DEPOT_BINS;
+			depot->cap = depot_cap(class);
+			depot->size = ondol_class_size[class];
+			depot->slots = slots;
+			slots += depot->cap;
+		}
 	return true;
 }
 
@@ -226,15 +251,35 @@ static int note_slab_size(void *ctx, const struct ondol_slab_info *info)
 	return 0;
 }
 
+/* A part for each node, as long as each is worth it.  Returns the bytes of the range. */
+static size_t share_out(size_t bytes)
+{
+	size_t part = bytes;
+
+	while (part * heap.nr_nodes > bytes)
+		part /= 2;
+	if (part < RANGE_LEAST) {
+		heap.nr_nodes = 1;
+		part = bytes;
+	}
+	heap.node_shift = (uint32_t)__builtin_ctzl(part) - PAGE_SHIFT;
+	nodes_bind();
+	return part * heap.nr_nodes;
+}
+
 /* The pages of the range, or 0. */
 static size_t init_all(void)
 {
-	size_t bytes = reserve_range(), nr = bytes >> PAGE_SHIFT;
 	struct noted noted = { 0 };
+	size_t bytes, nr;
 
+	settings_read();
+	nodes_find();
+	bytes = reserve_range();
 	if (!bytes)
 		return 0;
-	settings_read();
+	bytes = share_out(bytes);
+	nr = bytes >> PAGE_SHIFT;
 	if (heap.huge_pages == HUGE_ALWAYS)
 		huge_pages_ask((void *)heap.base, bytes);
 	heap.map = heap_metadata(nr);
@@ -274,7 +319,7 @@ bool heap_init(void)
 
 void heap_mark(size_t page, size_t nr_pages, uint8_t value)
 {
-	size_t fresh = 0;
+	size_t fresh = 0, node = page >> heap.node_shift;
 
 	for (size_t i = page; i < page + nr_pages; i++) {
 		fresh += !heap.map[i];
@@ -282,8 +327,8 @@ void heap_mark(size_t page, size_t nr_pages, uint8_t value)
 	}
 	heap.nr_touched += fresh;
 	heap.nr_touched_ever += fresh;
-	if (heap.highest_page < page + nr_pages)
-		heap.highest_page = page + nr_pages;
+	if (heap.highest_page[node] < page + nr_pages)
+		heap.highest_page[node] = page + nr_pages;
 }
 
 /* All pages of an object's slab at once: its end is written to as well [MALLOC-1]. */
@@ -366,8 +411,9 @@ void heap_lock_all(void)
 	lock_take(&ondol_profile_lock);
 	lock_take(&ondol_stack_lock);
 	lock_take(&ondol_purge_lock);
-	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		lock_take(&heap.depot[class].lock);
+	for (uint32_t node = 0; node < heap.nr_nodes; node++)
+		for (uint32_t class = 1; class <= NR_CLASSES; class++)
+			lock_take(&heap.depot[node][class].lock);
 	lock_take(&heap.threads_lock);
 	lock_take(&ondol_huge_lock);
 	lock_take(&heap.core_lock);
@@ -378,8 +424,9 @@ void heap_unlock_all(void)
 	lock_drop(&heap.core_lock);
 	lock_drop(&ondol_huge_lock);
 	lock_drop(&heap.threads_lock);
-	for (uint32_t class = 1; class <= NR_CLASSES; class++)
-		lock_drop(&heap.depot[class].lock);
+	for (uint32_t node = 0; node < heap.nr_nodes; node++)
+		for (uint32_t class = 1; class <= NR_CLASSES; class++)
+			lock_drop(&heap.depot[node][class].lock);
 	lock_drop(&ondol_purge_lock);
 	lock_drop(&ondol_stack_lock);
 	lock_drop(&ondol_profile_lock);

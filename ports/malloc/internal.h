@@ -27,17 +27,23 @@
  *   free() learns the class of an object from the page map: one byte, so the map of 10 MB of
  *   objects is 2.5 KB and stays in the nearest cache, where page records would not.
  *
+ *   On a machine of several nodes the range has a part for each, and each its depots; the core's
+ *   machine has those nodes, and a CPU for each.  A thread allocates from the node that it runs
+ *   on, looked up at each exchange.  What it frees of another's goes to a bin for that node, and
+ *   by half bins to that node's depot: it is never handed out here.
+ *
  * 4 Invariants.
  *   [MALLOC-1] A page's byte is 0 only if the page reads as zeroes: it was never handed out, or
  *              given back to the host since.
  *   [MALLOC-2] The byte of a page in which an object in use begins names its class; that of a
  *              large block's first page is MAP_LARGE, and pages_of its length.
  *   [MALLOC-3] An object is in one place: with the program, in a bin, in a depot, in its slab.
+ *   [MALLOC-4] The objects of a node's depot lie in the node's part of the range.
  *
- * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by class, threads, huge,
- *   core.  The core's machine has one CPU and is called under the core lock, so it takes no locks
- *   of its own.  fork() holds them all; the child empties the bins of the threads that it does not
- *   have.
+ * 5 Concurrency.  Locks in order: hook, profile, stack, purge, depots by node and class, threads,
+ *   huge, core.  The core's machine is called under the core lock; it has one CPU, so it takes no
+ *   locks of its own, or on several nodes finds them free.  fork() holds them all; the child
+ *   empties the bins of the threads that it does not have.
  *
  * 6 What can fail.  The host refuses memory: ENOMEM.  Its refusing a page that is touched kills,
  *   as with any malloc under overcommit.  A wrong free() is reported and aborts.
@@ -70,6 +76,7 @@
 #define MAP_LARGE (NR_CLASSES + 1)
 #define MAP_TAIL (NR_CLASSES + 2) /* the other pages of a large block, and once it is free */
 #define NR_BINS (NR_CLASSES + 3)  /* the bins of 0, MAP_LARGE and MAP_TAIL are always full */
+#define NODES_MAX ONDOL_NODES_MAX
 
 #define MAX_ORDER 13 /* the largest block of the range: 32 MiB; beyond is huge */
 #define LARGE_MAX (PAGE_BYTES << MAX_ORDER)
@@ -115,17 +122,23 @@ struct table {
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_DIRECT /* ending: past the bins */ };
 
 struct thread {
+	/* Where the objects lie that free() may put into `bin`: the range, or its node's part. */
+	uintptr_t base;
+	size_t nr_pages;
+	const uint8_t *map;
+	uint32_t node; /* that it last ran on */
+	enum thread_state state;
 	struct bin bin[NR_BINS]; /* hooked: all empty and full, so that no call is short */
 	struct bin *hidden;      /* hooked: the bins in use */
+	struct bin (*away)[NR_BINS]; /* several nodes: bins for objects of the others, by node */
 	bool is_reporting;       /* what it allocates now is not the program's */
 	int tid;                 /* 0: not asked yet */
 	int64_t until_sample;    /* profiled: bytes to go */
 	uint64_t random;         /* profiled; 0: no seed yet */
 	const void *site;        /* debugged: where the program's call returns to */
 	void *freeing;           /* debugged: by a call that has not returned yet */
-	enum thread_state state;
 	struct thread *next, *prev; /* under heap.threads_lock */
-};
+} __attribute__((aligned(64))); /* two bins a line */
 
 struct depot {
 	struct lock lock;
@@ -133,6 +146,7 @@ struct depot {
 	uint32_t room;   /* of its own: beyond that all depots share, see cache.c */
 	uint32_t streak;    /* flushes since the last refill */
 	uint32_t overflows; /* of these, those that it was too full for */
+	uint32_t size;      /* of an object */
 	void **slots;
 	uint64_t nr_refills, nr_flushes; /* for the table at exit */
 } __attribute__((aligned(64)));
@@ -143,17 +157,20 @@ struct malloc_heap {
 	size_t nr_pages; /* 0: not initialised */
 	uint8_t *map;
 	uint32_t *pages_of; /* of the large block that begins here */
+	uint32_t nr_nodes;   /* before nodes_find: what the settings say, 0 nothing */
+	uint32_t node_shift; /* a node's part is 2^this pages */
+	bool is_bound;       /* the host is asked to take each part's pages from its node */
 
 	struct ondol_machine *m;
 	struct ondol_kmem_cache *cache[NR_CLASSES + 1];
 	uint32_t bin_cap[NR_CLASSES + 1]; /* 0: no bins, every call goes to the core */
-	struct depot depot[NR_CLASSES + 1];
+	struct depot depot[NODES_MAX][NR_CLASSES + 1];
 	struct lock core_lock;
 	struct lock threads_lock;
 	struct thread *threads;
 	uint64_t nr_touched;       /* pages whose byte is not 0 (core lock) */
 	uint64_t nr_touched_ever;  /* (core lock) */
-	uint64_t highest_page;     /* beyond the last page touched (core lock) */
+	uint64_t highest_page[NODES_MAX]; /* beyond the last page touched (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
 	uint64_t wanted_back;      /* pages given back that were touched again (core lock) */
 	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
@@ -194,6 +211,17 @@ static inline struct bin *bins_of(struct thread *thread)
 static inline size_t page_of(const void *p) /* < heap.nr_pages: in the range */
 {
 	return ((uintptr_t)p - heap.base) >> PAGE_SHIFT;
+}
+
+static inline uint32_t node_of(const void *p) /* in the range */
+{
+	return (uint32_t)(page_of(p) >> heap.node_shift);
+}
+
+/* The thread's bins for objects of the node. */
+static inline struct bin *bins_at(struct thread *thread, uint32_t node)
+{
+	return likely(node == thread->node) ? bins_of(thread) : thread->away[node];
 }
 
 /* lock.c */
@@ -245,11 +273,17 @@ uint64_t purge_all(void); /* bytes given back to the host */
 uint64_t heap_used_pages(void); /* core lock */
 extern struct lock ondol_purge_lock __attribute__((visibility("hidden")));
 
+/* nodes.c */
+void nodes_find(void);
+void nodes_bind(void);
+uint32_t node_here(void);
+
 /* cache.c */
 void *small_alloc(uint32_t class);
+void thread_follow(void); /* to the node that it runs on now, if there are several */
 void *small_alloc_slow(uint32_t class);
 void small_free_slow(void *p, uint32_t class);
-void depot_drain(uint32_t class);
+void depot_drain(struct depot *depot);
 uint64_t depot_pages(void);
 void thread_flush(struct thread *thread);
 void thread_forget_others(void); /* in a forked child */

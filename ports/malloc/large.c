@@ -62,6 +62,7 @@ void *large_alloc(size_t size, size_t align, bool zeroed)
 
 	if (!heap_init() || size > LARGE_MAX || align > LARGE_MAX)
 		return NULL;
+	thread_follow();
 	nr_pages = round_pages(size > align ? size : align);
 	p = take_pages(nr_pages, zeroed);
 	if (unlikely(!p) && purge_all())

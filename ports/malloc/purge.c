@@ -76,14 +76,14 @@ static uint64_t purge_block(size_t page, size_t nr)
 	return given;
 }
 
-/* The next free block at or after the page: its first page; no pages: there is none. */
-static size_t next_free(size_t page, size_t *out_nr)
+/* The node's next free block at or after the page: its first page; no pages: there is none. */
+static size_t next_free(uint32_t node, size_t page, size_t *out_nr)
 {
 	ondol_pfn_t found, end;
 	unsigned order;
 
 	lock_take(&heap.core_lock);
-	end = ondol_pfn(heap.highest_page);
+	end = ondol_pfn(heap.highest_page[node]);
 	found = ondol_next_free_block(heap.m, ondol_pfn(page), end, BLOCK_LEAST_ORDER, &order);
 	lock_drop(&heap.core_lock);
 	*out_nr = found.value < end.value ? (size_t)1 << order : 0;
@@ -97,13 +97,18 @@ static uint64_t give_back(void)
 
 	heap_shrink_bins();
 	for (uint32_t class = 1; class <= NR_CLASSES; class++) {
-		depot_drain(class);
+		for (uint32_t node = 0; node < heap.nr_nodes; node++)
+			depot_drain(&heap.depot[node][class]);
 		lock_take(&heap.core_lock);
 		(void)ondol_kmem_cache_shrink(heap.cache[class]);
 		lock_drop(&heap.core_lock);
 	}
-	for (size_t page = 0; (page = next_free(page, &nr)), nr; page += nr)
-		given += purge_block(page, nr);
+	for (uint32_t node = 0; node < heap.nr_nodes; node++) {
+		size_t page = (size_t)node << heap.node_shift;
+
+		for (; (page = next_free(node, page, &nr)), nr; page += nr)
+			given += purge_block(page, nr);
+	}
 	return given;
 }
 

@@ -70,18 +70,32 @@ void report_log(void *ctx, enum ondol_log_level level, const char *line)
 
 static int report_cache(void *ctx, const struct ondol_slab_info *info)
 {
+	struct depot sum = { .nr = 0 };
 	uint32_t *class = ctx;
-	struct depot *depot;
 
 	if (strncmp(info->name, "malloc-", 7))
 		return 0;
-	depot = &heap.depot[++*class];
+	++*class;
+	for (uint32_t node = 0; node < heap.nr_nodes; node++) {
+		sum.nr += heap.depot[node][*class].nr;
+		sum.nr_refills += heap.depot[node][*class].nr_refills;
+		sum.nr_flushes += heap.depot[node][*class].nr_flushes;
+	}
 	if (!info->nr_slabs)
 		return 0;
 	say("%8zu %10llu %10llu %9llu %8u %11llu %10llu\n", info->object_size,
 	    (unsigned long long)info->active_objects, (unsigned long long)info->nr_objects,
-	    (unsigned long long)info->nr_slabs, depot->nr,
-	    (unsigned long long)depot->nr_refills, (unsigned long long)depot->nr_flushes);
+	    (unsigned long long)info->nr_slabs, sum.nr,
+	    (unsigned long long)sum.nr_refills, (unsigned long long)sum.nr_flushes);
+	return 0;
+}
+
+static int report_node(void *ctx, const struct ondol_zone_stats *zone)
+{
+	(void)ctx;
+	if (zone->pages_managed)
+		say("  node %-3u %llu KiB in use\n", zone->node,
+		    (unsigned long long)(zone->pages_managed - zone->pages_free) * 4);
 	return 0;
 }
 
@@ -102,5 +116,7 @@ void report_stats(void)
 	    (unsigned long long)nr_huge, (unsigned long long)huge_bytes / 1024);
 	say("  pages   %llu KiB in use, %llu KiB touched and not given back\n",
 	    (unsigned long long)used * 4, (unsigned long long)heap.nr_touched * 4);
+	if (heap.nr_nodes > 1)
+		(void)ondol_for_each_zone(heap.m, report_node, NULL);
 	lock_drop(&heap.core_lock);
 }

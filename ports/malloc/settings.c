@@ -33,6 +33,8 @@ static void take(const char *entry)
 	}
 	if (!strncmp(entry, "ONDOL_MALLOC_HUGE=", 18) && entry[18])
 		heap.huge_pages = entry[18] == '0' ? HUGE_NEVER : HUGE_ALWAYS;
+	if (!strncmp(entry, "ONDOL_MALLOC_NODES=", 19) && entry[19] > '0' && entry[19] <= '9')
+		heap.nr_nodes = (uint32_t)(entry[19] - '0');
 	if (!strncmp(entry, "ONDOL_MALLOC_SECURE=", 20) && entry[20] && entry[20] != '0')
 		heap.is_secure = heap.is_hooked = true;
 	if (!strncmp(entry, "ONDOL_MALLOC_PROFILE=", 21) && entry[21] &&

@@ -139,6 +139,7 @@ if [ -d /sys/kernel/mm/transparent_hugepage ]; then
 else
 	skip 'huge pages' 'the host has none'
 fi
+ONDOL_MALLOC_NODES=3 suite 'three nodes' env LD_PRELOAD="$so" "$conf"
 ONDOL_MALLOC_SECURE=1 suite secured env LD_PRELOAD="$so" "$conf"
 ONDOL_MALLOC_DEBUG=FZPU suite debugged env LD_PRELOAD="$so" T=e "$conf"
 
@@ -180,5 +181,25 @@ if [ -w /dev/userfaultfd ] && command -v python3 >/dev/null 2>&1; then
 	verdict $? 'python3 preloaded under ondol run'
 else
 	skip 'python3 preloaded under ondol run' 'no /dev/userfaultfd or no python3'
+fi
+
+# Memory of the thread's node, on a machine of two; and the test sees it where it is not.
+$cc -O1 -Wall -Wextra -fno-builtin -o "$tmp/local" tests/malloc/local.c -pthread || exit 1
+on_nodes() { # ONDOL_MALLOC_NODES, arguments
+	timeout -k 5 120 "$B/ondol" run --nodes 2 --validate -- env ONDOL_MALLOC_NODES="$1" \
+		LD_PRELOAD="$so" "$tmp/local" $2 >"$tmp/log" 2>&1
+}
+if [ -w /dev/userfaultfd ] && [ "$(nproc)" -gt 1 ]; then
+	on_nodes '' ''
+	status=$?
+	sed "s/^\(not \)*ok [0-9]* - /&two nodes: /" "$tmp/log"
+	[ $status -eq 0 ] || bad=1
+	on_nodes '' spread
+	verdict $? 'two nodes: a policy of the program counts'
+	on_nodes 1 ''
+	[ $? -eq 1 ] && [ "$(grep -c '^not ok' "$tmp/log")" -eq 6 ]
+	verdict $? 'two nodes: taken for one, none of that holds'
+else
+	skip 'two nodes' 'no /dev/userfaultfd or one processor'
 fi
 exit $bad
