@@ -102,9 +102,9 @@ $(B)/libondol-malloc.a: $(MALLOC_OBJ) $(MALLOC_CORE_OBJ)
 	ar rcs $@ $(B)/pic/libondol-malloc.o
 
 # And as part of a test, under names of its own: see tests/malloc/ops.h.
-EMBED_SRC := $(filter-out ports/malloc/new.c,$(MALLOC_SRC))
+EMBED_SRC := $(filter-out ports/malloc/new.c ports/malloc/names.c,$(MALLOC_SRC))
 EMBED_NAMES := malloc calloc realloc free memalign aligned_alloc posix_memalign valloc pvalloc \
-	reallocarray malloc_usable_size malloc_trim mallopt mallinfo mallinfo2 malloc_stats cfree
+	reallocarray malloc_usable_size malloc_trim mallopt mallinfo mallinfo2 malloc_info malloc_stats cfree
 EMBED_OBJ := $(EMBED_SRC:%.c=$(B)/embed/%.o)
 $(B)/embed/ports/%.o: ports/%.c Makefile
 	@mkdir -p $(@D)

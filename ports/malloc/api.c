@@ -25,7 +25,8 @@ static COLD void *out_of_memory(void)
 
 static __attribute__((noinline)) void *alloc_big(size_t size, size_t align, bool zeroed)
 {
-	void *p = size <= LARGE_MAX && align <= LARGE_MAX ? large_alloc(size, align, zeroed) : NULL;
+	void *p = huge_is_due(size > align ? size : align) ? NULL :
+							      large_alloc(size, align, zeroed);
 
 	/* A range too full for a large block is not yet the end. */
 	return p ? p : huge_alloc(size, align);
@@ -326,21 +327,23 @@ EXPORT void *pvalloc(size_t size)
 	return memalign(PAGE_BYTES, (size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1));
 }
 
-/* C23; the size is what it was allocated with, which the page map knows better. */
+/* C23; what the size should be the page map knows better, but it is asked for who debugs. */
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 void cfree(void *p);
 
 EXPORT void free_sized(void *p, size_t size)
 {
-	(void)size;
+	if (unlikely(heap.is_hooked))
+		hook_check_size(p, size, CALLER);
 	free(p);
 }
 
 EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 {
 	(void)align;
-	(void)size;
+	if (unlikely(heap.is_hooked))
+		hook_check_size(p, size, CALLER);
 	free(p);
 }
 
@@ -355,97 +358,6 @@ EXPORT int malloc_trim(size_t pad)
 {
 	(void)pad;
 	return purge_all() != 0;
-}
-
-/* 1: accepted.  Everything is tuned by itself; what glibc knows is taken note of. */
-EXPORT int mallopt(int param, int value)
-{
-	(void)value;
-	switch (param) {
-	case M_MXFAST:
-	case M_TRIM_THRESHOLD:
-	case M_TOP_PAD:
-	case M_MMAP_THRESHOLD:
-	case M_MMAP_MAX:
-	case M_CHECK_ACTION:
-	case M_PERTURB:
-	case M_ARENA_TEST:
-	case M_ARENA_MAX:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-struct sums {
-	uint64_t in_use, in_bins;
-};
-
-static int sum_cache(void *ctx, const struct ondol_slab_info *info)
-{
-	struct sums *sums = ctx;
-
-	if (!strncmp(info->name, "malloc-", 7))
-		sums->in_use += info->active_objects * info->object_size;
-	return 0;
-}
-
-/* Those of running threads as they happen to be. */
-static uint64_t bytes_in_bins(void)
-{
-	uint64_t bytes = 0;
-
-	lock_take(&heap.threads_lock);
-	for (struct thread *thread = heap.threads; thread; thread = thread->next)
-		for (uint32_t i = 0; i < heap.nr_nodes * NR_CLASSES; i++) {
-			uint32_t class = i % NR_CLASSES + 1;
-			struct bin *bin = &bins_at(thread, i / NR_CLASSES)[class];
-			uint64_t nr = (uint64_t)(bin->top - bin->base);
-
-			bytes += nr <= heap.bin_cap[class] ? nr * ondol_class_size[class] : 0;
-		}
-	lock_drop(&heap.threads_lock);
-	return bytes + (depot_pages() << PAGE_SHIFT);
-}
-
-EXPORT struct mallinfo2 mallinfo2(void)
-{
-	struct mallinfo2 info = { 0 };
-	struct sums sums = { 0 };
-	uint64_t nr, bytes;
-
-	if (!heap_init())
-		return info;
-	sums.in_bins = bytes_in_bins();
-	lock_take(&heap.core_lock);
-	(void)ondol_for_each_cache(heap.m, sum_cache, &sums);
-	info.arena = heap.nr_touched << PAGE_SHIFT;
-	info.uordblks = sums.in_use + (heap.large_pages << PAGE_SHIFT);
-	lock_drop(&heap.core_lock);
-	info.fsmblks = sums.in_bins < sums.in_use ? sums.in_bins : sums.in_use;
-	info.uordblks -= info.fsmblks;
-	info.fordblks = info.arena > info.uordblks ? info.arena - info.uordblks : 0;
-	huge_totals(&nr, &bytes);
-	info.hblks = nr;
-	info.hblkhd = bytes;
-	return info;
-}
-
-EXPORT struct mallinfo mallinfo(void)
-{
-	struct mallinfo2 wide = mallinfo2();
-
-	return (struct mallinfo){
-		.arena = (int)wide.arena, .hblks = (int)wide.hblks, .hblkhd = (int)wide.hblkhd,
-		.fsmblks = (int)wide.fsmblks, .uordblks = (int)wide.uordblks,
-		.fordblks = (int)wide.fordblks,
-	};
-}
-
-EXPORT void malloc_stats(void)
-{
-	if (heap_init())
-		report_stats();
 }
 
 /* ------------------------------------------------------------------ process */

@@ -126,6 +126,31 @@ static void thread_begin(struct thread *thread)
 	(void)pthread_setspecific(exit_key, thread);
 }
 
+bool thread_hide_bins(void)
+{
+	struct thread *self = &ondol_thread;
+	struct bin *hidden;
+	bool done;
+
+	if (heap.is_hooked)
+		return true;
+	lock_take(&heap.threads_lock);
+	done = !heap.threads || (heap.threads == self && !self->next);
+	if (done && self->state == THREAD_READY) {
+		hidden = heap_metadata(sizeof self->bin);
+		done = hidden != NULL;
+		if (done) {
+			memcpy(hidden, self->bin, sizeof self->bin);
+			memset(self->bin, 0, sizeof self->bin);
+			self->hidden = hidden;
+		}
+	}
+	if (done)
+		heap.is_hooked = true;
+	lock_drop(&heap.threads_lock);
+	return done;
+}
+
 /* ------------------------------------------------------------------ depots */
 
 static int64_t extra_bytes; /* in use by all depots together (atomic) */

@@ -12,6 +12,7 @@
  * again: so a second free tells of the first.  What the core notices comes to report_panic,
  * which asks here whose the address is.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -140,6 +141,23 @@ size_t debug_usable_size(void *p, const void *site)
 				     "realloc or malloc_usable_size of no block",
 			     p, &copy, DEBUG_NOWHERE, site);
 	return copy.size;
+}
+
+/* Whether it may be freed at all is looked at by the free() that follows. */
+void debug_check_size(void *p, size_t size, const void *site)
+{
+	static char what[96]; /* written once: the report ends the process */
+	struct block *block, copy = { 0 };
+
+	lock_take(&ondol_hook_lock);
+	block = table_find(&blocks, (uintptr_t)p);
+	if (block && !block->thread_of[1] && block->size != size)
+		copy = *block;
+	lock_drop(&ondol_hook_lock);
+	if (likely(!copy.address))
+		return;
+	(void)snprintf(what, sizeof what, "freed as %zu bytes, allocated as %zu", size, copy.size);
+	debug_report(what, p, &copy, DEBUG_NOWHERE, site);
 }
 
 /* The first byte of a freed object that is not the core's pattern; else it is behind. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the program's calls and the bins, for programs that are debugged, profiled or secured.
+ * Between the program's calls and the bins, for programs that are debugged, profiled, secured or
+ * perturbed (tune.c).
  * The visible bins stay empty then and have no room, so that every call takes the long way, where
  * this is asked; who asks for none of it pays nothing.
  *
@@ -48,18 +49,24 @@ static size_t arena_size(const void *p)
 
 void *hook_alloc(size_t size, size_t align, bool zeroed, const void *site)
 {
+	void *p;
+
 	if (heap.debug)
 		return ondol_thread.is_reporting ? arena_alloc(size, align) :
 						   debug_alloc(size, align, zeroed, site);
-	if (heap.profile)
-		return profile_alloc(size, align, zeroed, site);
-	return plain_alloc(size, align, zeroed);
+	p = heap.profile ? profile_alloc(size, align, zeroed, site) :
+			   plain_alloc(size, align, zeroed);
+	if (unlikely(tuning.perturb) && p && !zeroed)
+		memset(p, ~tuning.perturb, size);
+	return p;
 }
 
 void hook_free(void *p, const void *site)
 {
 	if (is_in_arena(p))
 		return;
+	if (unlikely(tuning.perturb) && !heap.debug)
+		memset(p, tuning.perturb, plain_usable_size(p));
 	if (heap.debug)
 		debug_free(p, site);
 	else if (heap.profile)
@@ -73,6 +80,12 @@ size_t hook_usable_size(void *p, const void *site)
 	if (is_in_arena(p))
 		return arena_size(p);
 	return heap.debug ? debug_usable_size(p, site) : plain_usable_size(p);
+}
+
+void hook_check_size(void *p, size_t size, const void *site)
+{
+	if (heap.debug && p && !is_in_arena(p))
+		debug_check_size(p, size, site);
 }
 
 /* A debugged block always moves, so that who kept the old address is found out. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Huge blocks: mappings of their own, straight to and from the host.  A table says which there are,
- * so a wrong pointer is known for one.
+ * so a wrong pointer is known for one.  They are larger than LARGE_MAX, unless the program wants
+ * smaller ones to be mappings too (mallopt's M_MMAP_THRESHOLD).
  *
  * The host is asked for huge pages there: a block of more than LARGE_MAX is an array that is worked
  * through or jumped about in, and what one that is used in part costs is a huge page at most
@@ -33,6 +34,17 @@ static bool note(const struct block *block)
 	return done;
 }
 
+/* Does a block of the size become one? */
+bool huge_is_due(size_t size)
+{
+	uint64_t nr, bytes;
+
+	if (likely(size < tuning.map_from) || size > LARGE_MAX)
+		return size > LARGE_MAX;
+	huge_totals(&nr, &bytes);
+	return nr < tuning.maps_most;
+}
+
 /* Where the host has them; malloc says nothing of it in errno where it has not. */
 void huge_pages_ask(void *at, size_t bytes)
 {
@@ -55,7 +67,8 @@ static void *alloc(size_t size, size_t align, size_t guard)
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
 		return NULL;
-	if (heap.huge_pages != HUGE_NEVER)
+	if (heap.huge_pages == HUGE_ALWAYS ||
+	    (heap.huge_pages == HUGE_BLOCKS && size > LARGE_MAX))
 		huge_pages_ask(map, block.size);
 	block.map = (uintptr_t)map;
 	block.address = (block.map + guard + align - 1) & ~(uintptr_t)(align - 1);
@@ -117,7 +130,7 @@ void *huge_resize(void *p, size_t size)
 	struct block *block, found;
 	void *map;
 
-	if (size > PTRDIFF_MAX - PAGE_BYTES || size <= LARGE_MAX)
+	if (size > PTRDIFF_MAX - PAGE_BYTES || size < tuning.map_from)
 		return NULL;
 	lock_take(&ondol_huge_lock);
 	block = find(p);

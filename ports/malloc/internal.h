@@ -132,6 +132,7 @@ struct thread {
 	struct bin *hidden;      /* hooked: the bins in use */
 	struct bin (*away)[NR_BINS]; /* several nodes: bins for objects of the others, by node */
 	bool is_reporting;       /* what it allocates now is not the program's */
+	bool is_unwinding;       /* what it allocates now is the unwinder's */
 	int tid;                 /* 0: not asked yet */
 	int64_t until_sample;    /* profiled: bytes to go */
 	uint64_t random;         /* profiled; 0: no seed yet */
@@ -278,12 +279,25 @@ void nodes_find(void);
 void nodes_bind(void);
 uint32_t node_here(void);
 
+/* tune.c: what the program asked for by mallopt (written then, read by anybody) */
+#define TRIM_BY_ITSELF UINT64_MAX
+#define TRIM_NEVER (UINT64_MAX - 1)
+struct malloc_tuning {
+	size_t map_from;     /* bytes of a block from which on it is a mapping of its own */
+	uint64_t maps_most;  /* of up to LARGE_MAX; larger ones always are */
+	uint64_t trim_pages; /* that may be dirty; or TRIM_... */
+	uint8_t perturb;     /* 0: not */
+};
+extern struct malloc_tuning tuning __attribute__((visibility("hidden")));
+void tuning_take(const char *entry);
+
 /* cache.c */
 void *small_alloc(uint32_t class);
 void thread_follow(void); /* to the node that it runs on now, if there are several */
 void *small_alloc_slow(uint32_t class);
 void small_free_slow(void *p, uint32_t class);
 void depot_drain(struct depot *depot);
+bool thread_hide_bins(void); /* every call comes to hook.c from now on; false: it is too late */
 uint64_t depot_pages(void);
 void thread_flush(struct thread *thread);
 void thread_forget_others(void); /* in a forked child */
@@ -297,6 +311,7 @@ bool large_resize(void *p, size_t size);
 
 /* huge.c */
 void *huge_alloc(size_t size, size_t align);
+bool huge_is_due(size_t size);
 void huge_pages_ask(void *at, size_t bytes);
 void *huge_alloc_guarded(size_t size, size_t align); /* between pages without access */
 size_t huge_size(const void *p); /* 0: no such block */
@@ -324,11 +339,16 @@ void symbols_begin(void);
 void symbols_find(uintptr_t pc, struct symbol *out);
 void symbols_end(void);
 
+/* symbols_own.c: of a static program */
+bool own_symbols_begin(void);
+void own_symbols_find(uintptr_t pc, struct symbol *out);
+
 /* hook.c: every call, if heap.is_hooked; `site` is where the program called */
 void *hook_alloc(size_t size, size_t align, bool zeroed, const void *site);
 void hook_free(void *p, const void *site);
 void *hook_realloc(void *p, size_t size, const void *site);
 size_t hook_usable_size(void *p, const void *site);
+void hook_check_size(void *p, size_t size, const void *site); /* p is about to be freed as that */
 void hook_exit(void);
 extern struct lock ondol_hook_lock __attribute__((visibility("hidden")));
 
@@ -357,6 +377,7 @@ bool profile_write(const char *path); /* "%p" in it is the process id; false: er
 void *debug_alloc(size_t size, size_t align, bool zeroed, const void *site);
 void debug_free(void *p, const void *site);
 size_t debug_usable_size(void *p, const void *site);
+void debug_check_size(void *p, size_t size, const void *site);
 void debug_panic(const struct ondol_panic_report *report, const char *what);
 void debug_exit(void);
 

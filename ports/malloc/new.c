@@ -4,6 +4,11 @@
  * compiler is needed.  Where there is no C++ library nobody calls them; where there is one, its
  * new handler is asked and its bad_alloc thrown.  Compiled with -fexceptions: the throw passes
  * through here.
+ *
+ * These are the basic forms.  The others (arrays, nothrow) are the C++ library's own, which come to
+ * them by their names, as the standard says: so a program that replaces some has its own called
+ * for all, and what they throw is caught.  The sized forms are here for what the size can tell.
+ * All are weak, for a program that is linked with this statically and has its own.
  */
 #include <stdlib.h>
 
@@ -13,8 +18,7 @@ typedef void (*new_handler)(void);
 extern new_handler get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
 extern void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
 
-/* nothrow's handler may throw; that ends the program, as an exception out of noexcept does. */
-static COLD void *try_harder(size_t size, size_t align, bool nothrow)
+static COLD void *try_harder(size_t size, size_t align)
 {
 	for (;;) {
 		new_handler handler = get_new_handler ? get_new_handler() : NULL;
@@ -27,73 +31,84 @@ static COLD void *try_harder(size_t size, size_t align, bool nothrow)
 		if (p)
 			return p;
 	}
-	if (nothrow)
-		return NULL;
 	if (throw_bad_alloc)
 		throw_bad_alloc();
 	abort();
 }
 
-static inline void *new_plain(size_t size, bool nothrow)
+static void *own_new(size_t size)
 {
 	void *p = malloc(size);
 
-	return likely(p != NULL) ? p : try_harder(size, 0, nothrow);
+	return likely(p != NULL) ? p : try_harder(size, 0);
 }
 
-static inline void *new_aligned(size_t size, size_t align, bool nothrow)
+static void *own_new_aligned(size_t size, size_t align)
 {
 	void *p = aligned_or_null(align < 16 ? 16 : align, size);
 
-	return likely(p != NULL) ? p : try_harder(size, align < 16 ? 16 : align, nothrow);
+	return likely(p != NULL) ? p : try_harder(size, align < 16 ? 16 : align);
 }
 
-#define NEW(symbol, parameters, expression)                                                       \
-	EXPORT void *new_##symbol parameters __asm__(#symbol);                                    \
-	EXPORT void *new_##symbol parameters                                                      \
-	{                                                                                         \
-		(void)tag;                                                                        \
-		return expression;                                                                \
-	}
-#define PLAIN(symbol)                                                                             \
-	EXPORT void *new_##symbol(size_t size) __asm__(#symbol);                                  \
-	EXPORT void *new_##symbol(size_t size)                                                    \
-	{                                                                                         \
-		return new_plain(size, false);                                                    \
-	}
-#define ALIGNED(symbol)                                                                           \
-	EXPORT void *new_##symbol(size_t size, size_t align) __asm__(#symbol);                    \
-	EXPORT void *new_##symbol(size_t size, size_t align)                                      \
-	{                                                                                         \
-		return new_aligned(size, align, false);                                           \
-	}
-PLAIN(_Znwm)
-PLAIN(_Znam)
-ALIGNED(_ZnwmSt11align_val_t)
-ALIGNED(_ZnamSt11align_val_t)
-NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), new_plain(size, true))
-NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), new_plain(size, true))
-NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag),
-    new_aligned(size, align, true))
-NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag),
-    new_aligned(size, align, true))
+static void own_delete(void *p)
+{
+	free(p);
+}
 
-/* Sizes, alignments and tags are registers that nobody looks at. */
-#define DELETE(symbol)                                                                            \
-	EXPORT void delete_##symbol(void *p) __asm__(#symbol);                                    \
-	EXPORT void delete_##symbol(void *p)                                                      \
+static void own_delete_aligned(void *p, size_t align)
+{
+	(void)align;
+	free(p);
+}
+
+#define BASIC(own, symbol) __asm__(#symbol) EXPORT __attribute__((weak, alias(#own)))
+extern void *basic_new(size_t size) BASIC(own_new, _Znwm);
+extern void *basic_new_aligned(size_t size, size_t align)
+	BASIC(own_new_aligned, _ZnwmSt11align_val_t);
+extern void basic_delete(void *p) BASIC(own_delete, _ZdlPv);
+extern void basic_delete_aligned(void *p, size_t align)
+	BASIC(own_delete_aligned, _ZdlPvSt11align_val_t);
+
+/* The library's, or the program's; a static program need not have linked them. */
+extern void array_delete(void *p) __asm__("_ZdaPv") __attribute__((weak));
+extern void array_delete_aligned(void *p, size_t align)
+	__asm__("_ZdaPvSt11align_val_t") __attribute__((weak));
+
+static void delete_array(void *p)
+{
+	if (array_delete)
+		array_delete(p);
+	else
+		basic_delete(p);
+}
+
+static void delete_array_aligned(void *p, size_t align)
+{
+	if (array_delete_aligned)
+		array_delete_aligned(p, align);
+	else
+		basic_delete_aligned(p, align);
+}
+
+/* Where blocks are debugged a wrong size tells of a wrong type. */
+#define SIZED(own, symbol, way)                                                                   \
+	extern void own(void *p, size_t size) __asm__(#symbol) EXPORT __attribute__((weak));      \
+	void own(void *p, size_t size)                                                            \
 	{                                                                                         \
-		free(p);                                                                          \
+		if (unlikely(heap.is_hooked) && basic_delete == own_delete)                       \
+			hook_check_size(p, size, __builtin_return_address(0));                    \
+		way(p);                                                                           \
 	}
-DELETE(_ZdlPv)
-DELETE(_ZdaPv)
-DELETE(_ZdlPvm)
-DELETE(_ZdaPvm)
-DELETE(_ZdlPvSt11align_val_t)
-DELETE(_ZdaPvSt11align_val_t)
-DELETE(_ZdlPvmSt11align_val_t)
-DELETE(_ZdaPvmSt11align_val_t)
-DELETE(_ZdlPvRKSt9nothrow_t)
-DELETE(_ZdaPvRKSt9nothrow_t)
-DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t)
-DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+#define ALIGNED_SIZED(own, symbol, way)                                                           \
+	extern void own(void *p, size_t size, size_t align) __asm__(#symbol) EXPORT               \
+		__attribute__((weak));                                                            \
+	void own(void *p, size_t size, size_t align)                                              \
+	{                                                                                         \
+		if (unlikely(heap.is_hooked) && basic_delete_aligned == own_delete_aligned)       \
+			hook_check_size(p, size, __builtin_return_address(0));                    \
+		way(p, align);                                                                    \
+	}
+SIZED(delete_sized, _ZdlPvm, basic_delete)
+SIZED(delete_array_sized, _ZdaPvm, delete_array)
+ALIGNED_SIZED(delete_sized_aligned, _ZdlPvmSt11align_val_t, basic_delete_aligned)
+ALIGNED_SIZED(delete_array_sized_aligned, _ZdaPvmSt11align_val_t, delete_array_aligned)

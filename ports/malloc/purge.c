@@ -123,6 +123,9 @@ static bool is_too_dirty(void)
 	uint64_t room = used / 4 > heap.wanted_back ? used / 4 : heap.wanted_back;
 	uint64_t limit = DIRTY_LEAST + room;
 
+	if (unlikely(tuning.trim_pages != TRIM_BY_ITSELF))
+		return tuning.trim_pages != TRIM_NEVER &&
+		       heap.nr_touched > used + tuning.trim_pages;
 	limit = limit < heap.dirty_limit ? limit : heap.dirty_limit;
 	limit = limit > used / DIRTY_SHARE ? limit : used / DIRTY_SHARE;
 	if (heap.nr_touched <= used + limit)
@@ -220,7 +223,8 @@ void purge_if_old(void)
 							      false, __ATOMIC_RELAXED,
 							      __ATOMIC_RELAXED))
 		return;
-	look_at_age();
+	if (tuning.trim_pages != TRIM_NEVER)
+		look_at_age();
 	errno = saved;
 }
 

@@ -13,6 +13,8 @@ static char text[4096], value_debug[128], core_debug[140], value_profile[1024];
 
 static void take(const char *entry)
 {
+	if (!strncmp(entry, "MALLOC_", 7))
+		tuning_take(entry);
 	if (!strncmp(entry, "ONDOL_MALLOC_STATS=", 19))
 		heap.stats = entry[19] && entry[19] != '0';
 	if (!strncmp(entry, "ONDOL_MALLOC_DEBUG=", 19) && entry[19]) {

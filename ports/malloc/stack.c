@@ -4,9 +4,11 @@
  * blocks in a few thousand places.  Only for debugging and profiles.
  *
  * The unwinder reads the tables that C++'s exceptions need, so programs without frame pointers
- * will do; it may take the loader's locks, so none of ours is held then.
+ * will do; it may take the loader's locks, so none of ours is held then, and in a static program
+ * it allocates.
  */
 #include <string.h>
+#include <sys/auxv.h>
 #include <unwind.h>
 
 #include "internal.h"
@@ -20,6 +22,14 @@ struct lock ondol_stack_lock; /* what follows is written under it */
 static uint32_t *buckets;     /* ids of the newest stacks */
 static uint64_t *arena;       /* of stacks: next id and number of frames, then the frames */
 static size_t arena_used = 1, arena_words;
+
+static bool has_begun; /* constructors run */
+
+/* In a static program the unwinder, and it aborts, finds no tables before libc is set up. */
+static __attribute__((constructor(101))) void begin_stacks(void)
+{
+	has_begun = true;
+}
 
 struct walk {
 	uintptr_t site, frame[STACK_MOST + SKIP_MOST];
@@ -76,7 +86,11 @@ uint32_t stack_here(const void *site)
 	uint64_t hash = 0;
 	uint32_t id = 0, nr;
 
+	if (unlikely(!has_begun && !getauxval(AT_BASE)) || ondol_thread.is_unwinding)
+		return 0;
+	ondol_thread.is_unwinding = true;
 	(void)_Unwind_Backtrace(note_frame, &walk);
+	ondol_thread.is_unwinding = false;
 	nr = walk.nr - walk.first;
 	nr = nr < STACK_MOST ? nr : STACK_MOST;
 	for (uint32_t i = 0; i < nr; i++)

@@ -2,12 +2,13 @@
 /*
  * From addresses to functions and lines, for reports: elfutils' libdw, if this machine has it,
  * loaded when the first report is written; without it the loader's own dladdr, which knows the
- * functions that are exported.  Nothing here is linked against libdw, and a static program, which
- * has no dlopen, gets plain addresses.
+ * functions that are exported.  Nothing here is linked against libdw.  A static program is asked
+ * for its own table (symbols_own.c).
  */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ static int (*standard_debuginfo)(Dwfl_Module *, void **, const char *, uint64_t,
 				 const char *, uint32_t, char **);
 static char *no_path;
 static Dwfl *dwfl;
+static bool is_static; /* no interpreter: what dlopen would load has a libc of its own */
 
 extern void *dlopen_or_not(const char *, int) __asm__("dlopen") __attribute__((weak));
 extern void *dlsym_or_not(void *, const char *) __asm__("dlsym") __attribute__((weak));
@@ -89,7 +91,10 @@ static bool load(void)
 void symbols_begin(void)
 {
 	ondol_thread.is_reporting = true;
-	if (!load() || !(dwfl = dw.begin(&callbacks)))
+	is_static = !getauxval(AT_BASE);
+	if (is_static && own_symbols_begin())
+		return;
+	if (is_static || !load() || !(dwfl = dw.begin(&callbacks)))
 		return;
 	if (dw.proc_report(dwfl, getpid()) || dw.report_end(dwfl, NULL, NULL)) {
 		dw.end(dwfl);
@@ -112,6 +117,11 @@ void symbols_find(uintptr_t pc, struct symbol *out)
 
 	*out = (struct symbol){ 0 };
 	out->offset = pc;
+	if (is_static) {
+		own_symbols_find(pc, out);
+		out->function = readable(out->function);
+		return;
+	}
 	if (dladdr_or_not && dladdr_or_not((void *)pc, &info)) {
 		out->module = info.dli_fname;
 		out->offset = pc - (uintptr_t)info.dli_fbase;

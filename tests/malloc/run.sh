@@ -40,11 +40,25 @@ if echo 'int main() { return 0; }' | $cxx -x c++ -o "$tmp/a.out" - 2>/dev/null; 
 	$cxx -O1 -g -Wall -std=c++17 -o "$tmp/new" tests/malloc/new.cc -pthread || exit 1
 	suite 'C++ glibc' "$tmp/new"
 	suite 'C++ preloaded' env LD_PRELOAD="$so" "$tmp/new"
-	$cxx -O1 -g -std=c++17 -static -o "$tmp/new-static" tests/malloc/new.cc "$a" -pthread \
-		2>/dev/null && suite 'C++ static' "$tmp/new-static"
+	$cxx -O1 -g -Wall -std=c++17 -o "$tmp/replaced" tests/malloc/replaced.cc || exit 1
+	suite 'C++ glibc' "$tmp/replaced"
+	suite 'C++ preloaded' env LD_PRELOAD="$so" "$tmp/replaced"
+	for program in new replaced; do
+		$cxx -O1 -g -std=c++17 -static -o "$tmp/$program-static" \
+			tests/malloc/$program.cc "$a" -pthread 2>/dev/null &&
+			suite 'C++ static' "$tmp/$program-static"
+	done
 else
 	skip 'C++ new and delete' 'no C++ compiler'
 fi
+
+$cc -O1 -Wall -Wextra -fno-builtin -o "$tmp/tuned" tests/malloc/tuned.c || exit 1
+for preload in '' "$so"; do
+	name="mallopt${preload:+ preloaded}"
+	suite "$name" env LD_PRELOAD="$preload" "$tmp/tuned"
+	suite "$name" env LD_PRELOAD="$preload" MALLOC_PERTURB_=90 \
+		MALLOC_MMAP_THRESHOLD_=65536 "$tmp/tuned" given
+done
 
 $cc -O1 -Wall -Wextra -o "$tmp/idle" tests/malloc/idle.c || exit 1
 suite 'returned to the host' env LD_PRELOAD="$so" "$tmp/idle"
@@ -73,6 +87,7 @@ mistake P use-after-free 'written to after it was freed'
 mistake Z slack 'written beyond the end'
 mistake Z slack-in-use 'when the program ended'
 mistake P late-write 'when the program ended'
+mistake F sized 'freed as 4 bytes, allocated as 100'
 reported() { # letters, mistake, what the lines of the report must have, in order
 	ONDOL_MALLOC_DEBUG=$1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$2" >"$tmp/log" 2>&1
 	printf '%s\n' "$3" | awk -v file="$tmp/log" '
@@ -109,6 +124,13 @@ leak tests/malloc/$(at leaked)
 $(at allocated)"
 else
 	skip 'reports with lines' 'no libdw'
+fi
+# A static program knows its functions, though not the lines.
+if $cc -O0 -g -w -static -o "$tmp/wrong-static" tests/malloc/wrong.c "$a" -pthread 2>/dev/null; then
+	ONDOL_MALLOC_DEBUG=FZPUL timeout 20 "$tmp/wrong-static" twice >"$tmp/log" 2>&1
+	[ $? -eq 134 ] && grep -q 'freed twice' "$tmp/log" &&
+		[ "$(grep -c '#0  main (/.*wrong-static+0x' "$tmp/log")" -eq 3 ]
+	verdict $? 'report: a static program'
 fi
 secured() { # mistake, exit status
 	ONDOL_MALLOC_SECURE=1 LD_PRELOAD=$so timeout 20 "$tmp/wrong" "$1" >"$tmp/log" 2>&1

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+void free_sized(void *p, size_t size) __attribute__((weak)); /* C23 */
+
 static void (*volatile call_free)(void *) = free;
 static void *(*volatile call_malloc)(size_t) = malloc;
 
@@ -54,6 +56,9 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mistake, "leaks")) {
 		for (int i = 0; i < 2; i++)
 			leak();
+	} else if (!strcmp(mistake, "sized")) {
+		if (free_sized)
+			free_sized(object, 4);
 	} else if (!strcmp(mistake, "middle")) {
 		call_free((char *)object + 16);
 	} else if (!strcmp(mistake, "stack")) {
