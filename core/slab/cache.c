@@ -130,15 +130,22 @@ static int check_args(const char *name, const struct ondol_kmem_cache_args *args
 	return 0;
 }
 
-/* The most that wait in a depot: bytes, and frames of the machine for one frame of theirs. */
-#define DEPOT_BYTES_MAX (128u << 10)
-#define DEPOT_SHARE 2048
+/*
+ * The most that wait in a depot, in bytes: a small share of a small machine; of what is beyond that
+ * a larger one, until a thousand pages that are taken and given in turn need no slab.
+ */
+#define DEPOT_SMALL_MACHINE (256u << 20)
+#define DEPOT_SMALL_SHARE 2048
+#define DEPOT_SHARE 128
+#define DEPOT_BYTES_MAX (4u << 20)
 #define MAG_LEAST 8 /* objects of a magazine, unless it could never have as many */
 
 /* The more CPUs hold objects, the smaller their magazines begin; depot.c makes them grow. */
 static void set_up_magazines(struct ondol_kmem_cache *cache, uint32_t mag_max)
 {
-	uint64_t bytes = (uint64_t)cache->m->phys->managed * ONDOL_PAGE_SIZE / DEPOT_SHARE;
+	uint64_t ram = (uint64_t)cache->m->phys->managed * ONDOL_PAGE_SIZE;
+	uint64_t small = min_u64(ram, DEPOT_SMALL_MACHINE);
+	uint64_t bytes = small / DEPOT_SMALL_SHARE + (ram - small) / DEPOT_SHARE;
 	uint32_t cap = mag_max;
 
 	for (uint32_t cpus = cache->m->nr_cpus; cpus > 1 && cap > MAG_LEAST; cpus /= 2)
@@ -243,11 +250,16 @@ unsigned long slab_active_objects(const struct ondol_kmem_cache *cache)
 
 static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_info *info)
 {
+	struct ondol_page *head;
 	uint64_t given;
 	long slack = 0;
+	uint32_t offset;
 	uintptr_t irq;
 
 	__builtin_memset(info, 0, sizeof *info);
+	head = slab_locate(cache->m, cache, &offset);
+	info->descriptor_slab = ondol_page_to_pfn(cache->m, head);
+	info->descriptor_index = slab_index(head->slab.cache, offset - head->slab.colour);
 	info->name = cache->name;
 	info->object_size = cache->object_size;
 	info->buffer_size = cache->stride;

@@ -6,9 +6,10 @@
  *	           empty?  swap with spare       full? swap with spare
  *	                   both empty: the depot       both full: the depot
  *
- * As pcp.c does with frames.  In front of both is the *hand*: the object that this CPU freed last,
- * with where its state is.  Who allocates takes that, and as long as it is remembered whom it was
- * handed to, freeing it again asks neither its page's record nor the cache's arithmetic:
+ * As pcp.c does with frames.  In front of both is the *hand*: an object that this CPU freed, with
+ * where its state is.  Who allocates takes that, and as long as it is remembered which it was,
+ * freeing it again asks neither its page's record nor the cache's arithmetic.  What is freed while
+ * the hand is full goes past it, to the magazine:
  *
  *	slab_cpu   lock | hand, its state's address, generation | ...      one line
  *	state      of the object: in use, or not                          the other
@@ -274,7 +275,7 @@ void slab_give_slack(struct ondol_kmem_cache *cache, uint32_t slack)
 	unlock_cpu(cache, cpu, irq);
 }
 
-/* Into the hand; what that held goes to the loaded magazine.  False: no room. */
+/* Into the hand, or while that is full to the loaded magazine.  False: no room. */
 static inline __attribute__((always_inline)) bool
 put_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu, void *object,
 	   uint16_t *state)
@@ -283,17 +284,18 @@ put_object(const struct ondol_kmem_cache *cache, struct slab_cpu *cpu, void *obj
 
 	if (ondol_unlikely(nr >= cpu->cap))
 		return false;
-	if (cpu->hand & SLAB_HAND_FREE) {
-		struct slab_entry *entry = &cpu->loaded[nr];
-
-		entry->object = (void *)(cpu->hand - SLAB_HAND_FREE);
-		entry->state = cpu->hand_state;
-		store_relaxed(&cpu->nr, (uint8_t)(nr + 1));
-	}
 	slack = *state & ~SLAB_IN_USE;
 	if (slack)
 		add_relaxed(&cpu->slack, -(long)(slack << cache->slack_shift));
 	*state = SLAB_IN_MAGAZINE;
+	if (cpu->hand & SLAB_HAND_FREE) {
+		struct slab_entry *entry = &cpu->loaded[nr];
+
+		entry->object = object;
+		entry->state = state;
+		store_relaxed(&cpu->nr, (uint8_t)(nr + 1));
+		return true;
+	}
 	cpu->hand_state = state;
 	cpu->hand_generation = __atomic_load_n(&cache->generation, __ATOMIC_ACQUIRE);
 	store_relaxed(&cpu->hand, (uintptr_t)object | SLAB_HAND_FREE);

@@ -66,7 +66,7 @@ enum slab_way { SLAB_ALONE, SLAB_CPUS, SLAB_HOOKED, SLAB_SLOW };
 
 struct slab_cpu {
 	struct cpu_lock lock;
-	/* (u, ra) an object: with HAND_FREE that was freed last, without handed out since; or 0 */
+	/* (u, ra) an object: with HAND_FREE one that is free, without the last handed out; or 0 */
 	uintptr_t hand;
 	uint16_t *hand_state;      /* (u) its state, as long as hand_generation is the cache's */
 	struct slab_entry *loaded;     /* (u) */

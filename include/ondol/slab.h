@@ -87,6 +87,9 @@ struct ondol_slab_info {
 	uint64_t slabs_full, slabs_partial, slabs_free;
 	uint32_t objects_per_slab, pages_per_slab;
 	uint64_t bytes_requested; /* general caches: what callers asked for (E1) */
+	/* Its descriptor, an object of cache_cache (E7): the slab's first frame; which one. */
+	ondol_pfn_t descriptor_slab;
+	uint32_t descriptor_index;
 };
 /* In order of creation: cache_cache is first (E8).  A nonzero return stops the walk. */
 int ondol_for_each_cache(struct ondol_machine *m,

@@ -141,11 +141,65 @@ static void two_lines(void **state)
 	}
 }
 
+static void relax(void *ctx)
+{
+	(void)ctx;
+	fail_msg("a lock was waited for");
+}
+
+/*
+ * One CPU allocates, another frees: a lock for each magazine, not for each object.  Every time that
+ * objects move under the cache's lock it counts a move.
+ */
+static void remote_frees(void **state)
+{
+	static void *objects[200];
+	unsigned long moves;
+	unsigned nr = 0;
+
+	(void)state;
+	for (size_t size = 64; size <= 4096; size *= 8) {
+		struct ondol_kmem_cache *cache;
+
+		assert_int_equal(kit_new(&t, 64, 2, NULL, NULL), 0);
+		t.port.cpu_relax = relax;
+		cache = kit_cache(t.m, "mine", size, 0, 0);
+		moves = cache->nr_moves;
+		for (unsigned round = 0; round < 100; round++) {
+			for (unsigned i = 0; i < 200; i++)
+				objects[i] = take(cache);
+			kit_cpu = 1;
+			for (unsigned i = 0; i < 200; i++)
+				ondol_kmem_cache_free(cache, objects[i]);
+			kit_cpu = 0;
+		}
+		assert_in_range(cache->nr_moves - moves, 1, 2 * 100 * 200 / cache->mag_cap * 2);
+		/* Somebody has the lock: frees go on as long as there is room. */
+		for (unsigned i = 0; i < 200; i++)
+			objects[i] = take(cache);
+		kit_cpu = 1;
+		while (cache->cpu[1].nr < cache->cpu[1].cap)
+			ondol_kmem_cache_free(cache, objects[nr++]);
+		slab_drain_magazines(cache, false);
+		cache->lock.locked = 1;
+		for (unsigned i = 0; i < cache->cpu[1].cap; i++)
+			ondol_kmem_cache_free(cache, objects[nr++]);
+		cache->lock.locked = 0;
+		while (nr < 200)
+			ondol_kmem_cache_free(cache, objects[nr++]);
+		kit_cpu = nr = 0;
+		assert_int_equal(ondol_kmem_cache_destroy(cache), 0);
+		ASSERT_VALID(t.m);
+		assert_int_equal(toy_free(&t), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(object_in_hand),
 		cmocka_unit_test(two_lines),
+		cmocka_unit_test(remote_frees),
 		cmocka_unit_test(least_order),
 	};
 
