@@ -64,6 +64,7 @@ for lang in en ko; do
 	suffix=$([ $lang = ko ] && echo .ko)
 	same docs/pictures/figure7$suffix.svg "$ondol" lab figure7 --lang $lang --svg -
 	same docs/pictures/slab$suffix.svg "$ondol" lab second --lang $lang --svg -
+	same docs/pictures/bootstrap$suffix.svg "$ondol" lab bootstrap --lang $lang --svg -
 	same docs/pictures/figure3$suffix.svg "$ondol" lab figure3 --lang $lang --svg -
 	same docs/pictures/machine$suffix.svg \
 		"$ondol" machine show x86-4bank-interleaved --lang $lang --svg

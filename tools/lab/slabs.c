@@ -356,6 +356,44 @@ static bool has_row(const struct lab_state *before, const char *name,
 	return false;
 }
 
+struct marking {
+	struct lab_state *state;
+	struct lab_cache_view *kmem_cache;
+	uint32_t nr; /* caches so far */
+};
+
+static int mark_cache(void *ctx, const struct ondol_slab_info *info)
+{
+	static const char marks[] = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	struct marking *marking = ctx;
+	char mark = marking->nr < sizeof marks - 1 ? marks[marking->nr] : '*';
+
+	marking->nr++;
+	for (uint32_t c = 0; c < marking->state->nr_caches; c++)
+		if (!strcmp(marking->state->caches[c].name, info->name))
+			marking->state->caches[c].mark = mark;
+	for (uint32_t i = 0; i < marking->kmem_cache->nr_rows; i++) {
+		struct lab_slab_row *row = &marking->kmem_cache->rows[i];
+
+		if (row->shape.pfn.value == info->descriptor_slab.value &&
+		    info->descriptor_index < sizeof row->marks)
+			row->marks[info->descriptor_index] = mark;
+	}
+	return 0;
+}
+
+/* The descriptors of all caches, where kmem_cache is drawn. */
+static void mark_descriptors(struct lab_state *state, struct ondol_machine *m)
+{
+	struct marking marking = { .state = state };
+
+	for (uint32_t c = 0; c < state->nr_caches; c++)
+		if (!strcmp(state->caches[c].name, "kmem_cache"))
+			marking.kmem_cache = &state->caches[c];
+	if (marking.kmem_cache)
+		(void)ondol_for_each_cache(m, mark_cache, &marking);
+}
+
 bool slabs_look(struct lab_state *state, struct ondol_machine *m,
 		const struct lab_scenario *scenario, const struct lab_state *before)
 {
@@ -379,6 +417,8 @@ bool slabs_look(struct lab_state *state, struct ondol_machine *m,
 		state->nr_caches++;
 	}
 	free(names);
+	if (state->caches)
+		mark_descriptors(state, m);
 	return state->caches != NULL;
 }
 

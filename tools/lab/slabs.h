@@ -2,7 +2,8 @@
 /*
  * Caches in a scenario: statements, what they do, and how slabs are drawn.
  *
- *	show caches NAME, NAME        draws these, in a row for each slab
+ *	show caches NAME, NAME        draws these, in a row for each slab; an object of kmem_cache
+ *	                              has the mark of the cache that it describes (E7, E8)
  *	cache NAME size N             kmem_cache_create
  *	object CACHE [times N] [as NAME]
  *	release NAME [times N]        the latest objects of the name first; all of them
@@ -23,6 +24,7 @@
 struct lab_slab_row {
 	struct ondol_slab_shape shape;
 	bool changed; /* against the step before */
+	char marks[64]; /* of its objects; 0: none */
 };
 
 struct lab_cache_view {
@@ -30,6 +32,7 @@ struct lab_cache_view {
 	struct ondol_slab_info info; /* without its name, which goes with the machine */
 	struct lab_slab_row rows[LAB_SLABS_MAX];
 	uint32_t nr_rows;
+	char mark; /* if kmem_cache is drawn: 1, 2 ... 9, a, b ... in order of creation */
 };
 
 struct lab_objects; /* what a run has from the machine's caches */

@@ -4,6 +4,9 @@
  *
  *	 task      64 B, 63 in 1 frame
  *	   frame 5    partial  |▒▒▒▒▒▒▒▒                    |  ▲
+ *
+ * Where kmem_cache is among them each cache has a mark, in order of creation, and the objects of
+ * kmem_cache are drawn as the marks of the caches that they describe.
  */
 #include "lab/slabs.h"
 
@@ -61,6 +64,8 @@ void slabs_terminal(const struct lab_draw *draw, const struct lab_state *state)
 		paint(draw, "1");
 		text_pad(draw->out, view->name, 16);
 		paint(draw, "0");
+		if (view->mark)
+			fprintf(draw->out, "%c  ", view->mark);
 		heading(view, draw->lang, text, sizeof text);
 		text_print(draw->out, text, strlen(text));
 		fputc('\n', draw->out);
@@ -74,7 +79,10 @@ void slabs_terminal(const struct lab_draw *draw, const struct lab_state *state)
 			fputs("│", draw->out);
 			paint(draw, "33");
 			for (uint32_t k = 0; k < drawn(shape); k++)
-				fputs(shape->used >> k & 1 ? "▒" : " ", draw->out);
+				if (view->rows[i].marks[k])
+					fputc(view->rows[i].marks[k], draw->out);
+				else
+					fputs(shape->used >> k & 1 ? "▒" : " ", draw->out);
 			paint(draw, "0");
 			fprintf(draw->out, "│%s\n", view->rows[i].changed ? " ◀" : "");
 		}
@@ -95,6 +103,10 @@ static double svg_row(const struct lab_draw *draw, const struct lab_slab_row *ro
 	for (uint32_t k = 0; k < drawn(shape); k++)
 		svg_box(out, SVG_MARGIN + 260 + k * step, y - 9, step - 2, 18,
 			shape->used >> k & 1 ? "used" : "free");
+	for (uint32_t k = 0; k < drawn(shape); k++)
+		if (row->marks[k])
+			svg_text(out, SVG_MARGIN + 259 + (k + 0.5) * step, y + 5, "n", "middle",
+				 (const char[]){ row->marks[k], '\0' });
 	if (row->changed)
 		svg_box(out, SVG_MARGIN + 257, y - 12, step * drawn(shape) + 4, 24, "chg");
 	return y + ROW;
@@ -110,6 +122,9 @@ double slabs_svg(const struct lab_draw *draw, const struct lab_state *state, FIL
 		y += ROW + 10;
 		svg_text(out, SVG_MARGIN, y, "b", "start", view->name);
 		heading(view, draw->lang, text, sizeof text);
+		if (view->mark)
+			svg_text(out, SVG_MARGIN + 136, y, "o", "start",
+				 (const char[]){ view->mark, '\0' });
 		svg_text(out, SVG_MARGIN + 150, y, "s", "start", text);
 		y += ROW - 6;
 		for (uint32_t i = 0; i < view->nr_rows; i++)
@@ -132,10 +147,18 @@ void slabs_json(const struct lab_state *state, FILE *out)
 			const struct ondol_slab_shape *shape = &view->rows[i].shape;
 
 			fprintf(out, "%s{\"pfn\": %llu, \"pages\": %u, \"objects\": %u, "
-				"\"kind\": \"%s\", \"used\": %llu}", i ? ", " : "",
+				"\"kind\": \"%s\", \"used\": %llu", i ? ", " : "",
 				(unsigned long long)shape->pfn.value, shape->nr_pages,
 				shape->nr_objects, kind_word(shape->kind, LAB_EN),
 				(unsigned long long)shape->used);
+			if (view->mark && !strcmp(view->name, "kmem_cache")) {
+				fputs(", \"describes\": \"", out);
+				for (uint32_t k = 0; k < drawn(shape); k++)
+					fputc(view->rows[i].marks[k] ? view->rows[i].marks[k] :
+								       ' ', out);
+				fputc('"', out);
+			}
+			fputc('}', out);
 		}
 		fputs("]}", out);
 	}
