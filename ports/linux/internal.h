@@ -290,6 +290,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	uint64_t housekept; /* when, by the port's clock */
 	struct stop_node *early_stops, **early_stops_end;
 	unsigned long randomize; /* the computer's kernel.randomize_va_space */
 	struct refs_sink *refs;

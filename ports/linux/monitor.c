@@ -28,6 +28,9 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1ul
 #endif
 
+#define HOUSEKEEPING_NS 1000000000u
+#define KHUGEPAGED_PAGES 4096 /* looked at each time; Linux: 4096 in ten seconds */
+
 /* ------------------------------------------------------------------ the machine */
 
 static void port_panic(void *ctx, const struct ondol_panic_report *report)
@@ -218,6 +221,23 @@ static void serve_faults(struct monitor *mon, struct guest_mm *g)
 		;
 }
 
+/* Once a second, if anything happens at all: what the core wants done by somebody with a clock. */
+static void housekeeping(struct monitor *mon)
+{
+	uint64_t now = port_clock(mon);
+
+	if (now - mon->housekept < HOUSEKEEPING_NS)
+		return;
+	mon->housekept = now;
+	ondol_kmem_cache_tick(mon->machine);
+	if (mon->options->thp == ONDOL_THP_NEVER || !mon->options->compact)
+		return; /* without the latter frames must stay where they are */
+	for (const struct guest_mm *g = mon->mms; g; g = g->next)
+		if (g->forking)
+			return;
+	ondol_khugepaged(mon->machine, KHUGEPAGED_PAGES);
+}
+
 static void main_loop(struct monitor *mon)
 {
 	struct epoll_event event[16];
@@ -245,6 +265,7 @@ static void main_loop(struct monitor *mon)
 		notif_serve_early(mon);
 		fault_serve_late(mon);
 		pressure_serve(mon);
+		housekeeping(mon);
 	}
 }
 

@@ -5,6 +5,7 @@
  *	thp MODE	what of it is huge, by smaps, where MODE is never, madvise or always
  *	thp split	calls on parts of ranges, fork and threads meanwhile; contents stay
  *	thp collapse	MADV_COLLAPSE
+ *	thp wait	what was filled before it was wanted, in the course of time
  *	thp disable	PR_SET_THP_DISABLE, also in a child and after exec
  */
 #define _GNU_SOURCE
@@ -159,6 +160,22 @@ static int collapse(void)
 	return 0;
 }
 
+/* Filled while it was not wanted; then nobody asks, and time passes. */
+static int wait_for_it(void)
+{
+	unsigned char *p = map();
+
+	madvise(p, RANGES * HUGE, MADV_NOHUGEPAGE);
+	fill(p);
+	printf("%lu huge\n", huge());
+	madvise(p, RANGES * HUGE, MADV_HUGEPAGE);
+	for (int i = 0; i < 600 && huge() < RANGES; i++)
+		usleep(50000);
+	check(p, 0, RANGES * 512);
+	printf("%lu huge\n", huge());
+	return 0;
+}
+
 static int disable(char **argv)
 {
 	unsigned char *p = map();
@@ -200,6 +217,8 @@ int main(int argc, char **argv)
 		return split();
 	if (!strcmp(what, "collapse"))
 		return collapse();
+	if (!strcmp(what, "wait"))
+		return wait_for_it();
 	if (!strcmp(what, "disable"))
 		return disable(argv);
 	return modes();

@@ -32,6 +32,8 @@ check 'a machine too small for them' '' --mem 28M --thp always -- sh -c './thp s
 check 'collapse' '0 huge
 not wanted: Invalid argument
 8 huge' --compact -- ./thp collapse
+check 'khugepaged' '0 huge
+8 huge' --compact -- ./thp wait
 check 'PR_SET_THP_DISABLE' 'at first 0
 wrong -1
 set 0
