@@ -253,7 +253,7 @@ static void describe_cache(struct ondol_kmem_cache *cache, struct ondol_slab_inf
 	struct ondol_page *head;
 	uint64_t given;
 	long slack = 0;
-	uint32_t offset;
+	uint32_t offset = 0;
 	uintptr_t irq;
 
 	__builtin_memset(info, 0, sizeof *info);

@@ -222,7 +222,7 @@ static void a_large_page_at_max(void **state)
 	assert_int_equal(after.nr_max, before.nr_max);
 	assert_int_equal(rss_of(fx.mm), 1000);
 	limit(NONE, NONE);
-	end();
+	end_swap();
 }
 
 static void refused_at_max(void **state)
