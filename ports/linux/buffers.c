@@ -23,6 +23,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/ucontext.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -385,8 +387,20 @@ static void fcntl_in(struct call *c)
 	}
 }
 
+/* A struct sock_fprog: its instructions, too. */
+static void program_in(struct call *c, uint64_t at)
+{
+	struct { uint16_t length; uint64_t filter; } program;
+
+	range_in(c, at, sizeof program, false);
+	if (at && user_read(c, at, &program, sizeof program))
+		range_in(c, program.filter, program.length * 8ul, false);
+}
+
 static void prctl_in(struct call *c)
 {
+	if (c->arg[0] == PR_SET_SECCOMP)
+		program_in(c, c->arg[2]);
 	switch (c->arg[0]) {
 	case PR_SET_NAME:
 	case PR_GET_NAME:
@@ -556,6 +570,15 @@ static void special_in(struct call *c, long nr, unsigned special)
 	case CALL_AIO:
 		aio_in(c);
 		break;
+	case CALL_SECCOMP:
+		if (c->arg[0] == 1) /* SECCOMP_SET_MODE_FILTER */
+			program_in(c, c->arg[2]);
+		break;
+	case CALL_SOCKOPT:
+		if (c->arg[1] == SOL_SOCKET && (c->arg[2] == SO_ATTACH_FILTER ||
+						c->arg[2] == SO_ATTACH_REUSEPORT_CBPF))
+			program_in(c, c->arg[3]);
+		break;
 	}
 }
 
@@ -572,7 +595,9 @@ int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data
 		task->last_call = *data;
 	c.arg = data->args;
 	const struct call_shape *shape = &call_shapes[data->nr];
+	const struct task *outer = mon->preparing;
 
+	mon->preparing = task; /* its call has not begun */
 	/* If one had to be taken away for another of them: once more. */
 	for (int tries = 0; tries < 4 && !c.error; tries++) {
 		taken = mon->stats.flushes + mon->stats.evictions;
@@ -584,6 +609,7 @@ int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data
 			break;
 	}
 	worker_wait(mon, task->mm);
+	mon->preparing = outer;
 	/* It is not to be held up any more. */
 	if (shape->special == CALL_VFORK || shape->special == CALL_EXIT || c.error)
 		task->nr_pins = 0;
@@ -629,6 +655,7 @@ void buffers_sigreturn(struct monitor *mon, struct task *task, uint64_t sp)
 		return;
 	range_in(&c, sp - 8, frame_bytes(), false);
 	worker_wait(mon, task->mm);
+	sigtrap_mask_note(task, SIG_SETMASK, sp + offsetof(ucontext_t, uc_sigmask));
 }
 
 /* ------------------------------------------------------------------ [BUF-1] */
@@ -673,6 +700,14 @@ static bool stop_soon(const struct task *task, int *status)
 	return false;
 }
 
+static bool signal_waits(pid_t tid)
+{
+	uint64_t blocked = 0;
+
+	ptrace(PTRACE_GETSIGMASK, tid, (void *)8, &blocked);
+	return (signals_pending(tid) & ~blocked) != 0;
+}
+
 /*
  * Out of its call, which it makes again when it is resumed: also where a signal without a handler
  * would have ended it with EINTR.  False: it has stopped for a reason of its own, or ended.
@@ -692,8 +727,9 @@ static bool call_leave(struct monitor *mon, struct task *task)
 		stop_early(mon, task->tid, status);
 		return false;
 	}
+	/* Unless it is a signal's doing. */
 	if (!get_regs(task->tid, &regs) && (long)regs.orig_rax >= 0 &&
-	    (long long)regs.rax == -EINTR) {
+	    (long long)regs.rax == -EINTR && !signal_waits(task->tid)) {
 		regs.rax = (unsigned long long)-513; /* the kernel's ERESTARTNOINTR */
 		set_regs(task->tid, &regs);
 	}
@@ -709,8 +745,8 @@ unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start
 		return 0;
 	for (uint32_t i = 0; i < TASK_HASH && nr < most; i++)
 		for (struct task *t = mon->tasks[i]; t && nr < most; t = t->hash_next)
-			if (t->mm == g && t->nr_pins && overlaps(t, start, end) &&
-			    call_leave(mon, t))
+			if (t->mm == g && t->nr_pins && t != mon->preparing &&
+			    overlaps(t, start, end) && call_leave(mon, t))
 				held[nr++] = t;
 	return nr;
 }

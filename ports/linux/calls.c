@@ -109,6 +109,7 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[SYS_lchown] = { A0 STRING },
 	[SYS_utime] = { A0 STRING, A1 IN(sizeof(struct utimbuf)) },
 	[SYS_mknod] = { A0 STRING },
+	[SYS_sysfs] = { A1 MAYBE(SOME), A2 MAYBE(SOME) },
 	[SYS_uselib] = { A0 STRING },
 	[SYS_ustat] = { A1 OUT(32) },
 	[SYS_statfs] = { A0 STRING, A1 OUT(sizeof(struct statfs)) },
@@ -150,7 +151,7 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[SYS_fchmodat] = { A1 STRING },
 	[SYS_faccessat] = { A1 STRING },
 	[SYS_splice] = { A1 INOUT(LONG), A3 INOUT(LONG), SLOW },
-	[SYS_vmsplice] = { A1 IOV_IN(2), SLOW },
+	[SYS_vmsplice] = { A1 IOV_OUT(2), SLOW }, /* out of a pipe's read end */
 	[SYS_utimensat] = { A1 STRING, A2 IN(2 * TIME) },
 	[SYS_pipe2] = { A0 OUT(2 * INT) },
 	[SYS_preadv] = { A1 IOV_OUT(2), SLOW },
@@ -218,7 +219,7 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[SYS_getsockname] = { A1 OUT_LEN(2), A2 INOUT(INT) },
 	[SYS_getpeername] = { A1 OUT_LEN(2), A2 INOUT(INT) },
 	[SYS_socketpair] = { A3 OUT(2 * INT) },
-	[SYS_setsockopt] = { A3 IN_N(4, 1) },
+	[SYS_setsockopt] = { A3 IN_N(4, 1), .special = CALL_SOCKOPT },
 	[SYS_getsockopt] = { A3 OUT_LEN(4), A4 INOUT(INT) },
 
 	/* memory: the monitor's own */
@@ -258,9 +259,9 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[SYS_modify_ldt] = { A1 MAYBE(SOME) },
 	[SYS_rseq] = { A0 IGNORED }, /* refused: filter.c */
 	[SYS_ptrace] = { A2 MAYBE(SOME), A3 MAYBE(SOME) },
-	[SYS_seccomp] = { A2 MAYBE(SOME) },
+	[SYS_seccomp] = { A2 MAYBE(SOME), .special = CALL_SECCOMP },
 	[SYS_bpf] = { A1 MAYBE(256) },
-	[SYS_perf_event_open] = { A0 INOUT(128) },
+	[SYS_perf_event_open] = { A0 MAYBE(SOME) },
 	[SYS_capget] = { A0 INOUT(8), A1 OUT(24) },
 	[SYS_capset] = { A0 INOUT(8), A1 IN(24) },
 	[SYS_getgroups] = { A1 OUT_N(0, INT) },
@@ -316,7 +317,7 @@ const struct call_shape call_shapes[CALLS_END] = {
 	/* System V and POSIX queues */
 	[SYS_semop] = { A1 IN_N(2, sizeof(struct sembuf)), SLOW },
 	[SYS_semtimedop] = { A1 IN_N(2, sizeof(struct sembuf)), A3 IN(TIME), SLOW },
-	[SYS_semctl] = { A3 MAYBE(SOME) },
+	[SYS_semctl] = { A3 MAYBE(64000) }, /* SETALL: a short for each of SEMMSL */
 	[SYS_msgsnd] = { A1 { ARG_IN_N, 2 | OF_PLUS_LONG, 1 }, SLOW },
 	[SYS_msgrcv] = { A1 { ARG_OUT_N, 2 | OF_PLUS_LONG, 1 }, SLOW },
 	[SYS_msgctl] = { A2 MAYBE(sizeof(struct msqid_ds)) },

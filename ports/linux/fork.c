@@ -258,8 +258,7 @@ void fork_settle(struct monitor *mon, struct guest_mm *g)
 	while (stops) {
 		struct stop_node *node = stops;
 		stops = node->next;
-		ptrace_event(mon, node->tid, node->status);
-		free(node);
+		stop_serve(mon, node);
 	}
 	while (notifs) {
 		struct notif_node *node = notifs;

@@ -191,7 +191,7 @@ struct task {
 	uint64_t robust_list;
 	uint64_t altstack, altstack_size; /* or 0 */
 	uint64_t told_page;         /* a forking parent's word for the child's number, or 0 */
-	uint64_t stale_addr, stale_ip; /* of a fault on what was mapped already */
+	uint64_t stale_addr, stale_ip, stale_taken; /* of a fault on what was mapped already */
 	struct kernel_sigaction segv_action; /* [SIG-1] */
 	bool segv_blocked;          /* by its last rt_sigprocmask */
 };
@@ -290,6 +290,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	const struct task *preparing; /* whose call is being given its buffers, or NULL */
 	uint64_t housekept; /* when, by the port's clock */
 	struct stop_node *early_stops, **early_stops_end;
 	unsigned long randomize; /* the computer's kernel.randomize_va_space */
@@ -389,6 +390,8 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64_t act);
 /* rt_sigprocmask(how, set, ...) is about to be made. */
 void sigtrap_mask_note(struct task *task, int how, uint64_t set);
+/* A bad access while SIGSEGV is blocked or ignored: what the kernel has made of it stays. */
+bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
 
 /* buffers.c: nothing to do where the host's kernel waits for pages */
@@ -423,6 +426,8 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig);
 /* To be looked at when the main loop comes round. */
 void stop_early(struct monitor *mon, pid_t tid, int status);
 void stops_serve_early(struct monitor *mon);
+/* One that had to wait; the node is freed. */
+void stop_serve(struct monitor *mon, struct stop_node *node);
 void thread_end(struct monitor *mon, struct task *task, int status);
 
 /* task.c */

@@ -117,6 +117,14 @@ static bool stop_waits(struct monitor *mon, struct task *task, int status)
 	return true;
 }
 
+void stop_serve(struct monitor *mon, struct stop_node *node)
+{
+	/* A thread that has ended meanwhile is gone; its number must not look like a newborn's. */
+	if (task_find(mon, node->tid) || !WIFSTOPPED(node->status))
+		ptrace_event(mon, node->tid, node->status);
+	free(node);
+}
+
 void stops_serve_early(struct monitor *mon)
 {
 	while (mon->early_stops) {
@@ -125,8 +133,7 @@ void stops_serve_early(struct monitor *mon)
 		mon->early_stops = node->next;
 		if (!mon->early_stops)
 			mon->early_stops_end = &mon->early_stops;
-		ptrace_event(mon, node->tid, node->status);
-		free(node);
+		stop_serve(mon, node);
 	}
 }
 
@@ -266,7 +273,7 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 	child->segv_action = parent->segv_action;
 	child->segv_blocked = parent->segv_blocked;
 	child->clear_tid = parent->child_clear_tid;
-	if (parent->forking) { /* a thread begins without one */
+	if (parent->forking || child->tgid == child->tid) { /* a thread begins without one */
 		child->altstack = parent->altstack;
 		child->altstack_size = parent->altstack_size;
 	}
@@ -455,7 +462,8 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig)
 		trace(mon, "thread %d gets signal %d at %#llx", task->tid, sig, regs.rip);
 	/* The kernel's own word is that there was no room for a handler's frame: that is final. */
 	if (sig == SIGSEGV && !ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) &&
-	    info.si_code != SI_KERNEL)
+	    info.si_code != SI_KERNEL &&
+	    !(info.si_code > 0 && sigtrap_defeats_handler(task)))
 		sigtrap_action_restore(mon, task);
 	buffers_signal(mon, task);
 	if (!task->dead)

@@ -13,7 +13,7 @@
  *
  * A thread may find a page mapped that it faulted on, since another has been served meanwhile:
  * it tries again.  In a region that cannot be written, a second time in a row at the same
- * instruction tells that the access is a bad one: nobody takes such pages away but by calls.
+ * instruction, with no mapping taken from anybody in between, tells that the access is a bad one.
  *
  * [SIG-1] The kernel cannot deliver a SIGSEGV that is blocked or ignored: it sets the action to the
  *         default and unblocks it, behind the program's back (force_sig).  So the program's action
@@ -129,12 +129,14 @@ static void sig_refuse(struct monitor *mon, struct guest_mm *g, const struct fau
  * The page is mapped already as such an access needs it.  True: somebody else's fault has done
  * that, try again.  False: the access was a write to what cannot be written.
  */
-static bool try_again(struct task *task, uint64_t addr, uint64_t ip)
+static bool try_again(struct task *task, uint64_t addr, uint64_t ip, uint64_t taken)
 {
-	bool again = task->stale_addr != addr || task->stale_ip != ip;
+	bool again = task->stale_addr != addr || task->stale_ip != ip ||
+		     task->stale_taken != taken;
 
 	task->stale_addr = again ? addr : 0;
 	task->stale_ip = ip;
+	task->stale_taken = taken;
 	return again;
 }
 
@@ -159,16 +161,17 @@ static bool sig_signal(struct monitor *mon, struct task *task, int sig)
 		vma.vm_flags = 0;
 	else if (vma.vm_flags & ONDOL_VM_NATIVE)
 		return false;
-	if (vma.vm_flags & ONDOL_VM_WRITE)
-		fault.access = ONDOL_FAULT_WRITE;
-	else if (fault.addr == regs.rip && !(vma.vm_flags & ONDOL_VM_EXEC) && vma.vm_flags) {
+	if (fault.addr == regs.rip && !(vma.vm_flags & ONDOL_VM_EXEC) && vma.vm_flags) {
 		sig_refuse(mon, g, &fault, -ONDOL_EACCES);
 		return true;
 	}
+	if (vma.vm_flags & ONDOL_VM_WRITE)
+		fault.access = ONDOL_FAULT_WRITE;
 	uint64_t page = fault.addr & ~(PAGE_BYTES - 1), from, to;
 	bool mapped = ondol_tlb_span(g->mm, page, page + PAGE_BYTES, &from, &to);
 
-	if (mapped && fault.access == ONDOL_FAULT_READ && !try_again(task, fault.addr, regs.rip)) {
+	if (mapped && fault.access == ONDOL_FAULT_READ &&
+	    !try_again(task, fault.addr, regs.rip, mon->stats.flushes + mon->stats.evictions)) {
 		sig_refuse(mon, g, &fault, -ONDOL_EACCES);
 		return true;
 	}
@@ -215,6 +218,11 @@ static void mask_restore(const struct task *task)
 		signals_restore(task->tid, mask | SEGV_BIT);
 }
 
+bool sigtrap_defeats_handler(const struct task *task)
+{
+	return task->segv_blocked || task->segv_action.handler == (uint64_t)SIG_IGN;
+}
+
 static bool action_lost(const struct task *task)
 {
 	const char *name = task->segv_action.handler == (uint64_t)SIG_IGN ? "SigIgn" : "SigCgt";
@@ -229,6 +237,7 @@ static int64_t call_in(struct monitor *mon, struct task *task, const struct user
 {
 	struct user_regs_struct before, r;
 	uint64_t mask;
+	bool stop_again = false;
 	int stops = 0, status;
 
 	if (get_regs(task->tid, &before))
@@ -256,13 +265,14 @@ static int64_t call_in(struct monitor *mon, struct task *task, const struct user
 		}
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80))
 			stops++;
-		else if (WSTOPSIG(status) == SIGSTOP) /* later */
-			syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
+		else if (WSTOPSIG(status) == SIGSTOP || status >> 16 == PTRACE_EVENT_STOP)
+			stop_again |= WSTOPSIG(status) != SIGTRAP; /* cannot be blocked: later */
 	}
 	get_regs(task->tid, &r);
-	before.orig_rax = (unsigned long long)-1;
 	set_regs(task->tid, &before);
 	signals_restore(task->tid, mask);
+	if (stop_again && !(signals_pending(task->tid) & UINT64_C(1) << (SIGCONT - 1)))
+		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
 	return (int64_t)r.rax;
 }
 

@@ -416,16 +416,19 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 	mon->serving = outer;
 }
 
+/* Those there are; what comes back meanwhile waits for the next round. */
 void notif_serve_early(struct monitor *mon)
 {
-	while (mon->early_notifs) {
-		struct notif_node *node = mon->early_notifs;
+	struct notif_node *node = mon->early_notifs;
 
-		mon->early_notifs = node->next;
-		if (!mon->early_notifs)
-			mon->early_notifs_end = &mon->early_notifs;
+	mon->early_notifs = NULL;
+	mon->early_notifs_end = &mon->early_notifs;
+	while (node) {
+		struct notif_node *after = node->next;
+
 		notif_serve(mon, &node->notif);
 		free(node);
+		node = after;
 	}
 }
 

@@ -528,7 +528,7 @@ static void fork_from_threads(void)
 		int status = 0;
 
 		if (!pid) {
-			alarm(20);
+			alarm(60);
 			_exit(child_works());
 		}
 		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);

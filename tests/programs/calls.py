@@ -27,7 +27,7 @@ MORE = {
     "openat2": {2}, "io_pgetevents": {5}, "futex_waitv": {0}, "landlock_add_rule": {2},
     "capget": {0, 1}, "capset": {0, 1}, "keyctl": {1, 2, 3, 4}, "semctl": {3}, "bpf": {1},
     "ptrace": {2, 3}, "arch_prctl": {1}, "modify_ldt": {1}, "umount2": {0},
-    "_sysctl": {0},
+    "_sysctl": {0}, "sysfs": {1, 2},
 }
 # Where the prototype found first is another architecture's.
 EXACT = {"fanotify_mark": {4}}
