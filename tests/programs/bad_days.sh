@@ -166,7 +166,7 @@ status=$?
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && [ -z "$(find /dev/userfaultfd -perm /006)" ]; then
 	chmod 755 "$work"
 	expect 'userfaultfd not allowed: one sentence' 125 'sudo chmod 666 /dev/userfaultfd' \
-		setpriv --reuid=65534 --regid=65534 --clear-groups $run -- /bin/true
+		setpriv --reuid=65534 --regid=65534 --clear-groups $run --trap=uffd -- /bin/true
 	[ "$(wc -l <err)" -eq 1 ] && good 'and no more' || bad 'and no more' 'several lines'
 else
 	echo 'ok - userfaultfd not allowed # SKIP needs root and a device that others may not use'
