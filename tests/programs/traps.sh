@@ -43,7 +43,7 @@ for way in user ptrace; do
 done
 
 answer 20 "$ONDOL" run --trap=other -- true
-judge 'an unknown trap' 64 'want uffd, user, ptrace or auto'
+judge 'an unknown trap' 125 'want uffd, user, ptrace or auto'
 answer 20 "$work/deny" "$ONDOL" run --trap=user -- true
 judge 'user under a container filter: says why' 125 'blocked by a system-call filter'
 answer 60 "$work/deny" "$ONDOL" doctor --json
