@@ -79,11 +79,11 @@ else
 	bad 'a user in a container: make run' "status $got"
 fi
 
-cases_as() { # NAME WRAPPER SUBSTRINGS
+cases_as() { # NAME WRAPPER SUBSTRINGS TRAP
 	OUT=$work/src/build/programs ONDOL=$work/ondol timeout -k 5 900 $user $2 sh tests/programs/run.sh \
-		-o --trap=auto $3 >"$work/cases" 2>&1 </dev/null || failed=1
+		-o --trap=$4 $3 >"$work/cases" 2>&1 </dev/null || failed=1
 	sed 's/^\(not \)*ok - /&'"$1: /" "$work/cases"
 }
-cases_as 'a user' '' "$some"
-cases_as 'a user in a container' "$work/deny" "$some"
+cases_as 'a user' '' "$some" auto
+cases_as 'a user in a container' "$work/deny" "$some" ptrace # all that auto can choose
 exit $failed
