@@ -668,14 +668,6 @@ static bool overlaps(const struct task *task, uint64_t start, uint64_t end)
 	return false;
 }
 
-static bool is_dead(pid_t tid)
-{
-	char state[64];
-
-	return !status_field(tid, "State", state, sizeof state) || strchr(state, 'Z') ||
-	       strchr(state, 'X');
-}
-
 /*
  * Its next stop, as soon as it can have one: a thread that leads a dead process has none while
  * others of it wait for us, and one that waits for a device takes its time.  What comes later is
@@ -690,7 +682,7 @@ static bool stop_soon(const struct task *task, int *status)
 
 		if (r)
 			return r == task->tid;
-		if (naps % 64 == 4 && is_dead(task->tid))
+		if (naps % 64 == 4 && thread_is_dead(task->tid))
 			return false;
 		if (naps < 4)
 			sched_yield();
@@ -698,14 +690,6 @@ static bool stop_soon(const struct task *task, int *status)
 			nanosleep(&nap, NULL);
 	}
 	return false;
-}
-
-static bool signal_waits(pid_t tid)
-{
-	uint64_t blocked = 0;
-
-	ptrace(PTRACE_GETSIGMASK, tid, (void *)8, &blocked);
-	return (signals_pending(tid) & ~blocked) != 0;
 }
 
 /*

@@ -12,7 +12,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -175,12 +174,11 @@ static void finding_obstacle(struct finding *f, const char *what, const char *ob
 /* One run of an empty program, in ns; 0: it did not work. */
 static uint64_t run_once(const char *trap)
 {
-	struct timespec before, after;
 	char option[32];
 	int status = 1;
 
 	snprintf(option, sizeof option, "--trap=%s", trap);
-	clock_gettime(CLOCK_MONOTONIC, &before);
+	uint64_t before = now_ns();
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -194,9 +192,7 @@ static uint64_t run_once(const char *trap)
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u +
-	       (uint64_t)after.tv_nsec - (uint64_t)before.tv_nsec;
+	return now_ns() - before;
 }
 
 /* The trap in one line: whether it works, and what an empty program takes, best of five. */

@@ -459,11 +459,10 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 static void host_layout_set(struct monitor *mon, struct guest_mm *g,
 			    const struct host_image *image)
 {
-	struct prctl_mm_map *map =
-		(struct prctl_mm_map *)((unsigned char *)g->mailbox + sizeof(struct mailbox));
+	struct prctl_mm_map *map = mailbox_room(g->mailbox);
 	struct ondol_mm_layout layout;
 
-	_Static_assert(sizeof(struct mailbox) + sizeof *map <= PAGE_BYTES, "room in the mailbox");
+	_Static_assert(sizeof *map <= MAILBOX_ROOM, "room in the mailbox");
 	ondol_mm_layout(g->mm, &layout);
 	memset(map, 0, sizeof *map);
 	map->start_code = layout.start_code;
@@ -486,7 +485,7 @@ static void host_layout_set(struct monitor *mon, struct guest_mm *g,
 		map->auxv_size = (uint32_t)(auxv_end - image->auxv_at);
 	}
 	worker_post(mon, g, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
-		    STUB_MAILBOX + sizeof(struct mailbox), sizeof *map, 0, 0);
+		    MAILBOX_ROOM_AT, sizeof *map, 0, 0);
 	worker_kick(g);
 }
 

@@ -76,10 +76,8 @@ static void fork_refuse(struct task *task, struct user_regs_struct *regs, int er
 static bool signal_first(struct task *task, const struct user_regs_struct *at)
 {
 	struct user_regs_struct regs = *at;
-	uint64_t blocked = 0;
 
-	if (ptrace(PTRACE_GETSIGMASK, task->tid, (void *)8, &blocked) ||
-	    !(signals_pending(task->tid) & ~blocked))
+	if (!signal_waits(task->tid))
 		return false;
 	regs.rip -= 2; /* the syscall instruction */
 	regs.rax = regs.orig_rax;

@@ -109,20 +109,11 @@ void guest_mm_put(struct monitor *mon, struct guest_mm *g)
 static bool adopted_and_gone(pid_t worker)
 {
 	siginfo_t info = { 0 };
-	char path[64], state = 0;
 
 	if (!waitid(P_PID, (id_t)worker, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ||
 	    errno != ECHILD)
 		return false;
-	snprintf(path, sizeof path, "/proc/%d/stat", worker);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return true;
-	int n = fscanf(f, "%*d (%*[^)]) %c", &state);
-
-	fclose(f);
-	return n == 1 && (state == 'Z' || state == 'X');
+	return thread_is_dead(worker);
 }
 
 /* [PORT-3] for workers that we cannot reap ourselves. */

@@ -79,6 +79,15 @@ struct mailbox { /* one frame, shared with the worker */
 	struct mailbox_op slot[MB_NR_SLOTS];
 };
 
+/* What a mailbox leaves of its frame: room for what arguments of operations point to. */
+#define MAILBOX_ROOM (PAGE_BYTES - sizeof(struct mailbox))
+#define MAILBOX_ROOM_AT (STUB_MAILBOX + sizeof(struct mailbox)) /* in the guest */
+
+static inline void *mailbox_room(struct mailbox *mailbox)
+{
+	return mailbox + 1;
+}
+
 struct notif_node { /* a system call that waits */
 	struct notif_node *next;
 	struct seccomp_notif notif;
@@ -302,6 +311,9 @@ struct monitor {
 	struct port_stats stats;
 };
 
+/* monitor.c */
+uint64_t now_ns(void); /* CLOCK_MONOTONIC */
+
 /* report.c */
 void monitor_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void trace(const struct monitor *mon, const char *format, ...)
@@ -415,6 +427,9 @@ int set_regs(pid_t tid, const struct user_regs_struct *regs);
 void signals_block(pid_t tid, uint64_t *out_saved);
 void signals_restore(pid_t tid, uint64_t saved);
 uint64_t signals_pending(pid_t tid);
+int signals_blocked(pid_t tid, uint64_t *out_mask);
+bool signal_waits(pid_t tid); /* one that is not blocked; at its stop */
+void stop_repeat(const struct task *task);
 /* Run stub code at `ip` until its breakpoint; serves the stub's own calls meanwhile. */
 int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_t ip,
 	     struct user_regs_struct *regs);
@@ -443,6 +458,10 @@ bool task_capable(const struct task *task, unsigned cap);
 uid_t task_uid(const struct task *task); /* its real user; (uid_t)-1: it is gone */
 /* What the host's /proc/PID/status says after "name:", blanks and end of line included. */
 bool status_field(pid_t pid, const char *name, char *value, size_t size);
+
+/* R, S, Z and so on (proc(5)); 0: it is gone. */
+char thread_state(pid_t tid);
+bool thread_is_dead(pid_t tid); /* be it reaped or not */
 
 /* layout.c */
 struct guest_layout {

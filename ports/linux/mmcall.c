@@ -591,8 +591,8 @@ static int64_t call_msync(struct monitor *mon, struct guest_mm *g, const __u64 *
 static int64_t natives_mincore(struct monitor *mon, struct guest_mm *g, uint64_t start,
 			       uint64_t end, unsigned char *vec)
 {
-	const uint64_t room = PAGE_BYTES - sizeof(struct mailbox);
-	const unsigned char *theirs = (const unsigned char *)g->mailbox + sizeof(struct mailbox);
+	const uint64_t room = MAILBOX_ROOM;
+	const unsigned char *theirs = mailbox_room(g->mailbox);
 	uint64_t at = start;
 	struct ondol_vma_info vma;
 	struct span part;
@@ -603,7 +603,7 @@ static int64_t natives_mincore(struct monitor *mon, struct guest_mm *g, uint64_t
 			n = (part.end - part.start) / PAGE_BYTES;
 			n = n < room ? n : room;
 			r = worker_call(mon, g, SYS_mincore, part.start, n * PAGE_BYTES,
-					STUB_MAILBOX + sizeof(struct mailbox), 0, 0, 0);
+					MAILBOX_ROOM_AT, 0, 0, 0);
 			if (!r)
 				memcpy(vec + (part.start - start) / PAGE_BYTES, theirs, n);
 		}

@@ -43,13 +43,18 @@ static void port_panic(void *ctx, const struct ondol_panic_report *report)
 	abort(); /* EXITKILL and PDEATHSIG end the guests and workers */
 }
 
-static uint64_t port_clock(void *ctx)
+uint64_t now_ns(void)
 {
 	struct timespec ts;
 
-	(void)ctx;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t port_clock(void *ctx)
+{
+	(void)ctx;
+	return now_ns();
 }
 
 static void port_log(void *ctx, enum ondol_log_level level, const char *line)
@@ -224,7 +229,7 @@ static void serve_faults(struct monitor *mon, struct guest_mm *g)
 /* Once a second, if anything happens at all: what the core wants done by somebody with a clock. */
 static void housekeeping(struct monitor *mon)
 {
-	uint64_t now = port_clock(mon);
+	uint64_t now = now_ns();
 
 	if (now - mon->housekept < HOUSEKEEPING_NS)
 		return;

@@ -14,7 +14,6 @@
  */
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -30,32 +29,7 @@ struct held_fault {
 	uint64_t until; /* ns */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* ------------------------------------------------------------------ who runs */
-
-static bool task_runs(const struct task *task)
-{
-	char path[64], text[256], *at;
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", task->tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, text, sizeof text - 1);
-
-	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	at = strrchr(text, ')');
-	return at && at[1] == ' ' && at[2] == 'R';
-}
 
 static bool look(struct monitor *mon)
 {
@@ -65,7 +39,7 @@ static bool look(struct monitor *mon)
 		for (const struct task *t = mon->tasks[i]; t; t = t->hash_next) {
 			if (!left--)
 				return false;
-			if (task_runs(t))
+			if (thread_state(t->tid) == 'R')
 				return true;
 		}
 	return false;

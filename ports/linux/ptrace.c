@@ -65,6 +65,25 @@ uint64_t signals_pending(pid_t tid)
 	return set;
 }
 
+int signals_blocked(pid_t tid, uint64_t *out_mask)
+{
+	return ptrace(PTRACE_GETSIGMASK, tid, (void *)8, out_mask) ? -errno : 0;
+}
+
+bool signal_waits(pid_t tid)
+{
+	uint64_t blocked;
+
+	return !signals_blocked(tid, &blocked) && (signals_pending(tid) & ~blocked);
+}
+
+/* A SIGSTOP that came where the thread could not stop, once more: unless a SIGCONT has come. */
+void stop_repeat(const struct task *task)
+{
+	if (!(signals_pending(task->tid) & UINT64_C(1) << (SIGCONT - 1)))
+		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
+}
+
 /* The next stop or end of one thread.  -ESRCH: there is no such thread any more. */
 int wait_stop(struct monitor *mon, pid_t tid, int *out_status)
 {
@@ -227,10 +246,8 @@ static int serve_stub(struct monitor *mon, struct task *task, struct guest_mm *g
 		else if (done && ++waited > PATIENCE)
 			return -ETIMEDOUT;
 	}
-	/* Unless a SIGCONT has come after it. */
-	if (stop_again && !task->dead &&
-	    !(signals_pending(task->tid) & UINT64_C(1) << (SIGCONT - 1)))
-		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
+	if (stop_again && !task->dead)
+		stop_repeat(task);
 	return r < 0 ? r : 0;
 }
 

@@ -31,10 +31,6 @@
 #include "insn.h"
 #include "internal.h"
 
-#ifndef PTRACE_GETSIGMASK
-#define PTRACE_GETSIGMASK 0x420a
-#define PTRACE_SETSIGMASK 0x420b
-#endif
 #define SEGV_BIT (UINT64_C(1) << (SIGSEGV - 1))
 
 static int sig_attach(struct monitor *mon, struct guest_mm *g)
@@ -214,7 +210,7 @@ static void mask_restore(const struct task *task)
 {
 	uint64_t mask;
 
-	if (!ptrace(PTRACE_GETSIGMASK, task->tid, (void *)8, &mask) && !(mask & SEGV_BIT))
+	if (!signals_blocked(task->tid, &mask) && !(mask & SEGV_BIT))
 		signals_restore(task->tid, mask | SEGV_BIT);
 }
 
@@ -271,8 +267,8 @@ static int64_t call_in(struct monitor *mon, struct task *task, const struct user
 	get_regs(task->tid, &r);
 	set_regs(task->tid, &before);
 	signals_restore(task->tid, mask);
-	if (stop_again && !(signals_pending(task->tid) & UINT64_C(1) << (SIGCONT - 1)))
-		syscall(SYS_tgkill, task->tgid, task->tid, SIGSTOP);
+	if (stop_again)
+		stop_repeat(task);
 	return (int64_t)r.rax;
 }
 
@@ -280,7 +276,7 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 {
 	struct kernel_sigaction *room;
 	struct user_regs_struct call = { .rax = SYS_rt_sigaction, .rdi = SIGSEGV,
-					 .rsi = STUB_MAILBOX + sizeof(struct mailbox),
+					 .rsi = MAILBOX_ROOM_AT,
 					 .r10 = 8 };
 
 	if (mon->trap != &trap_ptrace || !task->mm || task->mm->worker_dead)
@@ -289,8 +285,7 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 		mask_restore(task);
 	if (task->segv_action.handler == (uint64_t)SIG_DFL || !action_lost(task))
 		return;
-	room = (struct kernel_sigaction *)((unsigned char *)task->mm->mailbox +
-					   sizeof(struct mailbox));
+	room = mailbox_room(task->mm->mailbox);
 	*room = task->segv_action;
 	/* It was blocked, else nothing were lost. */
 	if (!call_in(mon, task, &call) && task->segv_action.handler != (uint64_t)SIG_IGN)

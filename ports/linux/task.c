@@ -143,6 +143,30 @@ bool status_field(pid_t pid, const char *name, char *value, size_t size)
 	return found;
 }
 
+char thread_state(pid_t tid)
+{
+	char path[64], text[256], *at;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t n = read(fd, text, sizeof text - 1);
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	at = strrchr(text, ')');
+	return at && at[1] == ' ' ? at[2] : 0;
+}
+
+bool thread_is_dead(pid_t tid)
+{
+	char state = thread_state(tid);
+
+	return !state || state == 'Z' || state == 'X';
+}
+
 void task_kill(struct monitor *mon, struct task *task, int sig)
 {
 	(void)mon;
