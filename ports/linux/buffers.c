@@ -190,14 +190,14 @@ static void maybe_in(struct call *c, uint64_t addr, uint64_t size)
 /* Where the file is read from next. */
 static uint64_t file_position(const struct call *c, long nr)
 {
-	char path[64];
-
-	snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", c->task->tid, (int)c->arg[0]);
-	FILE *f = nr == SYS_read ? fopen(path, "re") : NULL;
 	unsigned long long at = 0;
+	char path[64];
 
 	if (nr == SYS_pread64)
 		return c->arg[3];
+	snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", c->task->tid, (int)c->arg[0]);
+	FILE *f = fopen(path, "re");
+
 	if (f && fscanf(f, "pos: %llu", &at) != 1)
 		at = 0;
 	if (f)
@@ -399,9 +399,10 @@ static void program_in(struct call *c, uint64_t at)
 
 static void prctl_in(struct call *c)
 {
-	if (c->arg[0] == PR_SET_SECCOMP)
-		program_in(c, c->arg[2]);
 	switch (c->arg[0]) {
+	case PR_SET_SECCOMP:
+		program_in(c, c->arg[2]);
+		break;
 	case PR_SET_NAME:
 	case PR_GET_NAME:
 		range_in(c, c->arg[1], 16, c->arg[0] == PR_GET_NAME);

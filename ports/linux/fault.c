@@ -177,14 +177,23 @@ static void fault_refused(struct monitor *mon, struct guest_mm *g, const struct 
 	mon->trap->refuse(mon, g, fault, error);
 }
 
+/* What was found for addr goes to the host. */
+static void map_run(struct monitor *mon, struct guest_mm *g, uint64_t addr,
+		    const struct ondol_tlb_run *run)
+{
+	worker_map(mon, g, run);
+	region_note(g, addr);
+	if (g->nr_holes)
+		holes_forget(g, run->start, run->start + run->nr_pages * PAGE_BYTES);
+}
+
 bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 {
 	struct ondol_tlb_run run;
 
 	if (ondol_tlb_fill(g->mm, addr, ONDOL_FAULT_READ, 1, &run))
 		return false;
-	worker_map(mon, g, &run);
-	region_note(g, addr);
+	map_run(mon, g, addr, &run);
 	return true;
 }
 
@@ -267,10 +276,7 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	}
 	g->repeats = 0;
 	stream->end = run.start + run.nr_pages * PAGE_BYTES;
-	worker_map(mon, g, &run);
-	region_note(g, addr);
-	if (g->nr_holes)
-		holes_forget(g, run.start, stream->end);
+	map_run(mon, g, addr, &run);
 	return 0;
 }
 
@@ -339,10 +345,7 @@ int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint
 	}
 	if (r || run.cached)
 		return r;
-	worker_map(mon, g, &run);
-	region_note(g, page);
-	if (g->nr_holes)
-		holes_forget(g, run.start, run.start + run.nr_pages * PAGE_BYTES);
+	map_run(mon, g, page, &run);
 	*at = run.start + run.nr_pages * PAGE_BYTES;
 	return 0;
 }
@@ -361,10 +364,8 @@ uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 	if (!(prot & (ONDOL_VM_READ | ONDOL_VM_WRITE)) ||
 	    fault_find(mon, g, page, access, around, NULL, &run))
 		return page + PAGE_BYTES; /* it is met again when the program gets there */
-	if (!run.cached) {
-		worker_map(mon, g, &run);
-		region_note(g, page);
-	}
+	if (!run.cached)
+		map_run(mon, g, page, &run);
 	return run.start + run.nr_pages * PAGE_BYTES;
 }
 

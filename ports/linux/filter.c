@@ -313,6 +313,8 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 			continue;
 		if (f->k == OPEN_OTHER && see_folders)
 			f->k &= ~(uint32_t)O_DIRECTORY;
+		else if (f->k == CLONE_PTRACE && buffers)
+			f->k |= CLONE_UNTRACED; /* untraced it would have no memory */
 		else if (f->k == O_DIRECT && !swap)
 			f->jt = 0;
 		else if (f->k == FUTEX_PRIVATE_FLAG && !swap)
@@ -324,10 +326,6 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 	}
 	if (buffers)
 		program.len = (unsigned short)buffers_append(filter, program.len);
-	/* Untraced it would have no memory. */
-	for (unsigned i = 0; i < program.len && buffers; i++)
-		if (filter[i].code == (BPF_JMP | BPF_JSET | BPF_K) && filter[i].k == CLONE_PTRACE)
-			filter[i].k |= CLONE_UNTRACED;
 	int fd = filter_set(&program);
 
 	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

@@ -58,6 +58,25 @@ static inline unsigned char *map_anon(size_t size, int prot)
 	return p;
 }
 
+/* Write to each of so many new pages. */
+static inline void touch_new(unsigned pages)
+{
+	unsigned char *p = map_anon(pages * PAGE, PROT_READ | PROT_WRITE);
+
+	for (unsigned i = 0; i < pages; i++)
+		p[i * PAGE] = 1;
+	CHECK(munmap(p, pages * PAGE) == 0);
+}
+
+/* SIG_BLOCK or SIG_UNBLOCK every signal. */
+static inline void signals_all(int how)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	CHECK(sigprocmask(how, &all, NULL) == 0);
+}
+
 /* A file of `size` bytes, byte i = i * 7 + i / 4096, already unlinked. */
 static inline int pattern_file(const char *name, size_t size)
 {

@@ -9,23 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-static void signals_all(int how)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	CHECK(sigprocmask(how, &all, NULL) == 0);
-}
-
-static void touch(void)
-{
-	unsigned char *p = map_anon(512 * PAGE, PROT_READ | PROT_WRITE);
-
-	for (int i = 0; i < 512; i++)
-		p[i * PAGE] = 1;
-	CHECK(munmap(p, 512 * PAGE) == 0);
-}
-
 static void blocked(void)
 {
 	signals_all(SIG_BLOCK);
@@ -88,7 +71,7 @@ static void touch_for_long(void)
 	catch_faults(0);
 	signals_all(SIG_BLOCK);
 	for (int i = 0; i < 40; i++)
-		touch();
+		touch_new(512);
 	_exit(5);
 }
 

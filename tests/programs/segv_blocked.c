@@ -5,37 +5,20 @@
  */
 #include "check.h"
 
-static void signals_all(int how)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	CHECK(sigprocmask(how, &all, NULL) == 0);
-}
-
-static void touch_new(void)
-{
-	unsigned char *p = map_anon(64 * PAGE, PROT_READ | PROT_WRITE);
-
-	for (int i = 0; i < 64; i++)
-		p[i * PAGE] = 1;
-	CHECK(munmap(p, 64 * PAGE) == 0);
-}
-
 int main(void)
 {
 	struct sigaction action;
 	sigset_t mask;
 
 	signals_all(SIG_BLOCK);
-	touch_new();
+	touch_new(64);
 	CHECK(sigprocmask(SIG_SETMASK, NULL, &mask) == 0 && sigismember(&mask, SIGSEGV));
 	signals_all(SIG_UNBLOCK);
 	say("blocked, without a handler: still blocked\n");
 
 	catch_faults(0);
 	signals_all(SIG_BLOCK);
-	touch_new();
+	touch_new(64);
 	CHECK(sigprocmask(SIG_SETMASK, NULL, &mask) == 0 && sigismember(&mask, SIGSEGV));
 	signals_all(SIG_UNBLOCK);
 	CHECK(FAULTS(*(volatile int *)8 = 1) == SIGSEGV);
@@ -43,14 +26,14 @@ int main(void)
 
 	for (int i = 0; i < 20; i++) {
 		signals_all(SIG_BLOCK);
-		touch_new();
+		touch_new(64);
 		signals_all(SIG_UNBLOCK);
 		CHECK(FAULTS(*(volatile int *)8 = 1) == SIGSEGV);
 	}
 	say("again and again\n");
 
 	CHECK(signal(SIGSEGV, SIG_IGN) != SIG_ERR);
-	touch_new();
+	touch_new(64);
 	CHECK(sigaction(SIGSEGV, NULL, &action) == 0 && action.sa_handler == SIG_IGN);
 	CHECK(raise(SIGSEGV) == 0);
 	say("ignored: still ignored\n");
