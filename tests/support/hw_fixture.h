@@ -33,22 +33,32 @@ static inline void begin_hw(enum hw_kind kind, bool no_write_trap, bool with_pro
 	hw_meet(&ondol_pgtable_x86_64);
 }
 
+/* A machine with one node of so much memory, and what of `desc` the caller has filled in. */
+static inline void begin_hw_desc(uint64_t mib, struct ondol_machine_desc desc, enum hw_kind kind,
+				 bool no_write_trap, bool with_protect)
+{
+	struct ondol_mem_region all = { .end = { mib << 20 }, .type = ONDOL_MEM_USABLE };
+
+	memset(&fx, 0, sizeof fx);
+	memset(&hw, 0, sizeof hw);
+	desc.size = sizeof desc;
+	desc.regions = &all;
+	desc.nr_regions = desc.nr_nodes = desc.nr_cpus = 1;
+	desc.mmu = hw_init(&hw, kind, no_write_trap, with_protect);
+	desc.mmu_ctx = &hw;
+	assert_int_equal(toy_init(&fx.toy, &desc), 0);
+	fx.m = fx.toy.m;
+	fx.mm = new_mm();
+	hw_meet((desc.profile ? desc.profile : &ondol_profile_x86_64)->format);
+}
+
 /* So few that they run short: what programs map is taken back if `reclaim`. */
 static inline void begin_hw_short(uint64_t mib, const struct ondol_profile *profile, bool reclaim,
 				  enum hw_kind kind, bool no_write_trap, bool with_protect)
 {
-	struct ondol_mem_region all = { .end = { mib << 20 }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
-					   .nr_nodes = 1, .nr_cpus = 1, .profile = profile,
-					   .reclaim_mapped = reclaim, .mmu_ctx = &hw };
+	struct ondol_machine_desc desc = { .profile = profile, .reclaim_mapped = reclaim };
 
-	memset(&fx, 0, sizeof fx);
-	memset(&hw, 0, sizeof hw);
-	desc.mmu = hw_init(&hw, kind, no_write_trap, with_protect);
-	assert_int_equal(toy_init(&fx.toy, &desc), 0);
-	fx.m = fx.toy.m;
-	fx.mm = new_mm();
-	hw_meet((profile ? profile : &ondol_profile_x86_64)->format);
+	begin_hw_desc(mib, desc, kind, no_write_trap, with_protect);
 }
 
 #endif /* TESTS_SUPPORT_HW_FIXTURE_H */

@@ -42,19 +42,10 @@ static struct ondol_mm_struct *program(unsigned who)
 /* 16 MiB. */
 static void begin_machine(enum hw_kind kind, bool compact)
 {
-	struct ondol_mem_region all = { .end = { 16 << 20 }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
-					   .nr_nodes = 1, .nr_cpus = 1, .reclaim_mapped = true,
-					   .compact = compact, .mmu_ctx = &hw };
+	const struct ondol_machine_desc desc = { .reclaim_mapped = true, .compact = compact };
 
 	memset(keeps, 0, sizeof keeps);
-	memset(&fx, 0, sizeof fx);
-	memset(&hw, 0, sizeof hw);
-	desc.mmu = hw_init(&hw, kind, false, true);
-	assert_int_equal(toy_init(&fx.toy, &desc), 0);
-	fx.m = fx.toy.m;
-	fx.mm = new_mm();
-	hw_meet(&ondol_pgtable_x86_64);
+	begin_hw_desc(16, desc, kind, false, true);
 	other = new_mm();
 	hw_attach(other);
 	seed = 4711;

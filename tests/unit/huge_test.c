@@ -27,19 +27,10 @@ static struct test_swap area;
 
 static void begin_thp(enum hw_kind kind, enum ondol_thp thp)
 {
-	struct ondol_mem_region all = { .end = { 32 << 20 }, .type = ONDOL_MEM_USABLE };
-	struct ondol_machine_desc desc = { .size = sizeof desc, .regions = &all, .nr_regions = 1,
-					   .nr_nodes = 1, .nr_cpus = 1, .reclaim_mapped = true,
-					   .thp = thp, .mmu_ctx = &hw };
+	const struct ondol_machine_desc desc = { .reclaim_mapped = true, .thp = thp };
 
-	memset(&fx, 0, sizeof fx);
-	memset(&hw, 0, sizeof hw);
 	memset(&area, 0, sizeof area);
-	desc.mmu = hw_init(&hw, kind, false, true);
-	assert_int_equal(toy_init(&fx.toy, &desc), 0);
-	fx.m = fx.toy.m;
-	fx.mm = new_mm();
-	hw_meet(&ondol_pgtable_x86_64);
+	begin_hw_desc(32, desc, kind, false, true);
 }
 
 static void end_thp(void)

@@ -600,6 +600,16 @@ static void swap_1_and_2(void **state)
 
 /* ------------------------------------------------------------------ what is read along */
 
+/* Each page was written to, more of them than there are frames. */
+static void begin_full(void)
+{
+	begin_mib(4, HW_SOFTWARE, true, NULL);
+	assert_int_equal(test_swap_add(&area, fx.m, 2000, 0), 0);
+	map(0, HW_PAGES, RW);
+	for (uint64_t page = 0; page < HW_PAGES; page++)
+		store(fx.mm, page, page);
+}
+
 /*
  * A quarter of the memory is hot, a page of the rest is wanted now and then: little beside it is
  * read, which would drive the hot ones out.
@@ -610,11 +620,7 @@ static void only_what_is_wanted(void **state)
 	uint64_t faults = 0, in, random = 1;
 
 	(void)state;
-	begin_mib(4, HW_SOFTWARE, true, NULL);
-	assert_int_equal(test_swap_add(&area, fx.m, 2000, 0), 0);
-	map(0, HW_PAGES, RW);
-	for (uint64_t page = 0; page < HW_PAGES; page++)
-		store(fx.mm, page, page);
+	begin_full();
 	in = swap_stats().in;
 	for (uint64_t i = 0; i < jumps; i++) {
 		for (unsigned k = 0; k < 4; k++) {
@@ -639,11 +645,7 @@ static void all_that_follows(void **state)
 	uint64_t faults = 0;
 
 	(void)state;
-	begin_mib(4, HW_SOFTWARE, true, NULL);
-	assert_int_equal(test_swap_add(&area, fx.m, 2000, 0), 0);
-	map(0, HW_PAGES, RW);
-	for (uint64_t page = 0; page < HW_PAGES; page++)
-		store(fx.mm, page, page);
+	begin_full();
 	for (uint64_t i = 0; i < 3 * HW_PAGES; i++) {
 		faults += in_swap(fx.mm, i % HW_PAGES);
 		assert_word(fx.mm, i % HW_PAGES, i % HW_PAGES);
