@@ -510,12 +510,11 @@ static void exit_in(struct call *c, bool whole_group)
 {
 	struct task *self = c->task;
 
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = c->mon->tasks[i]; t; t = t->hash_next)
-			if (t == self || (whole_group && t->tgid == self->tgid)) {
-				range_in(c, t->clear_tid, 4, true);
-				robust_in(c, t->robust_list);
-			}
+	for_each_task(c->mon, t)
+		if (t == self || (whole_group && t->tgid == self->tgid)) {
+			range_in(c, t->clear_tid, 4, true);
+			robust_in(c, t->robust_list);
+		}
 }
 
 static void altstack_note(struct call *c)
@@ -728,11 +727,10 @@ unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start
 
 	if (mon->trap->kernel_too)
 		return 0;
-	for (uint32_t i = 0; i < TASK_HASH && nr < most; i++)
-		for (struct task *t = mon->tasks[i]; t && nr < most; t = t->hash_next)
-			if (t->mm == g && t->nr_pins && t != mon->preparing &&
-			    overlaps(t, start, end) && call_leave(mon, t))
-				held[nr++] = t;
+	for_each_task(mon, t)
+		if (nr < most && t->mm == g && t->nr_pins && t != mon->preparing &&
+		    overlaps(t, start, end) && call_leave(mon, t))
+			held[nr++] = t;
 	return nr;
 }
 

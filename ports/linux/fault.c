@@ -152,14 +152,13 @@ static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 
 static struct task *faulting_task(struct monitor *mon, struct guest_mm *g, pid_t tid)
 {
-	struct task *t = task_find(mon, tid);
+	struct task *task = task_find(mon, tid);
 
-	if (t && t->mm == g)
-		return t;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->mm == g)
-				return t;
+	if (task && task->mm == g)
+		return task;
+	for_each_task(mon, t)
+		if (t->mm == g)
+			return t;
 	return NULL;
 }
 

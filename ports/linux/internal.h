@@ -446,6 +446,10 @@ void stop_serve(struct monitor *mon, struct stop_node *node);
 void thread_end(struct monitor *mon, struct task *task, int status);
 
 /* task.c */
+/* Every thread; none may come or go meanwhile.  `break` does not end it. */
+#define for_each_task(mon, t) \
+	for (uint32_t t##_bucket = 0; t##_bucket < TASK_HASH; t##_bucket++) \
+		for (struct task *t = (mon)->tasks[t##_bucket]; t; t = t->hash_next)
 struct task *task_find(struct monitor *mon, pid_t tid);
 struct task *task_new(struct monitor *mon, pid_t tid);
 void task_gone(struct monitor *mon, struct task *task);

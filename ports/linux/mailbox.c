@@ -53,10 +53,9 @@ void worker_lost(struct monitor *mon, struct guest_mm *g, const char *why)
 		monitor_warn("%s: %s; the program is ended", g->comm, why);
 	if (g->worker > 0)
 		kill(g->worker, SIGKILL);
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->mm == g)
-				kill(t->tgid, SIGKILL);
+	for_each_task(mon, t)
+		if (t->mm == g)
+			kill(t->tgid, SIGKILL);
 }
 
 /* For waits that last too long: is there still somebody to wait for? */

@@ -161,9 +161,8 @@ static int machine_destroy(struct monitor *mon)
 static void kill_all(struct monitor *mon)
 {
 	mon->shutting_down = true;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			kill(t->tgid, SIGKILL);
+	for_each_task(mon, t)
+		kill(t->tgid, SIGKILL);
 }
 
 /* Who started us is gone without having been told: nobody waits for the program any more. */

@@ -39,10 +39,9 @@ static bool is_first_of_process(struct monitor *mon, const struct task *task)
 	/* The leader may have ended before its threads. */
 	if (task_find(mon, task->tgid))
 		return false;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (const struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->tgid == task->tgid)
-				return t == task;
+	for_each_task(mon, t)
+		if (t->tgid == task->tgid)
+			return t == task;
 	return false;
 }
 
@@ -118,10 +117,9 @@ static void tell_victim(const struct task *victim)
 /* Every process that has the address space: one left would keep all of it. */
 static void kill_all_of(struct monitor *mon, const struct guest_mm *g)
 {
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->mm == g)
-				task_kill(mon, t, SIGKILL);
+	for_each_task(mon, t)
+		if (t->mm == g)
+			task_kill(mon, t, SIGKILL);
 }
 
 bool oom_fault(struct monitor *mon, struct task *task, uint64_t addr)

@@ -68,10 +68,9 @@ static void place_all(struct monitor *mon, bool together)
 	for (struct guest_mm *g = mon->mms; g; g = g->next)
 		if (g->worker > 0)
 			set_mask(g->worker, place, together);
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (!t->own_affinity)
-				set_mask(t->tid, place, together);
+	for_each_task(mon, t)
+		if (!t->own_affinity)
+			set_mask(t->tid, place, together);
 }
 
 /* What the guests ran and waited since the last look, in nanoseconds. */
@@ -80,19 +79,18 @@ static void look(struct monitor *mon, uint64_t *out_ran, uint64_t *out_waited)
 	unsigned looked = 0;
 
 	*out_ran = *out_waited = 0;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next) {
-			uint64_t run, wait;
+	for_each_task(mon, t) {
+		uint64_t run, wait;
 
-			if (looked++ >= TASKS_LOOKED_AT || !schedstat_read(t->tid, &run, &wait))
-				continue;
-			if (t->ran_ns | t->waited_ns) {
-				*out_ran += run - t->ran_ns;
-				*out_waited += wait - t->waited_ns;
-			}
-			t->ran_ns = run;
-			t->waited_ns = wait;
+		if (looked++ >= TASKS_LOOKED_AT || !schedstat_read(t->tid, &run, &wait))
+			continue;
+		if (t->ran_ns | t->waited_ns) {
+			*out_ran += run - t->ran_ns;
+			*out_waited += wait - t->waited_ns;
 		}
+		t->ran_ns = run;
+		t->waited_ns = wait;
+	}
 }
 
 void place_tick(struct monitor *mon)

@@ -35,13 +35,12 @@ static bool look(struct monitor *mon)
 {
 	unsigned left = LOOK_MOST;
 
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (const struct task *t = mon->tasks[i]; t; t = t->hash_next) {
-			if (!left--)
-				return false;
-			if (thread_state(t->tid) == 'R')
-				return true;
-		}
+	for_each_task(mon, t) {
+		if (!left--)
+			return false;
+		if (thread_state(t->tid) == 'R')
+			return true;
+	}
 	return false;
 }
 

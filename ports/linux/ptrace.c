@@ -405,10 +405,9 @@ static bool has_parent(struct monitor *mon, const struct task *child)
  */
 static void end_unborn(struct monitor *mon)
 {
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->stopped_at_birth && !t->born && !has_parent(mon, t))
-				kill(t->tid, SIGKILL);
+	for_each_task(mon, t)
+		if (t->stopped_at_birth && !t->born && !has_parent(mon, t))
+			kill(t->tid, SIGKILL);
 }
 
 void thread_end(struct monitor *mon, struct task *task, int status)

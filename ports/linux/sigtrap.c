@@ -187,10 +187,9 @@ void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64
 	if (sig != SIGSEGV || mon->trap != &trap_ptrace ||
 	    ondol_copy_from_user(task->mm->mm, &action, act, sizeof action))
 		return;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->tgid == task->tgid)
-				t->segv_action = action;
+	for_each_task(mon, t)
+		if (t->tgid == task->tgid)
+			t->segv_action = action;
 }
 
 void sigtrap_mask_note(struct task *task, int how, uint64_t set)

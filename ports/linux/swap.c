@@ -221,11 +221,10 @@ bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, ui
 		return true;
 	if (mon->frames_held || g->frames_held)
 		return true;
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (const struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->mm == g && t->futex_page && t->futex_page >= start &&
-			    t->futex_page < end)
-				return true;
+	for_each_task(mon, t)
+		if (t->mm == g && t->futex_page && t->futex_page >= start &&
+		    t->futex_page < end)
+			return true;
 	return false;
 }
 

@@ -129,10 +129,9 @@ static uint64_t *limit_of(struct task *task, unsigned resource)
 static void limit_apply(struct monitor *mon, struct task *task, unsigned resource,
 			const uint64_t value[2])
 {
-	for (uint32_t i = 0; i < TASK_HASH; i++)
-		for (struct task *t = mon->tasks[i]; t; t = t->hash_next)
-			if (t->tgid == task->tgid)
-				memcpy(limit_of(t, resource), value, 2 * sizeof *value);
+	for_each_task(mon, t)
+		if (t->tgid == task->tgid)
+			memcpy(limit_of(t, resource), value, 2 * sizeof *value);
 	limits_refresh(mon, task, task->mm);
 }
 
@@ -381,11 +380,12 @@ static struct task *caller(struct monitor *mon, pid_t pid)
 {
 	struct task *task = task_find(mon, pid);
 
-	for (uint32_t i = 0; i < TASK_HASH && !task; i++)
-		for (struct task *t = mon->tasks[i]; t && !task; t = t->hash_next)
-			if (t->mm && !syscall(SYS_kcmp, pid, t->tid, KCMP_VM, 0, 0))
-				task = t;
-	return task;
+	if (task)
+		return task;
+	for_each_task(mon, t)
+		if (t->mm && !syscall(SYS_kcmp, pid, t->tid, KCMP_VM, 0, 0))
+			return t;
+	return NULL;
 }
 
 void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)

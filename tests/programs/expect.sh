@@ -40,3 +40,11 @@ judge() {
 		good "$1"
 	fi
 }
+
+# expect NAME STATUS OUTPUT PATTERN COMMAND...: status, output, a pattern on stderr ('': silence)
+expect() {
+	name=$1 status=$2 output=$3 pattern=$4
+	shift 4
+	answer 120 "$@"
+	judge "$name" "$status" "$pattern" "$output"
+}

@@ -11,14 +11,6 @@ ${CC:-cc} -O1 -w -o "$work/swap_use" tests/programs/swap_use.c -pthread || exit 
 cd "$work" || exit 2
 run="$ONDOL run --mem 256M"
 
-# expect NAME STATUS OUTPUT PATTERN COMMAND...: status, output, a pattern on stderr ('': silence)
-expect() {
-	name=$1 status=$2 output=$3 pattern=$4
-	shift 4
-	answer 120 "$@"
-	judge "$name" "$status" "$pattern" "$output"
-}
-
 # in_json NAME: a number of the last --json, which is in ./json
 in_json() {
 	sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" json

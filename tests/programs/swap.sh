@@ -15,14 +15,6 @@ cp tests/programs/scripts/big.py "$work"
 cd "$work" || exit 2
 run="$ONDOL run"
 
-# expect NAME STATUS OUTPUT PATTERN COMMAND...: status, output, a pattern on stderr ('': silence)
-expect() {
-	name=$1 status=$2 output=$3 pattern=$4
-	shift 4
-	answer 120 "$@"
-	judge "$name" "$status" "$pattern" "$output"
-}
-
 # ---------------------------------------------------------------- more than there is
 sum=$(./swap_use fill 48)
 for where in '--swap s.img:256M' '--zram 128M' '--zram 16M --swap s.img:256M'; do
