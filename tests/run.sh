@@ -10,7 +10,7 @@
 #   LOGS=dir      where the logs go (build/test-logs)
 logs=${LOGS:-build/test-logs}
 limit=${LIMIT:-900}
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 names=
 CMOCKA_MESSAGE_OUTPUT=TAP
 export CMOCKA_MESSAGE_OUTPUT
 mkdir -p "$logs" || exit 2
@@ -47,6 +47,10 @@ run_one() {
 	echo "$line"
 	[ "$s" -gt 0 ] && sed -n 's/^[ \t]*ok .*- *\(.*\)# *[Ss][Kk][Ii][Pp] */    skipped: \1/p' "$log"
 	if [ "$f" -gt 0 ]; then
+		# Once more at the end: a long run's beginning may be gone from the screen.
+		names="${names}failed: $cmd, log: $log
+$(sed -n 's/^[ \t]*not ok[ 0-9-]*/    /p' "$log" | head -5)
+"
 		# Only the failures of a long log; all of it stays in the file.
 		if [ "$(wc -l <"$log")" -gt 60 ]; then
 			grep -n -A 12 '^[ \t]*not ok' "$log" | head -80 | sed 's/^/    /'
@@ -67,6 +71,7 @@ for cmd; do
 	esac
 done
 
+printf '%s' "$names" | sed '/^$/d'
 if [ "$skipped" -gt 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 else
