@@ -79,17 +79,17 @@ static int lock_range(struct ondol_mm_struct *mm, uint64_t addr, uint64_t length
 		return -ONDOL_EPERM;
 	if (!size) /* nothing, or so much that it wraps to nothing: Linux tells no difference */
 		return 0;
-	if (start + size < start)
-		return -ONDOL_EINVAL;
-	if (!mm_range_ok(mm, start, size))
-		return -ONDOL_ENOMEM;
-	if (lock && mm->limits.memlock != UINT64_MAX) {
+	if (lock && mm->limits.memlock != UINT64_MAX) { /* is looked at first */
 		uint64_t wanted = mm->locked_vm + (size >> ONDOL_PAGE_SHIFT) -
 				  locked_pages(mm, start, start + size);
 
 		if (wanted > mm->limits.memlock >> ONDOL_PAGE_SHIFT)
 			return -ONDOL_ENOMEM;
 	}
+	if (start + size < start)
+		return -ONDOL_EINVAL;
+	if (!mm_range_ok(mm, start, size))
+		return -ONDOL_ENOMEM;
 	int r = lock_flags(mm, start, start + size, lock);
 
 	if (r || !lock)

@@ -49,6 +49,8 @@
 #define RED_ZONE 128u
 #define LEAVE_NAPS 10000 /* of 20 us and more */
 #define FILE_LOOK (256u << 10) /* a larger buffer is not filled from a smaller file */
+#define TRANSFER_MOST 0x7ffff000u /* in one call: read(2) */
+#define STREAM_MOST (8u << 20) /* more does not come out of a pipe or a socket at once */
 
 struct call {
 	struct monitor *mon;
@@ -206,8 +208,8 @@ static uint64_t file_position(const struct call *c, long nr)
 }
 
 /*
- * Programs read files into buffers that are larger than what is left to read.  Faulting in all
- * of such a buffer would give it frames that nothing is ever put into, or make a stack grow.
+ * Programs read into buffers that are larger than what there is to read.  Faulting in all of
+ * such a buffer would give it frames that nothing is ever put into, or make a stack grow.
  */
 static uint64_t file_bound(const struct call *c, long nr, uint64_t size)
 {
@@ -218,7 +220,12 @@ static uint64_t file_bound(const struct call *c, long nr, uint64_t size)
 	if (size <= FILE_LOOK && rights_at(c->task->mm, c->arg[1]))
 		return size;
 	snprintf(path, sizeof path, "/proc/%d/fd/%d", c->task->tid, (int)c->arg[0]);
-	if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+	if (stat(path, &st))
+		return size;
+	/* Should there be more after all, it is a shorter read. */
+	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+		return size < STREAM_MOST ? size : STREAM_MOST;
+	if (!S_ISREG(st.st_mode) || !st.st_size)
 		return size; /* files of /proc have no size */
 	position = file_position(c, nr);
 	left = (uint64_t)st.st_size > position ? (uint64_t)st.st_size - position : 0;
@@ -239,6 +246,11 @@ static uint64_t length_of(const struct call *c, long nr, const struct arg_shape 
 		return 0;
 	if (shape->of & OF_PLUS_LONG)
 		size += sizeof(long);
+	if ((int64_t)size < 0)
+		return 0; /* EINVAL */
+	size = size < TRANSFER_MOST ? size : TRANSFER_MOST;
+	if (nr == SYS_recvfrom && !(c->arg[3] & MSG_WAITALL) && size > STREAM_MOST)
+		return STREAM_MOST;
 	return nr == SYS_read || nr == SYS_pread64 ? file_bound(c, nr, size) : size;
 }
 
@@ -628,6 +640,18 @@ static uint64_t frame_bytes(void)
 	return getauxval(AT_MINSIGSTKSZ) + FRAME_SPARE;
 }
 
+/* Below the stack pointer, as far down as its region goes: there may be a guard page. */
+static void frame_in(struct call *c, uint64_t sp, uint64_t size)
+{
+	uint64_t from = sp - size;
+	struct ondol_vma_info vma;
+
+	if (!ondol_find_vma(c->task->mm->mm, sp - RED_ZONE, &vma) && vma.start > from &&
+	    !(vma.vm_flags & ONDOL_VM_GROWSDOWN))
+		from = vma.start;
+	range_in(c, from, sp - from, true);
+}
+
 /* The kernel is about to write a frame for the handler, below the stack pointer or elsewhere. */
 void buffers_signal(struct monitor *mon, struct task *task)
 {
@@ -637,7 +661,7 @@ void buffers_signal(struct monitor *mon, struct task *task)
 
 	if (mon->trap->kernel_too || !task->mm || get_regs(task->tid, &regs))
 		return;
-	range_in(&c, regs.rsp - RED_ZONE - size, size + RED_ZONE, true);
+	frame_in(&c, regs.rsp, size + RED_ZONE);
 	if (alt && !(regs.rsp > alt && regs.rsp <= top)) {
 		uint64_t from = task->altstack_size > size ? top - size : alt;
 

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -224,6 +225,13 @@ static int mmap_check(struct mmap_call *c)
 	return 0;
 }
 
+/* Where Linux refuses to map before it looks at the other flags. */
+static bool is_too_low(const struct task *task, const struct mmap_call *c)
+{
+	return (c->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && c->addr < GUEST_MIN &&
+	       !(c->addr & (PAGE_BYTES - 1)) && !task_capable(task, CAP_SYS_RAWIO);
+}
+
 static void mmap_flags(const struct mmap_call *c, struct ondol_mmap_args *args)
 {
 	args->vm_flags = rights((uint64_t)c->prot) | ONDOL_VM_MAYREAD | ONDOL_VM_MAYWRITE |
@@ -261,7 +269,7 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 	int64_t r = mmap_check(&c);
 
 	if (r)
-		return r;
+		return r == -EOPNOTSUPP && is_too_low(task, &c) ? -EPERM : r;
 	mmap_flags(&c, &args);
 	/* As Linux since 6.7: 2 MiB for each thread's stack are too much. */
 	if (c.flags & MAP_STACK && mon->options->thp == ONDOL_THP_ALWAYS)

@@ -23,9 +23,7 @@ cases() {
 	sed 's/^\(not \)*ok - /&'"$name: /" "$work/cases"
 }
 some='hello fork pthread untouched vfork exec sig futex vm-readv shm shared-map memfd bash- python-sub
-	threads perl gcc affinity mremap growsdown limits views'
-# Not errnos: for who may lock only so much, two of its refusals come in another order
-# (docs/syscalls.md).
+	threads perl gcc affinity mremap growsdown limits views errnos'
 for way in user ptrace; do
 	why=$("$ONDOL" run --trap=$way -- true 2>&1)
 	if [ $? -eq 125 ]; then

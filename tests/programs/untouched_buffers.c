@@ -2,11 +2,15 @@
 /* System calls whose buffers nobody has touched: the kernel itself takes the faults. */
 #include "check.h"
 #include <sys/socket.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
+#include <alloca.h>
 #include <poll.h>
+#include <pthread.h>
 #include <time.h>
 
 enum { SIZE = 1 << 20 };
@@ -125,11 +129,83 @@ static void bad_buffers(void)
 	say("bad buffers: EFAULT\n");
 }
 
+static size_t resident(unsigned char *p, size_t size)
+{
+	unsigned char *in = malloc(size / PAGE);
+	size_t n = 0;
+
+	CHECK(in && mincore(p, size, in) == 0);
+	for (size_t i = 0; i < size / PAGE; i++)
+		n += in[i] & 1;
+	free(in);
+	return n * PAGE;
+}
+
+/* Asked for much more than there is: the buffer does not come into being for it. */
+static void huge_buffers(void)
+{
+	size_t size = 1ul << 30;
+	unsigned char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int pipes[2], s[2], fd = pattern_file("huge", PAGE);
+
+	CHECK(p != MAP_FAILED && pipe(pipes) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	CHECK(write(pipes[1], "from a pipe", 11) == 11 && write(s[1], "a socket", 8) == 8);
+	CHECK(read(pipes[0], p, size) == 11 && recv(s[0], p + 11, size - 11, 0) == 8);
+	CHECK(write(s[1], "once more", 9) == 9 && read(s[0], p + 19, size - 19) == 9);
+	CHECK(!memcmp(p, "from a pipea socketonce more", 28));
+	CHECK(pread(fd, p, size, 0) == (ssize_t)PAGE && p[PAGE - 1] == pattern(PAGE - 1));
+	CHECK(resident(p, size) <= 32u << 20);
+	CHECK(syscall(SYS_read, fd, p, -1l) == -1 && (errno == EINVAL || errno == EFAULT));
+	say("much more asked for than there is\n");
+}
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	signals = signals + 1;
+}
+
+/* So little stack that the handler's frame only just fits above the guard page. */
+static void *on_little_stack(void *bottom)
+{
+	size_t frame = getauxval(AT_MINSIGSTKSZ), keep = frame + 128 + 640;
+	char here;
+	char *volatile low = alloca((size_t)(&here - (char *)bottom) - keep);
+
+	(void)low;
+	asm volatile("syscall"
+		     :
+		     : "a"(SYS_tgkill), "D"(getpid()), "S"(syscall(SYS_gettid)), "d"(SIGUSR1)
+		     : "rcx", "r11", "memory");
+	CHECK(signals == 1);
+	return NULL;
+}
+
+static void frame_at_a_guard(void)
+{
+	size_t size = 64 * PAGE;
+	char *p = mmap(NULL, size + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	CHECK(p != MAP_FAILED && mprotect(p + PAGE, size, PROT_READ | PROT_WRITE) == 0);
+	CHECK(signal(SIGUSR1, on_signal) != SIG_ERR && pthread_attr_init(&attr) == 0);
+	CHECK(pthread_attr_setstack(&attr, p + PAGE, size) == 0);
+	CHECK(pthread_create(&thread, &attr, on_little_stack, p + PAGE) == 0);
+	CHECK(pthread_join(thread, NULL) == 0 && signals == 1);
+	say("a signal's frame at a guard page\n");
+}
+
 int main(void)
 {
 	files();
 	copy_on_write();
 	other_calls();
 	bad_buffers();
+	huge_buffers();
+	frame_at_a_guard();
 	return 0;
 }
