@@ -149,10 +149,12 @@ void buddy_set_block_type(struct ondol_zone *zone, uint32_t index, unsigned type
 
 /*
  * Mark the frames [index, index + nr) as taken; true: none of them was before, so with memory
- * that began zeroed they still are.  Whole words where possible: a refill is one or two.
+ * that began zeroed they still are, and the port hears of it.  Whole words where possible: a
+ * refill is one or two.
  */
 static bool mark_taken(struct ondol_zone *zone, uint32_t index, uint32_t nr)
 {
+	const struct ondol_port *port = zone->m->port;
 	uint32_t bit = index - zone->start, end = bit + nr, before = 0;
 
 	if (!zone->taken)
@@ -166,6 +168,8 @@ static bool mark_taken(struct ondol_zone *zone, uint32_t index, uint32_t nr)
 		*word |= mask;
 		bit = (bit & ~31u) + 32;
 	}
+	if (!before && port->first_use)
+		port->first_use(port->ctx, (ondol_pfn_t){ zone->m->first_pfn + index }, nr);
 	return !before;
 }
 

@@ -83,6 +83,16 @@ struct ondol_port { /* constant from ondol_machine_init on */
 	bool (*guard)(void *ctx, void *at, size_t size, bool on);
 
 	/*
+	 * Frames [pfn, pfn + nr) leave the buddy for the first time since the machine began, so
+	 * their memory, if it comes into being at its first touch, soon will: a port can have it
+	 * come in larger pieces.  A hint: of a run that somebody had a part of nothing is said,
+	 * and frames that came back unused are named again.  Only where memory_is_zeroed.
+	 * Called with the zone's lock held: it must not call the machine.  NULL: nothing to do.
+	 * [atomic]
+	 */
+	void (*first_use)(void *ctx, ondol_pfn_t pfn, uint32_t nr);
+
+	/*
 	 * Memory without a permanent address: bytes from address 0 on that direct_map covers, a
 	 * multiple of the page size; 0: all.  The profile's DMA and NORMAL zones lie below it, and
 	 * frames above are given only to who asks with ONDOL_GFP_HIGHMEM.  The core reaches the

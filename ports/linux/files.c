@@ -46,8 +46,8 @@ static int64_t ns_of(const struct timespec *ts)
 }
 
 /*
- * Straight from file to memory file, as far as that goes: our mapping of the frames would have
- * to be faulted in page by page, which costs as much again as the copy.  Bytes done.
+ * Straight from file to memory file, as far as that goes: where our mapping of the frames would
+ * have to be faulted in page by page, that costs as much again as the copy.  Bytes done.
  */
 static size_t read_directly(const struct file_object *o, uint64_t pgoff, size_t want, void *host)
 {
@@ -56,7 +56,7 @@ static size_t read_directly(const struct file_object *o, uint64_t pgoff, size_t 
 	int index, fd = ram_fd(o->mon, pa / PAGE_BYTES, &offset, &index);
 	size_t got = 0;
 
-	if (fd < 0 || lseek(fd, (off_t)offset, SEEK_SET) < 0)
+	if (fd < 0 || ram_is_whole(o->mon, pa, want) || lseek(fd, (off_t)offset, SEEK_SET) < 0)
 		return 0;
 	while (got < want) {
 		ssize_t n = sendfile(fd, o->fd, &from, want - got);

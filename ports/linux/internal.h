@@ -255,8 +255,9 @@ struct monitor {
 
 	unsigned char *ram;  /* direct map of all nodes, in ram_room */
 	unsigned char *ram_room;
-	bool *blocks;        /* of 2 MiB of it: one block of the host's */
-	uint32_t blocks_refused;
+	uint16_t *block_used; /* by block of 2 MiB of it: frames used, or BLOCK_WHOLE */
+	uint64_t frames_used;
+	uint32_t blocks_refused, blocks_pause, blocks_pause_next; /* ram.c */
 	uint64_t ram_bytes;
 	uint32_t nr_nodes;
 	struct {
@@ -335,6 +336,8 @@ int ram_create(struct monitor *mon);
 void ram_destroy(struct monitor *mon);
 /* The 2 MiB from there on shall be one block of the host's, if it likes. */
 void ram_one_block(struct monitor *mon, uint64_t pfn);
+bool ram_is_whole(const struct monitor *mon, uint64_t pa, uint64_t size);
+void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr); /* ondol_port.first_use */
 int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *out_index);
 
 /* mailbox.c: operations for the worker of an mm */

@@ -116,7 +116,7 @@ static int machine_create(struct monitor *mon)
 					 .size = sizeof mon->port, .ctx = mon,
 					 .direct_map = mon->ram, .panic = port_panic,
 					 .clock_ns = port_clock, .log = port_log,
-					 .guard = port_guard };
+					 .guard = port_guard, .first_use = ram_first_use };
 	if (mon->nr_nodes > 1)
 		mon->port.this_cpu = numa_this_cpu;
 	int r = ondol_machine_storage(&desc, &size, &align);

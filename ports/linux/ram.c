@@ -4,10 +4,17 @@
  * other (the direct map).  The host gives a page of such a file only when it is first
  * touched, zeroed; so the files are as large as the machine and cost what is used.
  *
- * A block of 2 MiB that a guest maps in one piece becomes one of the host's, too, so that its page
- * tables have one entry for it instead of 512.  MADV_COLLAPSE (Linux 6.1) does that whatever the
- * host's shmem_enabled says, if a page of the block is there.  The block stays so for good.  What
- * the host refuses is mapped page by page, as ever.
+ * Such a first touch is dear: 2 to 3 us a page where the host is a virtual machine itself.  So a
+ * block of 2 MiB that is in use becomes one of the host's, for 100 to 300 us: MADV_COLLAPSE (Linux
+ * 6.1) does that whatever the host's shmem_enabled says, if a page of the block is there.  When:
+ *
+ *   at once       if a guest maps it in one piece: its page tables have one entry for it then,
+ *                 instead of 512; or if the machine has used USED_MANY frames already, since who
+ *                 has used so many will use as many again;
+ *   after a while when as many of its frames are in use as cost what the block does.
+ *
+ * The block stays so for good.  What the host refuses is had page by page, as ever; and where it
+ * is slow (its memory is cold, or in pieces), it is asked the less often.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +29,12 @@
 /* Nodes do not touch, so that no run of frames crosses a file. */
 #define NODE_GAP (UINT64_C(8) << 20)
 #define BLOCK_BYTES (UINT64_C(2) << 20)
-#define REFUSALS_MAX 8 /* in a row: then the host is asked no more */
+#define BLOCK_WHOLE UINT16_MAX
+#define REFUSALS_MAX 8 /* in a row: then the host is asked no more for large leaves */
+#define PAUSE_MOST 64u /* blocks that are not asked for after others were not to be had */
+#define USED_MANY 512u /* frames */
+#define USED_OF_BLOCK 64u
+#define SLOW_NS 1000000u /* page by page the host takes as long */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
@@ -52,6 +64,7 @@ int ram_create(struct monitor *mon)
 	uint64_t at = 0;
 
 	mon->nr_nodes = mon->options->nr_nodes;
+	mon->blocks_pause_next = 1;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
 		uint64_t bytes = bytes_of_node(mon->options, i);
 
@@ -68,8 +81,8 @@ int ram_create(struct monitor *mon)
 	if (mon->ram_room == MAP_FAILED)
 		return -errno;
 	mon->ram = mon->ram_room + (-(uintptr_t)mon->ram_room & (BLOCK_BYTES - 1));
-	mon->blocks = calloc(mon->ram_bytes / BLOCK_BYTES + 1, 1);
-	if (!mon->blocks)
+	mon->block_used = calloc(mon->ram_bytes / BLOCK_BYTES + 1, sizeof *mon->block_used);
+	if (!mon->block_used)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++) {
 		void *p = mmap(mon->ram + mon->node[i].start,
@@ -85,7 +98,7 @@ void ram_destroy(struct monitor *mon)
 {
 	if (mon->ram_room && mon->ram_room != MAP_FAILED)
 		munmap(mon->ram_room, mon->ram_bytes + BLOCK_BYTES);
-	free(mon->blocks);
+	free(mon->block_used);
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
 		close(mon->node[i].fd);
 }
@@ -105,20 +118,60 @@ int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *o
 	return -1;
 }
 
-void ram_one_block(struct monitor *mon, uint64_t pfn)
+/* `pa`: of the block.  False: the host did not want to, or took its time. */
+static bool block_collapse(struct monitor *mon, uint64_t pa)
 {
-	uint64_t pa = pfn * PAGE_BYTES;
 	volatile unsigned char *at = mon->ram + pa;
+	uint64_t before = now_ns();
 
-	if (pa & (BLOCK_BYTES - 1) || mon->blocks[pa / BLOCK_BYTES] ||
-	    mon->blocks_refused == REFUSALS_MAX)
-		return;
 	(void)*at; /* there is a page now */
 	if (madvise(mon->ram + pa, BLOCK_BYTES, MADV_COLLAPSE)) {
 		mon->blocks_refused++;
+		return false;
+	}
+	mon->blocks_refused = 0;
+	mon->block_used[pa / BLOCK_BYTES] = BLOCK_WHOLE;
+	mon->stats.host_blocks++;
+	return now_ns() - before < SLOW_NS;
+}
+
+void ram_one_block(struct monitor *mon, uint64_t pfn)
+{
+	uint64_t pa = pfn * PAGE_BYTES;
+
+	if (!(pa & (BLOCK_BYTES - 1)) && mon->block_used[pa / BLOCK_BYTES] != BLOCK_WHOLE &&
+	    mon->blocks_refused < REFUSALS_MAX)
+		(void)block_collapse(mon, pa);
+}
+
+/* No byte of [pa, pa + size), size > 0, has to be faulted in. */
+bool ram_is_whole(const struct monitor *mon, uint64_t pa, uint64_t size)
+{
+	return mon->block_used[pa / BLOCK_BYTES] == BLOCK_WHOLE &&
+	       mon->block_used[(pa + size - 1) / BLOCK_BYTES] == BLOCK_WHOLE;
+}
+
+/* The core's first_use hook. */
+void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
+{
+	struct monitor *mon = ctx;
+	uint16_t *used = &mon->block_used[pfn.value * PAGE_BYTES / BLOCK_BYTES], before = *used;
+	uint32_t enough = mon->frames_used >= USED_MANY ? 1 : USED_OF_BLOCK;
+
+	mon->frames_used += nr;
+	if (before == BLOCK_WHOLE || nr > BLOCK_BYTES / PAGE_BYTES)
+		return;
+	*used = (uint16_t)(before + nr);
+	if (before >= enough || *used < enough)
+		return;
+	if (mon->blocks_pause) {
+		mon->blocks_pause--;
 		return;
 	}
-	mon->blocks[pa / BLOCK_BYTES] = true;
-	mon->blocks_refused = 0;
-	mon->stats.host_blocks++;
+	if (block_collapse(mon, pfn.value * PAGE_BYTES & ~(BLOCK_BYTES - 1)))
+		mon->blocks_pause_next = 1;
+	else if (mon->blocks_pause_next < PAUSE_MOST)
+		mon->blocks_pause = mon->blocks_pause_next *= 2;
+	else
+		mon->blocks_pause = PAUSE_MOST;
 }

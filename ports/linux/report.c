@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,11 +142,16 @@ static const char *human(uint64_t bytes, char *buffer, size_t size)
 	return buffer;
 }
 
-static long monitor_rss_kib(void)
+/* Resident in the monitor but for the machine's RAM, which it has all mapped. */
+static unsigned long long monitor_rss_kib(void)
 {
-	struct rusage usage;
+	unsigned long long kib = 0;
+	char value[64];
 
-	return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_maxrss;
+	for (unsigned i = 0; i < 2; i++)
+		if (status_field(getpid(), i ? "RssFile" : "RssAnon", value, sizeof value))
+			kib += strtoull(value, NULL, 10);
+	return kib;
 }
 
 static const char *const fault_names[ONDOL_FAULT_NR] = {
@@ -179,10 +183,11 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		human(p->pages[ONDOL_PAGE_CACHE] * 4096, c, sizeof c),
 		human(p->pages[ONDOL_PAGE_PGTABLE] * 4096, d, sizeof d),
 		human(p->pages[ONDOL_PAGE_SLAB] * 4096, e, sizeof e));
-	fprintf(out, "  itself      %s reserved for the page array, %s other; monitor RSS %s\n",
+	fprintf(out, "  itself      %s reserved for the page array, %s other; monitor RSS %s\n"
+		"  host RAM    %llu blocks of 2M, the rest page by page\n",
 		human(p->pages[ONDOL_PAGE_RESERVED] * 4096, a, sizeof a),
 		human(p->pages[ONDOL_PAGE_KERNEL] * 4096, b, sizeof b),
-		human((uint64_t)monitor_rss_kib() * 1024, c, sizeof c));
+		human((uint64_t)monitor_rss_kib() * 1024, c, sizeof c), LLU(h->host_blocks));
 	fprintf(out, "  faults      %llu: zero-fill %llu, page cache %llu, file read %llu, "
 		"COW copy %llu, COW reuse %llu, spurious %llu\n",
 		LLU(faults), LLU(s->faults[ONDOL_FAULT_ZERO_FILL]),
@@ -197,10 +202,9 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 		LLU(s->faults_refused));
 	if (s->thp_fault_alloc + s->thp_fault_fallback + s->thp_collapse_alloc)
 		fprintf(out, "  huge pages  %llu by a fault, %llu had no block; %llu collapsed, "
-			"%llu split; %llu at most, %llu blocks became the host's\n",
+			"%llu split; %llu at most\n",
 			LLU(s->thp_fault_alloc), LLU(s->thp_fault_fallback),
-			LLU(s->thp_collapse_alloc), LLU(s->thp_splits), LLU(p->huge_leaves),
-			LLU(h->host_blocks));
+			LLU(s->thp_collapse_alloc), LLU(s->thp_splits), LLU(p->huge_leaves));
 	fprintf(out, "  buddy       %llu allocations, %llu frees, %llu splits, %llu merges (%s)\n",
 		LLU(s->nr_allocs), LLU(s->nr_frees), LLU(s->nr_splits), LLU(s->nr_merges),
 		ondol_lazy_name(mon->profile.lazy));
@@ -313,7 +317,7 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		"\"opens\":%llu,\"signals\":%llu,\"oom_kills\":%llu}",
 		LLU(h->execs), LLU(h->forks), LLU(h->threads), LLU(h->calls), LLU(h->opens),
 		LLU(h->signals), LLU(h->oom_kills));
-	fprintf(out, ",\"monitor_rss_kib\":%ld,\"all_frames_back\":%s}\n", monitor_rss_kib(),
+	fprintf(out, ",\"monitor_rss_kib\":%llu,\"all_frames_back\":%s}\n", monitor_rss_kib(),
 		leaked ? "false" : "true");
 }
 

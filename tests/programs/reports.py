@@ -4,7 +4,7 @@
 
 JSON goes through a real parser and every key is accounted for; the files of --proc are read as
 /proc's are, their sums must agree with each other, and procps reads them too.  TAP."""
-import collections, json, os, re, subprocess, sys, tempfile
+import collections, ctypes, json, os, re, subprocess, sys, tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONDOL = os.environ.get("ONDOL", os.path.join(TOP, "build/ondol"))
@@ -148,6 +148,42 @@ def heap_comes_with_the_call():
     assert messages[0] + steps - 2 <= messages[2], messages
 
 
+def host_collapses():
+    """Whether the host makes a block of 2 MiB out of a memory file's pages when asked."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    fd = os.memfd_create("probe")
+    os.ftruncate(fd, 2 << 20)
+    room = libc.mmap(None, ctypes.c_size_t(4 << 20), 3, 0x22, -1, ctypes.c_long(0))
+    at = (room + (2 << 20) - 1) & -(2 << 20)
+    libc.mmap(ctypes.c_void_p(at), ctypes.c_size_t(2 << 20), 3, 0x11, fd, ctypes.c_long(0))
+    ctypes.memset(at, 1, 1)
+    r = libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(2 << 20), 25)
+    os.close(fd)
+    return r == 0
+
+
+TOUCH = "b = bytearray(32 << 20)\nprint(sum(b[::4096]), flush=True)"
+
+
+def ram_in_blocks():
+    """The host's blocks: for who uses much, and never needed."""
+    def blocks(forbid):
+        def before():
+            if forbid:  # PR_SET_THP_DISABLE
+                assert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0
+        p = subprocess.run([ONDOL, "run", "--json", "--", sys.executable, "-S", "-c", TOUCH],
+                           capture_output=True, timeout=60, preexec_fn=before)
+        equal((p.stdout, p.returncode), (b"0\n", 0))
+        return check_json(p.stderr)["thp"]["host_blocks"]
+
+    equal(blocks(True), 0)
+    had = blocks(False)
+    if not host_collapses():
+        return "the host makes no blocks of 2 MiB"
+    assert had, had  # as many as the host is quick to give
+
+
 def json_of_odd_names():
     for name in (b'quote" back\\slash', b"new\nline \x01\x7f", "온돌".encode(), b"\xff\xfe \xc3",
                  b"\xed\xa0\x80 \xf4\x90\x80\x80 \xc0\xaf"):
@@ -203,12 +239,12 @@ def check_text(text):
     lines = text.rstrip("\n").split("\n")
     assert re.fullmatch(r"ondol: what \S+ did with memory", lines[0]), lines[0]
     names = [l[2:14].strip() for l in lines[1:]]
-    equal(names, ["machine", "peak", "itself", "faults", "", "buddy", "regions", "host TLB",
-                  "program", "at the end"])
+    equal(names, ["machine", "peak", "itself", "host RAM", "faults", "", "buddy", "regions",
+                  "host TLB", "program", "at the end"])
     faults = re.fullmatch(r"  faults      (\d+): zero-fill (\d+), page cache (\d+), "
                           r"file read (\d+), COW copy (\d+), COW reuse (\d+), spurious (\d+)",
-                          lines[4])
-    assert faults, lines[4]
+                          lines[5])
+    assert faults, lines[5]
     numbers = [int(n) for n in faults.groups()]
     equal(numbers[0], sum(numbers[1:]))
     assert numbers[0] > 0
@@ -406,6 +442,7 @@ def main():
         os.environ["LC_ALL"] = "C"
         test("--json: keys, types, sums", json_of_a_run)
         test("--json: one page a fault (A4)", json_one_page_a_fault)
+        test("RAM in blocks of the host's", ram_in_blocks)
         test("heap_steps: what brk adds is mapped with the call", heap_comes_with_the_call)
         test("--json: odd names", json_of_odd_names)
         test("--json: of programs that fail", json_of_a_failure)

@@ -373,6 +373,42 @@ static void fresh_frames_are_not_cleared(void **state)
 	}
 }
 
+static uint8_t told[MIB(128) / 4096];
+
+static void note_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
+{
+	assert_ptr_equal(ctx, &t);
+	assert_true(nr && pfn.value + nr <= NR(told));
+	for (uint32_t i = 0; i < nr; i++)
+		told[pfn.value + i]++;
+}
+
+/* The port hears of each frame once, before whoever asked for it has it. */
+static void first_use_is_told(void **state)
+{
+	static const struct ondol_mem_region all[] = { USABLE(0, MIB(128), 0) };
+	struct ondol_machine_desc desc = DESCRIBE(all, 1, 1, NULL);
+	static struct hoard h;
+
+	(void)state;
+	for (unsigned zeroed = 0; zeroed < 2; zeroed++) {
+		memset(told, 0, sizeof told);
+		toy_ram(&t, &desc, false);
+		t.port.first_use = note_first_use;
+		desc.memory_is_zeroed = desc.deferred_init = zeroed;
+		assert_int_equal(toy_start(&t, &desc), 0);
+		for (unsigned round = 0; round < 2; round++) {
+			for (h.order = 0; h.nr < 20000;)
+				assert_true(hoard_one(&t, &h, -1, ONDOL_GFP_KERNEL));
+			for (uint32_t i = 0; i < h.nr; i++)
+				assert_int_equal(told[ondol_page_to_pfn(t.m, h.page[i]).value],
+						 zeroed);
+			hoard_free(&t, &h);
+		}
+		frames_fini(&t);
+	}
+}
+
 /* A block that nobody had is as good after it went through a CPU's list and back. */
 static void drained_frames_stay_fresh(void **state)
 {
@@ -481,6 +517,7 @@ int main(void)
 		cmocka_unit_test(older_description),
 		cmocka_unit_test(damage_is_named),
 		cmocka_unit_test(fresh_frames_are_not_cleared),
+		cmocka_unit_test(first_use_is_told),
 		cmocka_unit_test(drained_frames_stay_fresh),
 		cmocka_unit_test(scribbled_frames_are_cleared),
 		cmocka_unit_test(split_and_compound),
