@@ -23,6 +23,8 @@
 #define SAMPLE_FAULTS 32
 #define AROUND_FIRST 16u /* pages */
 #define AROUND_MOST 64u
+#define SPOT_FAULTS 8u
+_Static_assert(AROUND_FIRST << 2 == AROUND_MOST, "twice twice as wide at most");
 
 ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
@@ -39,7 +41,6 @@ static void region_note(struct guest_mm *g, uint64_t addr)
 {
 	uint64_t region = addr & ~(REGION_BYTES - 1);
 
-	g->nr_host_maps++;
 	if (g->nr_regions > g->first_region && g->regions[g->nr_regions - 1] == region)
 		return;
 	if (g->nr_regions == g->cap_regions) {
@@ -104,24 +105,33 @@ static uint32_t host_maps_count(const struct guest_mm *g)
 	return lines;
 }
 
-/* The list once more, from the page tables: each region that has mappings, once. */
-static void regions_recount(struct guest_mm *g, uint32_t nr_host_maps)
+static void regions_between(struct guest_mm *g, uint64_t at, uint64_t end)
 {
-	uint64_t at = 0, from, to;
+	uint64_t from, to;
 
-	g->nr_regions = g->first_region = 0;
-	while (ondol_tlb_span(g->mm, at, GUEST_MAX, &from, &to)) {
+	while (ondol_tlb_span(g->mm, at, end, &from, &to)) {
 		region_note(g, from);
 		at = (from & ~(REGION_BYTES - 1)) + REGION_BYTES;
 	}
-	g->nr_host_maps = nr_host_maps;
 }
 
 /*
- * The host allows so many mappings a process: the oldest regions go.  Fills are counted, what
- * flushes take away is not, so the count is checked before anything is evicted.  Must not be
- * called between ondol_tlb_fill and worker_map: the fill's accessed bits would be cleared
- * while its mapping is still to be made [PORT-1].
+ * The list once more, from the page tables: each region that has mappings, once.  It begins where
+ * the last eviction ended: what was evicted last has had the least time to fill again.
+ */
+static void regions_recount(struct guest_mm *g)
+{
+	g->nr_regions = g->first_region = 0;
+	regions_between(g, g->evict_at, GUEST_MAX);
+	regions_between(g, 0, g->evict_at);
+}
+
+/*
+ * The host allows so many mappings a process: the oldest regions go.  Calls that make mappings are
+ * counted (worker_post), what flushes and neighbours that become one take away is not, so before
+ * anything is evicted the host is asked; and afterwards, since regions differ in how many they
+ * have.  Must not be called between ondol_tlb_fill and worker_map: the fill's accessed bits would
+ * be cleared while its mapping is still to be made [PORT-1].
  */
 static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 {
@@ -130,22 +140,22 @@ static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 	uint32_t really = host_maps_count(g) / 2;
 
 	if (really) {
-		regions_recount(g, really);
+		g->nr_host_maps = really;
 		if (really < mon->max_host_maps / 2)
 			return;
+		regions_recount(g);
 	}
-	uint32_t live = g->nr_regions - g->first_region;
-	uint32_t victims = live / 8 + 1;
+	uint32_t victims = (g->nr_regions - g->first_region) / 8 + 1;
 
 	for (uint32_t i = 0; i < victims && g->first_region < g->nr_regions; i++) {
 		uint64_t region = g->regions[g->first_region++];
 
 		mon->stats.evictions++;
 		evict_range(mon, g, region, region + REGION_BYTES);
+		g->evict_at = region + REGION_BYTES;
 	}
-	g->nr_host_maps -= (uint32_t)((uint64_t)g->nr_host_maps * victims / (live ? live : 1));
-	if (g->first_region == g->nr_regions)
-		g->nr_host_maps = 0;
+	really = host_maps_count(g) / 2;
+	g->nr_host_maps = really ? really : mon->max_host_maps / 16 * 15;
 }
 
 /* ------------------------------------------------------------------ faults */
@@ -197,10 +207,33 @@ bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 }
 
 /*
- * The window of a fault.  A fault right behind what the last one mapped goes on with it, so its
- * window is twice as wide, as files are read ahead: AROUND_FIRST pages, up to AROUND_MOST.  The
- * program gets at most as much again as it touches; while memory is short, nothing extra.
+ * The window of a fault: AROUND_FIRST pages, up to AROUND_MOST where more will be wanted.
+ *
+ *   in order       A fault right behind what the last one mapped goes on with it, so its window is
+ *                  twice as wide, as files are read ahead.
+ *   all over       A region of a file in which there have been SPOT_FAULTS faults is used in many
+ *                  places, as a compiler's text is: its windows are twice as wide, and after as
+ *                  many again once more.
+ *
+ * The program gets at most about as much again as it touches; while memory is short, nothing extra.
  */
+static uint32_t spot_around(struct guest_mm *g, uint64_t addr)
+{
+	struct ondol_vma_info vma;
+	struct spot *s = g->spots;
+
+	if (ondol_find_vma(g->mm, addr, &vma) || vma.start > addr || !vma.file)
+		return AROUND_FIRST;
+	while (s < g->spots + SPOTS && s->start != vma.start)
+		s++;
+	if (s == g->spots + SPOTS) {
+		s = &g->spots[g->next_spot++ % SPOTS];
+		*s = (struct spot){ .start = vma.start };
+	}
+	s->faults += s->faults < 2 * SPOT_FAULTS;
+	return AROUND_FIRST << s->faults / SPOT_FAULTS;
+}
+
 static struct stream *stream_of(struct guest_mm *g, uint64_t addr)
 {
 	struct stream *s = g->streams;
@@ -212,7 +245,7 @@ static struct stream *stream_of(struct guest_mm *g, uint64_t addr)
 		return s;
 	}
 	s = &g->streams[g->next_stream++ % STREAMS];
-	s->around = AROUND_FIRST;
+	s->around = spot_around(g, addr);
 	return s;
 }
 

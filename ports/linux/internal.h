@@ -132,6 +132,13 @@ struct stream {
 	uint32_t around; /* its window, pages */
 };
 
+#define SPOTS 8
+
+struct spot {
+	uint64_t start; /* of a region that shows a file; 0: none */
+	uint32_t faults;
+};
+
 /* One guest address space. */
 struct guest_mm {
 	struct guest_mm *next, **pprev; /* monitor.mms */
@@ -163,8 +170,11 @@ struct guest_mm {
 	uint32_t nr_regions, cap_regions, first_region;
 	struct stream streams[STREAMS]; /* where memory is touched in order */
 	uint32_t next_stream;       /* to be given up */
+	struct spot spots[SPOTS];   /* files that are much used */
+	uint32_t next_spot;
 	uint32_t repeats;           /* faults in a row on what should be mapped */
-	uint32_t nr_host_maps;      /* mappings made since they were last dropped */
+	uint32_t nr_host_maps;      /* calls that made mappings, since they were last counted */
+	uint64_t evict_at;          /* where the last eviction ended */
 	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell at each fault */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
 	bool frames_held;           /* the host's devices or pipes may have some: swap.c */

@@ -140,6 +140,7 @@ struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t
 	struct mailbox_op *op = &mb->slot[g->posted++ & MB_NR_SLOTS_MASK];
 
 	op_check(mon, g, op); /* the one before it in this slot */
+	g->nr_host_maps += nr == SYS_mmap || nr == SYS_mprotect;
 	op->nr = nr;
 	op->arg[0] = a0;
 	op->arg[1] = a1;
