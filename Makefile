@@ -175,7 +175,10 @@ $(B)/bench/malloc: bench/malloc.c Makefile
 $(B)/bench/timed: bench/timed.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -D_GNU_SOURCE -static -o $@ $<
-bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc $(B)/bench/timed
+$(B)/bench/warm: bench/warm.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -o $@ $<
+bench-malloc: $(B)/libondol-malloc.so $(B)/bench/malloc $(B)/bench/timed $(B)/bench/warm
 	@B=$(B) WRITE=$(WRITE) bench/malloc.sh
 bench-phys: $(B)/bench/phys-ondol $(B)/bench/phys-floor $(B)/bench/lazy $(B)/bench/pair
 	@B=$(B) bench/phys.sh
@@ -186,7 +189,7 @@ bench-slab: $(B)/bench/core $(B)/bench/slab
 	@$(STATIC_TLS) $(B)/bench/slab
 bench-affinity: all
 	@B=$(B) bench/affinity.sh
-bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core
+bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core $(B)/bench/warm
 	@B=$(B) bench/run.sh
 
 # ---------------------------------------------------------------- tests

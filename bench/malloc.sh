@@ -19,6 +19,7 @@ for peer in mimalloc jemalloc tcmalloc; do
 	eval "[ -n \"\$$peer\" ]" && names="$names $peer"
 done
 names="$names ondol"
+"$B/bench/warm" "${BENCH_WARM:-1024}" || exit 1 # see bench/warm.c
 glibc= ondol=$PWD/$B/libondol-malloc.so
 
 each() { # workload bytes threads -> one line of results for each malloc

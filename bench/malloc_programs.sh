@@ -5,7 +5,7 @@
 # because it says more than wall time does on a machine where others work.
 ROUNDS=${ROUNDS:-5}
 repo=$PWD
-timed=$PWD/$B/bench/timed
+timed=$PWD/$B/bench/timed warm=$PWD/$B/bench/warm
 runs=$PWD/$B/bench/malloc-runs.out          # program, malloc, wall ms, processor ms, peak MiB
 medians=$PWD/$B/bench/malloc-programs.out   # the same, one line for each program and malloc
 whole() { # name, program needed, what prepares its input, script; both in a folder of its own
@@ -20,6 +20,7 @@ whole() { # name, program needed, what prepares its input, script; both in a fol
 	while [ $round -lt "$ROUNDS" ]; do
 		round=$((round + 1))
 		for name in $names; do
+			"$warm" "${BENCH_WARM:-1024}" # see warm.c
 			eval "preload=\$$name"
 			# A program may be linked with a malloc: Debian's redis-server has jemalloc's.
 			[ $name = glibc ] && preload=$(find_peer libc.so.6)

@@ -5,6 +5,7 @@
 #   BENCH_ROUNDS  rounds of whole programs (default 9)
 #   BENCH_ALSO    another runner's command line, in turn with ours
 #   BENCH_GUEST   rounds of memory operations (default 3)
+#   BENCH_WARM    MiB of memory touched before (bench/warm.c, default 1024)
 #   BENCH_TRAPS=1 whole programs under each trap that works here (ondol doctor) instead
 set -u
 B=${B:-build}
@@ -16,6 +17,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT INT TERM
 pin="taskset -c $CPU"
 
+"$B/bench/warm" "${BENCH_WARM:-1024}" || exit 1
 echo "# host: $(uname -sr), $(nproc) CPUs; everything on CPU $CPU; medians"
 memory_itself()
 {

@@ -10,8 +10,16 @@
  *         doing, and EFAULT as on Linux.
  * [BUF-2] Nothing that a call has to hold on to is given to the kernel by halves: what is written
  *         at a thread's end (clear_child_tid, robust futexes) is remembered, and faulted in at
- *         exit and exit_group.  A thread that is killed does not come by: its robust futexes in
- *         shared memory are released only if their pages happen to be mapped.
+ *         exit and exit_group, and what would take it away waits for the end.  A thread that is
+ *         killed does not come by: its robust futexes in shared memory are released only if
+ *         their pages happen to be mapped.
+ *
+ * [BUF-3] Who waits on a futex that is not PRIVATE is found by where the word lies: for the host
+ *         that is a place in the memory file, a frame, even if the program's memory is private and
+ *         Linux would look for its address (pthread_join waits so).  So the word's page is its
+ *         mm's alone when the wait begins, and a wait whose page is taken away is made again.
+ *
+ * [BUF-2] and [BUF-3] hold under every trap.
  *
  * Which of them is meant by ioctl, fcntl and prctl is looked up; what only a driver knows is
  * taken for a page.
@@ -47,7 +55,8 @@
 #define ROBUST_MOST 2048u /* ROBUST_LIST_LIMIT */
 #define FRAME_SPARE 1024u /* of a signal frame, beside the processor's state */
 #define RED_ZONE 128u
-#define LEAVE_NAPS 10000 /* of 20 us and more */
+#define LEAVE_NAPS 100000 /* of 20 us and more: a slow device's read */
+#define END_NAPS 1000 /* nothing that the kernel does before it has written to us takes as long */
 #define FILE_LOOK (256u << 10) /* a larger buffer is not filled from a smaller file */
 #define TRANSFER_MOST 0x7ffff000u /* in one call: read(2) */
 #define STREAM_MOST (8u << 20) /* more does not come out of a pipe or a socket at once */
@@ -517,6 +526,15 @@ static void robust_in(struct call *c, uint64_t head_at)
 	}
 }
 
+/* Of the thread, as the host's kernel knows it: it may not have told us. */
+static uint64_t robust_list_of(const struct task *task)
+{
+	void *head = NULL;
+	size_t size;
+
+	return syscall(SYS_get_robust_list, task->tid, &head, &size) ? 0 : (uint64_t)head;
+}
+
 /* [BUF-2] */
 static void exit_in(struct call *c, bool whole_group)
 {
@@ -525,7 +543,7 @@ static void exit_in(struct call *c, bool whole_group)
 	for_each_task(c->mon, t)
 		if (t == self || (whole_group && t->tgid == self->tgid)) {
 			range_in(c, t->clear_tid, 4, true);
-			robust_in(c, t->robust_list);
+			robust_in(c, robust_list_of(t));
 		}
 }
 
@@ -547,9 +565,6 @@ static void special_in(struct call *c, long nr, unsigned special)
 		break;
 	case CALL_TID_ADDRESS:
 		c->task->clear_tid = c->arg[0];
-		break;
-	case CALL_ROBUST_LIST:
-		c->task->robust_list = c->arg[0];
 		break;
 	case CALL_CLONE:
 		clone_in(c);
@@ -594,12 +609,23 @@ static void special_in(struct call *c, long nr, unsigned special)
 	}
 }
 
+/* [BUF-2], [BUF-3] */
+static bool is_for_every_trap(const struct seccomp_data *data)
+{
+	return data->nr == SYS_exit || data->nr == SYS_set_tid_address ||
+	       data->nr == SYS_restart_syscall || data->nr == SYS_futex_waitv_ ||
+	       data->nr == SYS_futex_wait_ ||
+	       (data->nr == SYS_futex && !(data->args[1] & FUTEX_PRIVATE_FLAG));
+}
+
 int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data *data)
 {
 	struct call c = { .mon = mon, .task = task };
 	uint64_t taken;
 
-	if (mon->trap->kernel_too || !task->mm || data->nr < 0 || data->nr >= CALLS_END)
+	if (!task->mm || data->nr < 0 || data->nr >= CALLS_END)
+		return 0;
+	if (mon->trap->kernel_too && !is_for_every_trap(data))
 		return 0;
 	if (data->nr == SYS_restart_syscall)
 		data = &task->last_call;
@@ -622,8 +648,9 @@ int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data
 	}
 	worker_wait(mon, task->mm);
 	mon->preparing = outer;
-	/* It is not to be held up any more. */
-	if (shape->special == CALL_VFORK || shape->special == CALL_EXIT || c.error)
+	task->ends = shape->special == CALL_EXIT;
+	task->mm->has_pins |= task->nr_pins > 0;
+	if (shape->special == CALL_VFORK || c.error) /* it is not to be held up any more */
 		task->nr_pins = 0;
 	return c.error;
 }
@@ -744,17 +771,35 @@ static bool call_leave(struct monitor *mon, struct task *task)
 	return true;
 }
 
+/* A thread that ends makes its call once only: it is waited for. */
+static void end_awaited(struct monitor *mon, struct task *task)
+{
+	const struct timespec nap = { .tv_nsec = 20000 };
+
+	trace(mon, "end of %d awaited", task->tid);
+	task->nr_pins = 0;
+	for (int naps = 0; naps < END_NAPS && !thread_is_dead(task->tid); naps++)
+		if (naps < 4)
+			sched_yield();
+		else
+			nanosleep(&nap, NULL);
+}
+
 unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end,
 			 struct task **held, unsigned most)
 {
 	unsigned nr = 0;
 
-	if (mon->trap->kernel_too)
+	if (!g->has_pins)
 		return 0;
 	for_each_task(mon, t)
 		if (nr < most && t->mm == g && t->nr_pins && t != mon->preparing &&
-		    overlaps(t, start, end) && call_leave(mon, t))
-			held[nr++] = t;
+		    overlaps(t, start, end)) {
+			if (t->ends)
+				end_awaited(mon, t);
+			else if (call_leave(mon, t))
+				held[nr++] = t;
+		}
 	return nr;
 }
 

@@ -247,7 +247,7 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[SYS_wait4] = { A1 OUT(INT), A3 OUT(sizeof(struct rusage)), SLOW },
 	[SYS_waitid] = { A2 OUT(SIGINFO), A4 OUT(sizeof(struct rusage)), SLOW },
 	[SYS_set_tid_address] = { A0 IGNORED, .special = CALL_TID_ADDRESS },
-	[SYS_set_robust_list] = { A0 IGNORED, .special = CALL_ROBUST_LIST },
+	[SYS_set_robust_list] = { A0 IGNORED }, /* walked at the thread's end */
 	[SYS_get_robust_list] = { A1 OUT(LONG), A2 OUT(LONG) },
 	[SYS_futex] = { A0 INOUT(INT), .special = CALL_FUTEX, A3 IGNORED, A4 IGNORED, SLOW },
 	[SYS_futex_waitv_] = { A0 { ARG_FUTEXES, 1, 24 }, A3 IN(TIME), SLOW },

@@ -37,7 +37,6 @@ enum call_special {
 	CALL_PLAIN,
 	CALL_ALTSTACK,    /* sigaltstack: where signal frames go */
 	CALL_TID_ADDRESS, /* set_tid_address: a word written at the thread's end */
-	CALL_ROBUST_LIST, /* set_robust_list: walked at the thread's end */
 	CALL_CLONE,       /* words of the parent and of the child */
 	CALL_EXIT,        /* exit, exit_group: the two above are due */
 	CALL_SIGACTION,

@@ -111,7 +111,7 @@ static const struct sock_filter guest_filter[] = {
 	/*
 	 * FUTEX_WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, CMP_REQUEUE_PI and LOCK_PI2 write
 	 * the word without being able to wait for its page.  Who may come to wait on one that is
-	 * not PRIVATE is of interest where there is swap.
+	 * not PRIVATE is found again by its frame: buffers.c, [BUF-3].
 	 */
 	IF_EQ(SYS_futex, 0, 12),
 	LOAD_ARG_LOW(1),
@@ -167,6 +167,11 @@ static const struct sock_filter guest_filter[] = {
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
 
+	ON(SYS_exit, NOTIFY), /* buffers.c: [BUF-2] */
+	ON(SYS_set_tid_address, NOTIFY),
+	ON(SYS_restart_syscall, NOTIFY), /* [BUF-3] */
+	ON(SYS_futex_waitv_, NOTIFY),
+	ON(SYS_futex_wait_, NOTIFY),
 	ON(SYS_shmdt, NOTIFY),
 	ON(SYS_mlock, NOTIFY),
 	ON(SYS_munlock, NOTIFY),
@@ -207,8 +212,6 @@ static const struct sock_filter guest_filter[] = {
 /* With swap, in place of the last instruction: who gives frames to the host's kernel (swap.c). */
 static const struct sock_filter swap_filter[] = {
 	ON(SYS_vmsplice, NOTIFY),
-	ON(SYS_futex_waitv_, NOTIFY),
-	ON(SYS_futex_wait_, NOTIFY),
 	ON(SYS_futex_requeue_, NOTIFY),
 	IF_EQ(SYS_fcntl, 0, 5),
 	LOAD_ARG_LOW(1),
@@ -317,8 +320,6 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 			f->k |= CLONE_UNTRACED; /* untraced it would have no memory */
 		else if (f->k == O_DIRECT && !swap)
 			f->jt = 0;
-		else if (f->k == FUTEX_PRIVATE_FLAG && !swap)
-			f->jf = f->jt;
 	}
 	if (swap) {
 		memcpy(&filter[nr - 1], swap_filter, sizeof swap_filter);

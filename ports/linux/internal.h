@@ -177,6 +177,7 @@ struct guest_mm {
 	uint64_t evict_at;          /* where the last eviction ended */
 	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell at each fault */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
+	bool has_pins;              /* a call of one of its threads had [BUF-1] */
 	bool frames_held;           /* the host's devices or pipes may have some: swap.c */
 	char comm[32];
 };
@@ -207,7 +208,7 @@ struct task {
 	uint32_t nr_pins;
 	struct seccomp_data last_call; /* that had buffers */
 	uint64_t clear_tid, child_clear_tid; /* written at its end; at its next child's */
-	uint64_t robust_list;
+	bool ends;                           /* its call is exit or exit_group [BUF-2] */
 	uint64_t altstack, altstack_size; /* or 0 */
 	uint64_t told_page;         /* a forking parent's word for the child's number, or 0 */
 	uint64_t stale_addr, stale_ip, stale_taken; /* of a fault on what was mapped already */

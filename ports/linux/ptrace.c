@@ -333,8 +333,10 @@ static void child_event(struct monitor *mon, struct task *parent, int event)
 		}
 	}
 	if (event == PTRACE_EVENT_CLONE && !get_regs(parent->tid, &regs) &&
-	    (regs.rdi & CLONE_THREAD))
+	    (regs.rdi & CLONE_THREAD)) {
 		child->tgid = parent->tgid;
+		parent->child_clear_tid = regs.rdi & CLONE_CHILD_CLEARTID ? regs.r10 : 0;
+	}
 	if (!child->stopped_at_birth) {
 		if (wait_stop(mon, tid, &status) || !WIFSTOPPED(status))
 			child->dead = true;
@@ -378,7 +380,7 @@ static void exec_event(struct monitor *mon, pid_t tid)
 		}
 	}
 	task->born = true;
-	task->clear_tid = task->robust_list = task->altstack = 0;
+	task->clear_tid = task->altstack = 0;
 	if (task->segv_action.handler != (uint64_t)SIG_IGN)
 		task->segv_action.handler = (uint64_t)SIG_DFL;
 	exec_takeover(mon, task);

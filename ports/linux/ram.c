@@ -171,7 +171,7 @@ void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
 	if (block_collapse(mon, pfn.value * PAGE_BYTES & ~(BLOCK_BYTES - 1)))
 		mon->blocks_pause_next = 1;
 	else if (mon->blocks_pause_next < PAUSE_MOST)
-		mon->blocks_pause = mon->blocks_pause_next *= 2;
+		mon->blocks_pause = mon->blocks_pause_next *= 4;
 	else
 		mon->blocks_pause = PAUSE_MOST;
 }

@@ -327,8 +327,11 @@ void heap_mark(size_t page, size_t nr_pages, uint8_t value)
 	}
 	heap.nr_touched += fresh;
 	heap.nr_touched_ever += fresh;
-	if (heap.highest_page[node] < page + nr_pages)
-		heap.highest_page[node] = page + nr_pages;
+	if (heap.highest_page[node] >= page + nr_pages)
+		return;
+	heap.highest_page[node] = page + nr_pages;
+	if (unlikely(heap.highest_page[node] > heap.ask_beyond[node]))
+		huge_ask_ahead(node);
 }
 
 /* All pages of an object's slab at once: its end is written to as well [MALLOC-1]. */

@@ -7,12 +7,25 @@
  * The host is asked for huge pages there: a block of more than LARGE_MAX is an array that is worked
  * through or jumped about in, and what one that is used in part costs is a huge page at most
  * for each place that is touched (ONDOL_MALLOC_HUGE=0: it is not).
+ *
+ * In the range, too, where the heap grows past AHEAD_TOUCHED pages: the 2 MiB beyond the highest
+ * page become a huge page before anybody is given a part of them, which costs 100 us where 512
+ * faults cost 400 and more.  But not always: a host that is a virtual machine may have to fetch the
+ * memory from its own host, page by page, for 3 ms and more, where small pages would have been
+ * some that it has already.  So it is looked how long it took, and who was slow is asked the less
+ * often.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "internal.h"
+
+#define AHEAD_PAGES 512u     /* a huge page */
+#define AHEAD_TOUCHED 8192u  /* a heap of less does not grow by as much at once */
+#define AHEAD_SLOW_NS 1000000
+#define AHEAD_PAUSE_MOST 64u
 
 struct lock ondol_huge_lock;
 static struct table table; /* under ondol_huge_lock, and so what follows */
@@ -52,6 +65,45 @@ void huge_pages_ask(void *at, size_t bytes)
 
 	(void)madvise(at, bytes, MADV_HUGEPAGE);
 	errno = saved;
+}
+
+static long touch_ns(volatile char *at)
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	*at = 0;
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec;
+}
+
+/* The node's highest page is beyond ask_beyond. */
+void huge_ask_ahead(size_t node)
+{
+	static uint32_t pause, pause_next = 1; /* (core lock) */
+	uint64_t highest = heap.highest_page[node], end = (node + 1) << heap.node_shift;
+	uint64_t next = (highest + AHEAD_PAGES - 1) & ~(uint64_t)(AHEAD_PAGES - 1);
+	char *at = (char *)(heap.base + (next << PAGE_SHIFT));
+
+	heap.ask_beyond[node] = UINT64_MAX;
+	if (heap.huge_pages != HUGE_BLOCKS || next + AHEAD_PAGES > end)
+		return;
+	if (heap.nr_touched < AHEAD_TOUCHED) {
+		heap.ask_beyond[node] = highest + AHEAD_TOUCHED - heap.nr_touched;
+		return;
+	}
+	heap.ask_beyond[node] = next;
+	if (pause) {
+		pause--;
+		return;
+	}
+	huge_pages_ask(at, (size_t)AHEAD_PAGES << PAGE_SHIFT);
+	if (touch_ns(at) < AHEAD_SLOW_NS) {
+		pause_next = 1;
+		return;
+	}
+	pause_next = pause_next < AHEAD_PAUSE_MOST ? 4 * pause_next : AHEAD_PAUSE_MOST;
+	pause = pause_next;
 }
 
 static void *alloc(size_t size, size_t align, size_t guard)

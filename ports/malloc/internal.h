@@ -172,6 +172,7 @@ struct malloc_heap {
 	uint64_t nr_touched;       /* pages whose byte is not 0 (core lock) */
 	uint64_t nr_touched_ever;  /* (core lock) */
 	uint64_t highest_page[NODES_MAX]; /* beyond the last page touched (core lock) */
+	uint64_t ask_beyond[NODES_MAX];   /* when that is higher: huge_ask_ahead (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
 	uint64_t wanted_back;      /* pages given back that were touched again (core lock) */
 	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
@@ -180,7 +181,7 @@ struct malloc_heap {
 	const char *debug;         /* letters, or NULL */
 	const char *core_debug;    /* those of the core, with names of caches; or NULL */
 	const char *profile;       /* a file's name, or NULL */
-	/* For what the host is asked for huge pages; 0: blocks of their own mappings. */
+	/* For what the host is asked for huge pages; 0: huge blocks, and a heap that grows. */
 	enum { HUGE_BLOCKS, HUGE_NEVER, HUGE_ALWAYS } huge_pages;
 	bool stats;
 	bool is_hooked;            /* debug, profile or secure: hook.c is asked */
@@ -313,6 +314,7 @@ bool large_resize(void *p, size_t size);
 void *huge_alloc(size_t size, size_t align);
 bool huge_is_due(size_t size);
 void huge_pages_ask(void *at, size_t bytes);
+void huge_ask_ahead(size_t node); /* under the core lock */
 void *huge_alloc_guarded(size_t size, size_t align); /* between pages without access */
 size_t huge_size(const void *p); /* 0: no such block */
 bool huge_free(void *p);

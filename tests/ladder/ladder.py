@@ -11,6 +11,7 @@ verdict; only others make the exit status 1.
 
   ladder.py [--no-install] [substring...]   the table; rungs whose name contains one of them
   ladder.py --fast                          the fast rungs, TAP, installs nothing (make test)
+  ladder.py --options="--trap=ptrace" ...   with options of `ondol run`
 
 Times are wall clock, medians of three runs in turn where a native one takes under two seconds.
 ONDOL=build/ondol  OUT=build/ladder  RUNGS=tests/ladder/rungs (a file of your own)"""
@@ -24,6 +25,7 @@ STATS = os.path.join(OUT, "stats.json")
 # Debian's own programs, whatever else a machine's PATH puts before them.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 ROUNDS, SHORT = 3, 2.0
+options = []  # of ondol run
 KEYS = {"rung", "packages", "files", "setup", "like", "command", "expect", "exit", "normalise",
         "limit", "fast", "known"}
 HEAD = "%-4s %-18s %8s %8s %6s %9s %8s %7s %7s  %s"
@@ -105,7 +107,7 @@ class Run:
         shutil.copytree(base, cwd, symlinks=True)
         argv = ["/bin/bash", "-c", command]
         if ondol:
-            argv = [ONDOL, "run", "--json", "--stats-file", STATS, "--"] + argv
+            argv = [ONDOL, "run", "--json", "--stats-file", STATS] + options + ["--"] + argv
             if os.path.exists(STATS):
                 os.unlink(STATS)
         env = {"PATH": PATH, "HOME": cwd, "LC_ALL": "C"}
@@ -291,8 +293,10 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--no-install", action="store_true")
+    parser.add_argument("--options", default="")
     parser.add_argument("substring", nargs="*")
     args = parser.parse_args()
+    options[:] = args.options.split()
     sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, stop)
     rungs = read_rungs()
@@ -305,7 +309,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     lock = open(os.path.join(OUT, "lock"), "w")  # one at a time: folders and ports are fixed
     fcntl.flock(lock, fcntl.LOCK_EX)
-    probe = subprocess.run([ONDOL, "run", "--", "/bin/true"], stdin=subprocess.DEVNULL,
+    probe = subprocess.run([ONDOL, "run"] + options + ["--", "/bin/true"], stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True, timeout=60)
     if probe.returncode == 125:
         print("ok - ladder # SKIP " + probe.stderr.split("\n")[0])

@@ -31,6 +31,7 @@ for way in user ptrace; do
 		continue
 	fi
 	ONDOL=$work/ondol cases $way '' tests/programs/run.sh -o --trap=$way
+	OUT=$work/ladder cases $way '' tests/ladder/ladder.py --fast --options=--trap=$way
 done
 
 # Stays mapped while a thread waits in read(): forks, and a machine that is too small.
@@ -82,6 +83,19 @@ cases_as() { # NAME WRAPPER SUBSTRINGS TRAP
 		-o --trap=$4 $3 >"$work/cases" 2>&1 </dev/null || failed=1
 	sed 's/^\(not \)*ok - /&'"$1: /" "$work/cases"
 }
+
+# tests/NAME as the user, in the folder that make run built
+python_as() { # NAME WRAPPER SCRIPT ARGUMENT...
+	name=$1 wrapper=$2
+	shift 2
+	timeout -k 5 900 $user $wrapper python3 "$@" >"$work/cases" 2>&1 </dev/null || failed=1
+	sed 's/^\(not \)*ok - /&'"$name: /" "$work/cases"
+}
+python_as 'a user' '' tests/conform/conform.py --steps 1000 --options=--fault-around=1
+python_as 'a user' '' tests/ladder/ladder.py --fast
+python_as 'a user in a container' "$work/deny" tests/conform/conform.py --steps 1000 \
+	--options=--fault-around=1
+python_as 'a user in a container' "$work/deny" tests/ladder/ladder.py --fast
 cases_as 'a user' '' "$some" auto
 cases_as 'a user in a container' "$work/deny" "$some" ptrace # all that auto can choose
 exit $failed
