@@ -152,7 +152,9 @@ struct guest_mm {
 	bool worker_dead;
 	struct mailbox *mailbox;
 	struct ondol_page *mailbox_page;
-	uint32_t posted;            /* our copy of mailbox->head */
+	uint32_t posted;            /* operations, so far */
+	uint32_t kicked;            /* of those the worker knows: our copy of mailbox->head */
+	uint32_t waited;            /* for those it was waited */
 	uint64_t slice_at;          /* the next slice of placeholder; below it they are used up */
 	bool slices_off;
 	bool remap_expected;        /* an operation waits for us to read its event */

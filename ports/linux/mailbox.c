@@ -73,6 +73,9 @@ void worker_kick(struct guest_mm *g)
 {
 	struct mailbox *mb = g->mailbox;
 
+	if (g->kicked == g->posted)
+		return; /* it knows */
+	g->kicked = g->posted;
 	__atomic_store_n(&mb->head, g->posted, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&mb->worker_sleeps, __ATOMIC_SEQ_CST))
 		futex(&mb->head, FUTEX_WAKE, 1, NULL);
@@ -155,9 +158,12 @@ struct mailbox_op *worker_post(struct monitor *mon, struct guest_mm *g, uint64_t
 
 int worker_wait(struct monitor *mon, struct guest_mm *g)
 {
+	if (g->waited == g->posted && !g->worker_dead)
+		return 0; /* nothing since the last time */
 	worker_kick(g);
 	int r = wait_for_tail(mon, g, 0);
 
+	g->waited = r ? g->waited : g->posted;
 	for (uint32_t i = 0; i < MB_NR_SLOTS && !r; i++)
 		if (g->mailbox->slot[i].flags & OP_MUST)
 			op_check(mon, g, &g->mailbox->slot[i]);

@@ -369,13 +369,16 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 	}
 	if (!native)
 		notif_reply(mon, notif->id, r);
-	else if (!buffers_in(mon, task, data))
+	else if (task->tid != (pid_t)notif->pid || !buffers_in(mon, task, data))
 		notif_continue(mon, notif->id);
 	else if (oom_fault(mon, task, data->args[0])) /* a frame will come */
 		notif_early(mon, notif);
 }
 
-/* Who calls.  One made with CLONE_UNTRACED is no task of ours: then one with its memory. */
+/*
+ * Who calls.  One made with CLONE_UNTRACED is no task of ours: then one with its memory.  (Its
+ * buffers trap, since only under `uffd` it may be untraced; its waits cannot be interrupted.)
+ */
 static struct task *caller(struct monitor *mon, pid_t pid)
 {
 	struct task *task = task_find(mon, pid);

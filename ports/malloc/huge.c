@@ -13,12 +13,15 @@
  * faults cost 400 and more.  But not always: a host that is a virtual machine may have to fetch the
  * memory from its own host, page by page, for 3 ms and more, where small pages would have been
  * some that it has already.  So it is looked how long it took, and who was slow is asked the less
- * often.
+ * often.  What has been given is marked as wanting no more of it: khugepaged would make a huge page
+ * again of a place that we have given back all but a page of.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -67,20 +70,37 @@ void huge_pages_ask(void *at, size_t bytes)
 	errno = saved;
 }
 
-static long touch_ns(volatile char *at)
+/* Where the host gives huge pages to all, there is nothing to ask for. */
+static bool host_asks_nobody(void)
 {
+	char text[64];
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n < 0 || (text[n] = 0, !strstr(text, "[madvise]"));
+}
+
+/* The block becomes a huge page now.  False: that took long. */
+static bool block_touched_in(volatile char *at)
+{
+	size_t bytes = (size_t)AHEAD_PAGES << PAGE_SHIFT;
 	struct timespec a, b;
 
+	huge_pages_ask((void *)at, bytes);
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	*at = 0;
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	return (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec;
+	(void)madvise((void *)at, bytes, MADV_NOHUGEPAGE);
+	return (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec < AHEAD_SLOW_NS;
 }
 
 /* The node's highest page is beyond ask_beyond. */
 void huge_ask_ahead(size_t node)
 {
-	static uint32_t pause, pause_next = 1; /* (core lock) */
+	static uint32_t pause, pause_next; /* (core lock) */
+	int saved = errno;
 	uint64_t highest = heap.highest_page[node], end = (node + 1) << heap.node_shift;
 	uint64_t next = (highest + AHEAD_PAGES - 1) & ~(uint64_t)(AHEAD_PAGES - 1);
 	char *at = (char *)(heap.base + (next << PAGE_SHIFT));
@@ -92,18 +112,21 @@ void huge_ask_ahead(size_t node)
 		heap.ask_beyond[node] = highest + AHEAD_TOUCHED - heap.nr_touched;
 		return;
 	}
+	if (!pause_next && host_asks_nobody()) {
+		errno = saved;
+		return;
+	}
 	heap.ask_beyond[node] = next;
 	if (pause) {
 		pause--;
-		return;
-	}
-	huge_pages_ask(at, (size_t)AHEAD_PAGES << PAGE_SHIFT);
-	if (touch_ns(at) < AHEAD_SLOW_NS) {
+	} else if (block_touched_in(at)) {
 		pause_next = 1;
-		return;
+	} else {
+		pause = pause_next ? 4 * pause_next : 4;
+		pause = pause < AHEAD_PAUSE_MOST ? pause : AHEAD_PAUSE_MOST;
+		pause_next = pause;
 	}
-	pause_next = pause_next < AHEAD_PAUSE_MOST ? 4 * pause_next : AHEAD_PAUSE_MOST;
-	pause = pause_next;
+	errno = saved;
 }
 
 static void *alloc(size_t size, size_t align, size_t guard)
