@@ -289,6 +289,8 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 {
 	struct stream *stream = stream_of(g, addr);
 	struct ondol_tlb_run run;
+
+	fork_ahead_note(g, addr);
 	int r = fault_find(mon, g, addr, access, window_of(mon, stream), holdable, &run);
 
 	if (r)

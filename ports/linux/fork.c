@@ -206,8 +206,12 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	struct guest_mm *outer = mon->serving;
 
 	mon->serving = g;
+	/* Nobody of it runs: it is soon enough if all is flushed at the end. */
+	mon->batching = g->refs == 1 ? g : NULL;
 	int r = descriptors_short(mon) ? -EAGAIN : ondol_dup_mm(g->mm, false, &child_mm);
 
+	mon->batching = NULL;
+	worker_wait(mon, g);
 	mon->serving = outer;
 
 	if (!r) {
@@ -342,6 +346,8 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 			     g->comm, parent->tgid, strerror(-r));
 		kill(child->tid, SIGKILL);
 	}
+	if (!r)
+		fork_ahead(mon, g, c);
 	fork_settle(mon, g);
 }
 

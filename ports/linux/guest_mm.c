@@ -213,7 +213,8 @@ static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_a
 		return;
 	mon->stats.flushes++;
 	worker_flush(mon, g, start, end);
-	worker_wait(mon, g); /* [PORT-2] */
+	if (g != mon->batching)
+		worker_wait(mon, g); /* [PORT-2] */
 	holes_forget(g, start, end);
 }
 

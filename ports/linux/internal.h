@@ -139,6 +139,14 @@ struct spot {
 	uint32_t faults;
 };
 
+#define PLACES 12
+
+struct places { /* where it faulted first after a fork: fork_ahead.c */
+	uint64_t addr[PLACES];
+	uint32_t nr, nr_forks;
+	uint32_t left; /* faults to be looked at still */
+};
+
 /* One guest address space. */
 struct guest_mm {
 	struct guest_mm *next, **pprev; /* monitor.mms */
@@ -174,6 +182,7 @@ struct guest_mm {
 	uint32_t next_stream;       /* to be given up */
 	struct spot spots[SPOTS];   /* files that are much used */
 	uint32_t next_spot;
+	struct places places;
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* calls that made mappings, since they were last counted */
 	uint64_t evict_at;          /* where the last eviction ended */
@@ -309,6 +318,7 @@ struct monitor {
 	struct guest_mm *dying; /* wait for their worker to be reaped */
 	uint32_t nr_dying;
 	struct guest_mm *serving; /* whose thread cannot run before we let it, or NULL [PORT-5] */
+	struct guest_mm *batching; /* its flushes need not be waited for one by one, or NULL */
 	bool late_faults; /* some mm may have some that wait for nothing but us */
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
@@ -567,6 +577,10 @@ void files_destroy(struct monitor *mon);
 /* procfs.c: true if the call was answered */
 #define VIEW_NAME "ondol-proc" /* of the memory files that stand for files of /proc */
 bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_notif *notif);
+
+/* fork_ahead.c */
+void fork_ahead_note(struct guest_mm *g, uint64_t addr);
+void fork_ahead(struct monitor *mon, struct guest_mm *parent, struct guest_mm *child);
 
 /* oom.c */
 int oom_score_adj(pid_t tgid);
