@@ -20,6 +20,7 @@
 #include "internal.h"
 
 #define REGION_BYTES (2ul << 20) /* the unit of eviction */
+#define REGIONS_FEW 512u
 #define SAMPLE_FAULTS 32
 #define AROUND_FIRST 16u /* pages */
 #define AROUND_MOST 64u
@@ -124,6 +125,7 @@ static void regions_recount(struct guest_mm *g)
 	g->nr_regions = g->first_region = 0;
 	regions_between(g, g->evict_at, GUEST_MAX);
 	regions_between(g, 0, g->evict_at);
+	g->regions_enough = 2 * g->nr_regions > REGIONS_FEW ? 2 * g->nr_regions : REGIONS_FEW;
 }
 
 /*
@@ -135,6 +137,8 @@ static void regions_recount(struct guest_mm *g)
  */
 static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 {
+	if (g->nr_regions - g->first_region > g->regions_enough)
+		regions_recount(g); /* most of them are there more than once */
 	if (g->nr_host_maps < mon->max_host_maps)
 		return;
 	uint32_t really = host_maps_count(g) / 2;

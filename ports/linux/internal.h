@@ -178,6 +178,7 @@ struct guest_mm {
 	uint32_t nr_holes, cap_holes;
 	uint64_t *regions;          /* 2 MiB regions with host mappings, oldest first */
 	uint32_t nr_regions, cap_regions, first_region;
+	uint32_t regions_enough;    /* in the list; more are counted anew */
 	struct stream streams[STREAMS]; /* where memory is touched in order */
 	uint32_t next_stream;       /* to be given up */
 	struct spot spots[SPOTS];   /* files that are much used */
