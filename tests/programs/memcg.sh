@@ -99,7 +99,9 @@ pressure $run -- cat /proc/pressure/memory
 check 'no pressure' "$(grep -cE "^(some|full) ${line}0\$" out | grep -x 2)" "$(cat out)"
 pressure $run --mem-max 12M --zram 64M --proc texts -- \
 	sh -c './swap_use fill 20 >/dev/null; sleep 2.1; cat /proc/pressure/memory'
-check 'pressure of one: full is some' "$([ "$some" -gt 50000 ] && [ "$full" = "$some" ] && echo yes)" "$(cat out)"
+# The shell may still be on its way to wait for it.
+check 'pressure of one: full is some' "$([ "$some" -gt 50000 ] && [ "$full" -le "$some" ] &&
+	[ $((full * 100)) -ge $((some * 99)) ] && echo yes)" "$(cat out)"
 check 'it is in the averages' "$(grep -E "^some ${line}" out | grep -vE 'avg10=0\.0')" "$(cat out)"
 check '--proc has it' "$([ "$(sed -n 's/^some .*total=//p' texts/pressure)" -ge "$some" ] && echo yes)" \
 	"$(cat texts/pressure)"
