@@ -10,7 +10,7 @@
 #include "phys/kmap.h"
 #include "phys/zone.h"
 #include "slab/slab.h"
-#include "virt/swap.h"
+#include "virt/ksm.h"
 #include "virt/workingset.h"
 
 static void forget_nothing(void *ctx, struct ondol_mm_struct *mm, ondol_virt_addr_t start,
@@ -129,6 +129,7 @@ int ondol_machine_fini(struct ondol_machine *m)
 {
 	for (uint32_t node = 0; node < m->nr_nodes; node++)
 		(void)ondol_balloon_set(m, node, 0);
+	ksm_fini(m);
 	swap_fini(m);
 	workingset_fini(m);
 	if (frames_out(m) != m->own_frames || slab_active_total(m) != m->own_objects) {

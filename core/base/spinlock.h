@@ -8,6 +8,7 @@
  *	the embedder's lock of an mm
  *	    virt: the lists of mms and of mappings
  *	        an address_space's lock (page cache)
+ *	        the tree of merged frames (virt/ksm.c)
  *	            slab: the list of caches
  *	                slab: per-CPU data; a pool's reserve
  *	                slab: a CPU's magazines of a cache; in it, of the cache of magazines

@@ -28,7 +28,7 @@ struct figures {
 	uint64_t swap_total, swap_free, swap_cached, swap_in, swap_out, swap_near;
 	uint64_t huge, huge_pages; /* blocks under large leaves; their pages */
 	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits;
-	uint64_t thp_collapse_alloc, thp_collapse_failed;
+	uint64_t thp_collapse_alloc, thp_collapse_failed, cow_ksm;
 	uint64_t compact_stall, compact_success, compact_fail, compact_migrate_scanned;
 	uint64_t compact_free_scanned, compact_isolated, migrated, not_migrated;
 	uint64_t numa_hit, numa_miss, numa_foreign, numa_interleave, numa_local, numa_other;
@@ -164,6 +164,8 @@ static const struct line event_lines[] = {
 	LINE("thp_split_page", thp_splits), /* a block's frames are single: it is its leaf */
 	LINE("thp_split_page_failed", zero),
 	LINE("thp_split_pmd", thp_splits),
+	LINE("ksm_swpin_copy", zero), /* what comes in belongs wherever it is mapped */
+	LINE("cow_ksm", cow_ksm),
 	LINE("nr_unstable", zero),
 };
 
@@ -537,6 +539,7 @@ __attribute__((noinline)) static void count_faults(struct ondol_machine *m, stru
 	f->thp_splits = stats.thp_splits;
 	f->thp_collapse_alloc = stats.thp_collapse_alloc;
 	f->thp_collapse_failed = stats.thp_collapse_failed;
+	f->cow_ksm = stats.cow_ksm;
 	f->migrated = stats.pages_migrated;
 	f->not_migrated = stats.pages_not_migrated;
 	f->compact_stall = stats.compact.stall;

@@ -94,6 +94,11 @@ static const struct {
 		    "and frame have entries" },
 	{ "MIGRATE-1", "Outside a migration no frame is marked as moving" },
 	{ "COW-2", "A frame that others see has no writable entry in a private region" },
+	{ "KSM-1", "A node of the tree of merged frames names a frame of private memory, marked, "
+		   "which names it; the tree is in order and as large as there are marked frames" },
+	{ "KSM-2", "No entry of a merged frame is writable, even if there is but one" },
+	{ "KSM-3", "The checksum of a merged frame's node is that of its contents" },
+	{ "KSM-4", "nr_maps counts the entries of merged frames, of which each has one at least" },
 	{ "CACHE-1", "A cached page names its mapping and index, and has a reference of the "
 		     "cache's and one for each entry" },
 	{ "MMU-1", "An absent or user-inaccessible entry has no accessed bit; what software has "

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU, SWAP. */
+/* The invariants of core/virt and core/pgtable: VMA, MM, PGTABLE, COW, CACHE, MMU, SWAP, KSM. */
 #include "inspect/inspect.h"
 #include "inspect/validate.h"
 #include "phys/section.h"
 #include "phys/zone.h"
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 static uint64_t tables_end(const struct pgtable *pt)
 {
@@ -133,6 +133,8 @@ static bool check_present(const struct ondol_mm_struct *mm, uint64_t addr, uint6
 	if (page_use(page) != ONDOL_PAGE_ANON && page_use(page) != ONDOL_PAGE_CACHE)
 		return inspect_broken(out, "MM-2", addr, ONDOL_PAGE_ANON, page_use(page));
 	rss[page_rss_class(page)]++;
+	if ((pte & f->write_mask) && page_is_merged(page))
+		return inspect_broken(out, "KSM-2", addr, 0, pte);
 	if ((pte & f->write_mask) && (pte & f->user_mask) && !vma_is_shared(vma) &&
 	    !page_exclusive_anon(page))
 		return inspect_broken(out, "COW-2", addr, 1, page_refs(page));
@@ -446,6 +448,49 @@ static bool check_swap_areas(struct ondol_machine *m, struct ondol_broken_invari
 	       inspect_equal(out, "SWAP-2", 1, cached, frames);
 }
 
+/* ------------------------------------------------------------------ merged frames */
+
+static bool check_node(struct ondol_machine *m, const struct ksm_node *node,
+		       struct ondol_broken_invariant *out)
+{
+	const struct ondol_page *page = node->page;
+	uint64_t sum;
+
+	if (page < m->pages || page >= m->pages + m->nr_pages ||
+	    page_use(page) != ONDOL_PAGE_ANON || !page_is_merged(page) || page->data.ksm != node)
+		return inspect_broken(out, "KSM-1", (uintptr_t)node, 1, 0);
+	if (!page->data.mapcount)
+		return inspect_broken(out, "KSM-4", machine_page_pfn(m, page), 1, 0);
+	sum = ksm_checksum(m, page);
+	return inspect_equal(out, "KSM-3", machine_page_pfn(m, page), sum, node->checksum);
+}
+
+static bool check_merged(struct ondol_machine *m, struct ondol_broken_invariant *out)
+{
+	const struct ksm_state *ksm = m->virt->ksm;
+	uint64_t nodes = 0, marked = 0, maps = 0, last = 0;
+
+	if (rb_check(&ksm->stable, NULL))
+		return inspect_broken(out, "KSM-1", 0, 0, 1);
+	for (struct rb_node *rb = rb_first(&ksm->stable); rb; rb = rb_next(rb)) {
+		const struct ksm_node *node = rb_entry(rb, struct ksm_node, rb);
+
+		if (node->checksum < last)
+			return inspect_broken(out, "KSM-1", nodes, last, node->checksum);
+		if (!check_node(m, node, out))
+			return false;
+		last = node->checksum;
+		maps += node->page->data.mapcount;
+		nodes++;
+	}
+	page_for_each_index(m, i)
+		marked += page_use(&m->pages[i]) == ONDOL_PAGE_ANON &&
+			  page_is_merged(&m->pages[i]);
+	return inspect_equal(out, "KSM-1", 1, nodes, ksm->nr_nodes) &&
+	       inspect_equal(out, "KSM-1", 2, nodes, marked) &&
+	       inspect_equal(out, "KSM-4", 0, maps, ksm->nr_maps);
+}
+
 /* ------------------------------------------------------------------ page cache */
 
 static int check_cached(void *ctx, uint64_t index, struct ondol_page *page)
@@ -533,6 +578,7 @@ bool validate_virt(struct ondol_machine *m, struct ondol_broken_invariant *out)
 	return inspect_equal(out, "PGTABLE-1", 0, nr_tables,
 			     (uint64_t)phys_use_count(m, ONDOL_PAGE_PGTABLE)) &&
 	       check_counts(m, out) && check_caches(m, out) && check_committed(m, out) &&
+	       (!m->virt->ksm || check_merged(m, out)) &&
 	       (!m->virt->swap || check_swap_areas(m, out)) &&
 	       (!m->virt->policies || check_policies(m, out));
 }

@@ -29,6 +29,7 @@
 #define ONDOL_PG_TAIL (1u << 15)   /* other frames of a slab or compound block */
 #define ONDOL_PG_DIRTY (1u << 16)  /* page cache: newer than the file */
 #define ONDOL_PG_SWAPCACHE (1u << 17) /* private memory whose contents are in slot data.index */
+#define ONDOL_PG_KSM (1u << 18) /* (a) private memory that equal pages share: data.ksm */
 #define ONDOL_PG_ZEROED (1u << 19) /* all zeroes when it left the buddy; until it is freed */
 #define ONDOL_PG_ORDER_SHIFT 20 /* of the free or allocated block that this frame heads */
 #define ONDOL_PG_ORDER_MASK 0x1fu
@@ -70,7 +71,11 @@ struct ondol_page {
 			uint16_t inuse, free; /* objects; the first free one */
 		} zs;
 		struct { /* anonymous memory and page cache */
-			struct ondol_address_space *mapping; /* NULL: anonymous */
+			union {
+				struct ondol_address_space *mapping; /* of page cache */
+				struct ksm_node *ksm; /* anonymous, marked KSM */
+				uintptr_t checksum;   /* else, 0: not known; virt/ksm.c */
+			};
 			uint32_t index;    /* page offset in the mapping */
 			uint32_t mapcount; /* (a) PTEs that point here */
 			uint32_t next, prev; /* the gather list while being unmapped; migrate.c's */

@@ -4,12 +4,13 @@
  *
  *	ours alone [COW-1]   make the entry writable                     COW_REUSE
  *	anybody else's       copy it; the entry names the copy           COW_COPY
+ *	merged [KSM-2]       the same, even if we are the last
  *
  * With a window, anonymous neighbours in the same state are copied along: a fault costs as much
  * as some ten copies where the hardware is the host's (docs/benchmarks.md), and who writes a
  * page after a fork soon writes the next one.
  */
-#include "virt/virt.h"
+#include "virt/ksm.h"
 
 #define COW_AROUND 8u /* pages */
 
@@ -44,7 +45,10 @@ static void reuse(struct fault *f)
 	}
 }
 
-/* An entry like the fault's: shared memory of a fork that a write would copy. */
+/*
+ * An entry like the fault's: shared memory of a fork that a write would copy.  Not what the
+ * scanner has merged (ksm.c), which would only find it again.
+ */
 static bool would_copy(const struct ondol_mm_struct *mm, uint64_t pte)
 {
 	const struct ondol_pgtable_format *format = mm->pgt.format;
@@ -53,7 +57,7 @@ static bool would_copy(const struct ondol_mm_struct *mm, uint64_t pte)
 	if (!(pte & format->present_mask) || (pte & format->write_mask))
 		return false;
 	page = pte_page(mm, pte);
-	return page_use(page) == ONDOL_PAGE_ANON && page_refs(page) > 1;
+	return page_use(page) == ONDOL_PAGE_ANON && page_refs(page) > 1 && !page_is_merged(page);
 }
 
 /* The fault's page and those beside it that are copied along, COW_AROUND at most. */
@@ -78,7 +82,7 @@ static uint64_t copy_page(struct fault *f, void *slot, struct ondol_page *page, 
 	return pte;
 }
 
-static int copy(struct fault *f)
+int fault_copy(struct fault *f)
 {
 	struct ondol_mm_struct *mm = f->mm;
 	struct fault_run run = fault_one_page(f);
@@ -110,8 +114,10 @@ static int copy(struct fault *f)
 	/* A real MMU may use the old frames up to here. */
 	if (!mm->soft_fill && lo < hi)
 		tlb_invalidate(mm, lo, hi);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		mm->counters.cow_ksm += page_is_merged(old[i]);
 		put_mapped(mm->m, old[i]);
+	}
 	f->result->kind = ONDOL_FAULT_COW_COPY;
 	f->result->nr_pages = n;
 	return 0;
@@ -123,5 +129,5 @@ int fault_cow(struct fault *f, uint64_t pte)
 		reuse(f);
 		return 0;
 	}
-	return copy(f);
+	return fault_copy(f);
 }

@@ -15,7 +15,7 @@
  *	a fault near one of the last few     twice as many as the last time, SWAP_AROUND at most
  *	one that is nowhere near             half as many, in the end one
  */
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 #define SWAP_AROUND 16u /* pages */
 #define FIRST_AROUND 4u /* of an mm's first fault */
@@ -139,6 +139,7 @@ static int share_one(struct fault *f, uint64_t number)
 	if (page) {
 		ondol_get_page(mm->m, page);
 		page_add_map(page);
+		ksm_note_map(mm->m, page);
 		f->result->kind = ONDOL_FAULT_SWAP_CACHE;
 		mm->m->virt->swap->hits++;
 		set_entry(f, f->slot, page, prot);

@@ -10,10 +10,10 @@
  * read-only, which costs it a fault for each page (COW_REUSE) and nothing else.
  */
 #include "phys/memcg.h"
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 /* One more entry for the frame. */
-static inline void share_frame(struct ondol_page *page)
+static inline void share_frame(struct ondol_machine *m, struct ondol_page *page)
 {
 	if (ondol_likely(page_exclusive_anon(page))) {
 		/* Ours alone: nobody else can reach the counts. */
@@ -23,6 +23,7 @@ static inline void share_frame(struct ondol_page *page)
 	}
 	__atomic_fetch_add(&page->refcount, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&page->data.mapcount, 1, __ATOMIC_RELAXED);
+	ksm_note_map(m, page);
 }
 
 struct dup {
@@ -67,7 +68,7 @@ static int dup_span(struct dup *d, const struct pgtable_span *span)
 		}
 		writable = (pte & f->write_mask) != 0;
 		page = pte_page(d->from, pte);
-		share_frame(page);
+		share_frame(d->from->m, page);
 		if (page_use(page) == ONDOL_PAGE_ANON)
 			d->nr_anon++;
 		else
@@ -209,6 +210,7 @@ int ondol_dup_mm(struct ondol_mm_struct *mm, bool child_cold, struct ondol_mm_st
 	child->limits = mm->limits;
 	child->layout = mm->layout;
 	child->thp_disabled = mm->thp_disabled;
+	child->mergeable = mm->mergeable;
 	for (const struct vma *vma = vma_first(mm); vma && !r; vma = vma_next(vma))
 		r = dup_region(mm, child, vma, child_cold);
 	mm_note_rss(child);

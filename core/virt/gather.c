@@ -11,7 +11,7 @@
  * A frame that is ours alone is chained through its own record, without bound.  A shared one
  * may be in somebody else's chain, so those wait in a short array; full, it forces a flush.
  */
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 void gather_begin(struct mmu_gather *g, struct ondol_mm_struct *mm, bool exiting)
 {
@@ -38,7 +38,9 @@ void put_mapped(struct ondol_machine *m, struct ondol_page *page)
 {
 	bool cached = (page->flags & ONDOL_PG_SWAPCACHE) != 0;
 
-	if (page_refs(page) == 1)
+	if (ondol_unlikely(page_is_merged(page)))
+		ksm_unmap(m, page);
+	else if (page_refs(page) == 1)
 		page->data.mapcount = 0;
 	else
 		__atomic_fetch_sub(&page->data.mapcount, 1, __ATOMIC_RELAXED);

@@ -34,7 +34,7 @@
  *   mm/khugepaged.c for behaviour; Navarro, Iyer, Druschel and Cox, "Practical, Transparent
  *   Operating System Support for Superpages" (2002).
  */
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 /* khugepaged: of a range so many pages may be added, of the 512. */
 #define COLLAPSE_NONE_MAX 64u
@@ -159,7 +159,7 @@ struct ondol_page *huge_zap(struct ondol_mm_struct *mm, uint64_t start, uint64_t
 struct range {
 	uint64_t base, end;
 	unsigned char *first; /* the slot of base */
-	uint32_t nr, present, accessed;
+	uint32_t nr, present, accessed, merged;
 	bool writable;        /* some entry is */
 	bool in_place;        /* it is one block already, ours alone */
 };
@@ -172,7 +172,7 @@ static int look_at(struct ondol_mm_struct *mm, const struct vma *vma, struct ran
 	uint64_t first = pte_get(&mm->pgt, r->first) & f->phys_mask;
 	unsigned char *slot = r->first;
 
-	r->present = r->accessed = 0;
+	r->present = r->accessed = r->merged = 0;
 	r->writable = false;
 	r->in_place = !(first & (pgtable_huge_size(&mm->pgt) - 1));
 	for (uint32_t i = 0; i < r->nr; i++, slot += f->pte_size) {
@@ -190,6 +190,7 @@ static int look_at(struct ondol_mm_struct *mm, const struct vma *vma, struct ran
 		    page->data.mapcount + (page->flags & ONDOL_PG_SWAPCACHE ? 1 : 0))
 			return -ONDOL_EAGAIN;
 		r->present++;
+		r->merged += page_is_merged(page);
 		r->accessed += (pte & f->accessed_mask) != 0;
 		r->writable |= (pte & f->write_mask) != 0;
 		r->in_place &= page_refs(page) == 1 && (pte & pte_rights_mask(mm)) == rights &&
@@ -278,7 +279,8 @@ static int collapse(struct ondol_mm_struct *mm, struct vma *vma, uint64_t base, 
 	if (pgtable_huge_find(&mm->pgt, base))
 		return 0;
 	error = look_at(mm, vma, &r);
-	if (error || r.nr - r.present > none_max)
+	/* khugepaged leaves to each scanner what is its own: merged pages stay so. */
+	if (error || r.nr - r.present > none_max || (none_max < r.nr && r.merged))
 		return error ? error : -ONDOL_EINVAL;
 	if (!r.in_place) {
 		if (!may_move(mm, &r))

@@ -4,7 +4,7 @@
  * POPULATE), that is a flag of the region, and that needs nothing done here.
  * Sources: madvise(2); Linux mm/madvise.c for the order of the checks.
  */
-#include "virt/virt.h"
+#include "virt/ksm.h"
 
 /* Linux's numbers (uapi/asm-generic/mman-common.h). */
 enum advice {
@@ -143,9 +143,22 @@ static int advise_guard(struct ondol_mm_struct *mm, struct vma *vma, uint64_t st
 	return 0;
 }
 
+/* Regions that cannot be merged are passed over.  -ONDOL_EAGAIN: no memory for copies. */
+static int advise_merge(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
+			int advice)
+{
+	if (advice == ADV_MERGEABLE)
+		mm->mergeable = true;
+	else if ((vma->flags & ONDOL_VM_MERGEABLE) && ksm_unmerge(mm, vma, start, end))
+		return -ONDOL_EAGAIN;
+	return 0;
+}
+
 static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t start, uint64_t end,
 			 int advice)
 {
+	int r;
+
 	if (ondol_unlikely(discards_sealed(vma, advice)))
 		return -ONDOL_EPERM;
 	switch (advice) {
@@ -184,6 +197,14 @@ static int advise_region(struct ondol_mm_struct *mm, struct vma *vma, uint64_t s
 	case ADV_WIPEONFORK:
 		if (vma->file || vma_is_shared(vma) || vma_is_native(vma))
 			return -ONDOL_EINVAL;
+		break;
+	case ADV_MERGEABLE:
+	case ADV_UNMERGEABLE:
+		if (!ksm_compatible(vma))
+			return 0;
+		r = advise_merge(mm, vma, start, end, advice);
+		if (r)
+			return r;
 		break;
 	case ADV_COLLAPSE:
 		return huge_collapse(mm, vma, start, end);

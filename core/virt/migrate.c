@@ -23,7 +23,7 @@
  * the page cache's shrinker, which leaves alone what has a reference more.
  */
 #include "phys/range.h"
-#include "virt/swap.h"
+#include "virt/ksm.h"
 
 static inline bool is_moving(const struct ondol_page *page)
 {
@@ -218,6 +218,8 @@ static bool copy_anon(struct ondol_machine *m, struct ondol_page *old, struct on
 	__atomic_store_n(&new->refcount, maps + cached, __ATOMIC_RELEASE);
 	if (cached)
 		swap_cache_move(m, old, new);
+	if (ondol_unlikely(page_is_merged(old)))
+		ksm_move(m, old, new);
 	return true;
 }
 

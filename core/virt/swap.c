@@ -54,7 +54,7 @@
 /* ------------------------------------------------------------------ long arrays */
 
 int swap_table_init(struct ondol_machine *m, struct swap_table *table, uint64_t nr,
-		    uint8_t entry_shift)
+		    uint8_t entry_shift, ondol_gfp_t gfp)
 {
 	unsigned shift = ONDOL_PAGE_SHIFT - entry_shift;
 	uint64_t chunks = (nr + (UINT64_C(1) << shift) - 1) >> shift;
@@ -62,13 +62,12 @@ int swap_table_init(struct ondol_machine *m, struct swap_table *table, uint64_t 
 	*table = (struct swap_table){ .entry_shift = entry_shift };
 	if (chunks > ONDOL_KMALLOC_MAX / sizeof *table->chunk)
 		return -ONDOL_ENOMEM;
-	table->chunk = ondol_kzalloc(m, chunks * sizeof *table->chunk,
-				     ONDOL_GFP_KERNEL | ONDOL_GFP_NOWARN);
+	table->chunk = ondol_kzalloc(m, chunks * sizeof *table->chunk, gfp | ONDOL_GFP_NOWARN);
 	if (!table->chunk)
 		return -ONDOL_ENOMEM;
 	for (; table->nr_chunks < chunks; table->nr_chunks++) {
-		struct ondol_page *page = ondol_alloc_pages(
-			m, ONDOL_GFP_KERNEL | ONDOL_GFP_ZERO | ONDOL_GFP_NOWARN, 0);
+		struct ondol_page *page =
+			ondol_alloc_pages(m, gfp | ONDOL_GFP_ZERO | ONDOL_GFP_NOWARN, 0);
 
 		if (!page) {
 			swap_table_fini(m, table);
@@ -126,7 +125,7 @@ static struct swap_area *area_new(struct ondol_machine *m, const struct ondol_sw
 	area->priority = args->priority;
 	area->is_memory = args->is_memory;
 	area->name = ondol_kmalloc(m, length + 1, ONDOL_GFP_KERNEL);
-	if (!area->name || swap_table_init(m, &area->slots, args->nr_pages, 3)) {
+	if (!area->name || swap_table_init(m, &area->slots, args->nr_pages, 3, ONDOL_GFP_KERNEL)) {
 		area_free(m, area);
 		return NULL;
 	}

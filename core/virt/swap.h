@@ -15,7 +15,7 @@ struct swap_table {
 };
 
 ONDOL_MUST_CHECK int swap_table_init(struct ondol_machine *m, struct swap_table *table,
-				     uint64_t nr, uint8_t entry_shift);
+				     uint64_t nr, uint8_t entry_shift, ondol_gfp_t gfp);
 void swap_table_fini(struct ondol_machine *m, struct swap_table *table);
 static inline void *swap_table_at(const struct swap_table *table, uint64_t i)
 {

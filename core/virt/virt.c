@@ -45,8 +45,9 @@
  *            slot's.
  *   [COW-2]  A frame that others see has no writable entry in a private region.
  *   Explained elsewhere: [CACHE-1] in page_cache.c; [MIGRATE-1] in migrate.c; [SWAP-1..2] in
- *   swap.c; [MMU-1] in include/ondol/port.h, of which can be seen from here that an absent or
- *   user-inaccessible entry has no A, and that what software has filled in as writable has D.
+ *   swap.c; [KSM-1..4] in ksm.c; [MMU-1] in include/ondol/port.h, of which can be seen from here
+ *   that an absent or user-inaccessible entry has no A, and that what software has filled in as
+ *   writable has D.
  *
  * 5 Concurrency.  Calls on one mm exclude each other (the embedder's lock).  Shared between
  *   mms are frames (atomic counts), mappings (their lock) and the lists here (virt_state.lock).
@@ -59,7 +60,7 @@
  *   Documentation/mm; the man pages of the calls; Gorman, "Understanding the Linux Virtual
  *   Memory Manager", chapters 3, 4 and 10; illumos common/vm; gVisor pkg/sentry/mm.
  */
-#include "virt/virt.h"
+#include "virt/ksm.h"
 
 static int make_cache(struct ondol_machine *m, const char *name, size_t size, uint32_t flags,
 		      struct ondol_kmem_cache **out_cache)
@@ -150,6 +151,7 @@ static void add_counters(struct ondol_machine_stats *stats, const struct virt_co
 	stats->thp_splits += c->thp_splits;
 	stats->thp_collapse_alloc += c->thp_collapse_alloc;
 	stats->thp_collapse_failed += c->thp_collapse_failed;
+	stats->cow_ksm += c->cow_ksm;
 }
 
 void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
@@ -164,7 +166,8 @@ void virt_stats(struct ondol_machine *m, struct ondol_machine_stats *stats)
 	sum.oom_kills = sum.nr_forks = sum.tlb_fills = sum.tlb_invalidates = sum.tlb_protects = 0;
 	sum.pages_migrated = sum.pages_not_migrated = sum.huge_leaves = 0;
 	sum.thp_fault_alloc = sum.thp_fault_fallback = sum.thp_splits = 0;
-	sum.thp_collapse_alloc = sum.thp_collapse_failed = 0;
+	sum.thp_collapse_alloc = sum.thp_collapse_failed = sum.cow_ksm = 0;
+	ksm_stats(m, &sum);
 	sum.nr_mm = sum.nr_vma = sum.nr_vma_peak = sum.pages_unmapped = sum.pages_swapped = 0;
 	if (v) {
 		saved = virt_lock(m);

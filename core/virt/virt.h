@@ -39,6 +39,7 @@ struct virt_counters {
 	uint64_t nr_forks, tlb_fills, tlb_invalidates, tlb_protects, oom_kills;
 	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits; /* huge.c */
 	uint64_t thp_collapse_alloc, thp_collapse_failed;
+	uint64_t cow_ksm; /* merged pages that were copied */
 };
 
 struct note; /* of a page that was dropped: workingset.c */
@@ -68,6 +69,7 @@ struct ondol_virt_state {
 	struct workingset workingset;
 	uint32_t next_mapping; /* (s) */
 	unsigned long nr_migrated, nr_not_migrated; /* (a) pages that moved; that could not */
+	struct ksm_state *ksm;   /* see ksm.c; NULL: nothing was scanned yet */
 	struct swap_state *swap; /* see swap.c; NULL: no area was added yet */
 	struct policy_table *policies; /* (s) see mempolicy.c; NULL: none was asked for yet */
 };
@@ -134,6 +136,9 @@ struct ondol_mm_struct { /* (m) unless marked */
 	bool soft_fill;           /* (c) ONDOL_MMU_SOFTWARE_FILL */
 	bool no_write_trap;       /* (c) ONDOL_MMU_NO_WRITE_TRAP */
 	bool thp_disabled;
+	bool mergeable;           /* some region may have been advised so: ksm.c */
+	uint32_t ksm_round;       /* the scanner's last that is done with it */
+	uint64_t ksm_at;          /* where it goes on */
 	uint32_t users;           /* (a) */
 	uint32_t nr_vma;
 	uint64_t task_size;       /* (c) first address beyond user space */
@@ -449,10 +454,12 @@ static inline uint32_t page_refs(const struct ondol_page *page)
 /*
  * By [COW-1] an anonymous frame has one reference for each entry that maps it and, cached, one
  * of its swap slot's, so with one reference it is ours alone, and nobody else can make it two.
+ * A merged one is everybody's [KSM-2].
  */
 static inline bool page_exclusive_anon(const struct ondol_page *page)
 {
-	return page_use(page) == ONDOL_PAGE_ANON && page_refs(page) == 1;
+	return (page->flags & (ONDOL_PG_USE_MASK | ONDOL_PG_KSM)) == ONDOL_PAGE_ANON &&
+	       page_refs(page) == 1;
 }
 
 static inline unsigned page_rss_class(const struct ondol_page *page)
@@ -687,6 +694,8 @@ static inline void page_make_anon(struct ondol_machine *m, struct ondol_page *pa
 }
 /* The entry is there but does not allow the write. */
 ONDOL_MUST_CHECK int fault_cow(struct fault *f, uint64_t pte);
+/* The entry is there: it shall name a copy, of our own, with the region's rights. */
+ONDOL_MUST_CHECK int fault_copy(struct fault *f);
 ONDOL_MUST_CHECK int fault_file(struct fault *f);
 /* The entry names a slot of swap. */
 ONDOL_MUST_CHECK int fault_swap(struct fault *f, uint64_t pte);

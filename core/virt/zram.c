@@ -175,7 +175,8 @@ int ondol_zram_add(struct ondol_machine *m, uint64_t nr_pages, int16_t priority)
 	zram->nr_pages = nr_pages;
 	zs_init(&zram->pool, m);
 	format_string(name, sizeof name, "/dev/zram%u", count_zram(m));
-	r = nr_pages ? swap_table_init(m, &zram->slots, nr_pages, 4) : -ONDOL_EINVAL;
+	r = nr_pages ? swap_table_init(m, &zram->slots, nr_pages, 4, ONDOL_GFP_KERNEL) :
+		       -ONDOL_EINVAL;
 	if (!r)
 		r = ondol_swap_add(m, &args);
 	if (r)

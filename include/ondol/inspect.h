@@ -107,6 +107,15 @@ struct ondol_machine_stats {
 	uint64_t huge_leaves; /* now: blocks under large leaves */
 	uint64_t thp_fault_alloc, thp_fault_fallback, thp_splits;
 	uint64_t thp_collapse_alloc, thp_collapse_failed; /* brought under one; no block for it */
+	/*
+	 * Same-page merging, in Linux's words: frames that are shared now, and entries beyond the
+	 * first of each, which is what is saved; pages without an equal, and such as changed or
+	 * were in use, in the last full scan; full scans.
+	 */
+	uint64_t ksm_pages_shared, ksm_pages_sharing, ksm_pages_unshared, ksm_pages_volatile;
+	uint64_t ksm_full_scans;
+	uint64_t ksm_pages_scanned, ksm_pages_merged; /* looked at, given a shared frame, ever */
+	uint64_t cow_ksm; /* copied again */
 };
 /* Frames on the free lists, those of per-CPU lists left out: cheap, for decisions. */
 uint64_t ondol_nr_free_pages(const struct ondol_machine *m);

@@ -266,6 +266,13 @@ bool ondol_mm_thp_disabled(const struct ondol_mm_struct *mm);
  * runs no call on any mm may run.
  */
 uint64_t ondol_khugepaged(struct ondol_machine *m, uint64_t nr_pages);
+/*
+ * Linux's ksmd, a step of it: look at so many pages in regions with MADV_MERGEABLE, of all mms,
+ * going on where the last step ended, to the end of a round at most; those that are equal share one
+ * frame.  Two rounds find them, a third the first of each kind.  Returns how many pages were given
+ * a shared frame.  While it runs no call on any mm may run.
+ */
+uint64_t ondol_ksm_scan(struct ondol_machine *m, uint64_t nr_pages);
 
 /* ------------------------------------------------------------------ faults */
 

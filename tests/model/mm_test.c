@@ -12,8 +12,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support/mm_access.h"
 #include "support/mm_choice.h"
 #include "support/mm_huge.h"
+#include "support/mm_ksm.h"
 #include "support/mm_nodes.h"
 #include "support/mm_swap.h"
 #include "support/ops.h"
@@ -336,122 +338,11 @@ static void new_mm(void)
 	w.mm[w.nr_mms++] = m;
 }
 
-/* ------------------------------------------------------------------ accesses */
-
-static uint64_t new_tag(void)
-{
-	return UINT64_C(0xda7a000000000000) + ++w.next_tag;
-}
-
-/* The program wrote `tag` to the first or the last word of page i. */
-static void model_write(struct model *m, unsigned i, bool last, uint64_t tag, bool told)
-{
-	struct mpage *p = &m->page[i];
-	struct content c = mp_content(p);
-
-	*(last ? &c.last : &c.first) = tag;
-	if (mp_shared(p)) {
-		p->object->now[p->pgoff] = c;
-		p->wrote |= !told && p->object->mapping;
-		return;
-	}
-	p->own = p->object != NULL;
-	p->c = c;
-}
-
-static int page_fault(struct model *m, unsigned i, uint32_t access, uint32_t around)
-{
-	struct ondol_fault_args args = { .size = sizeof args, .access = access,
-					 .addr = hw_addr(&w.hw, i) + 8, .nr_around = around };
-	struct ondol_fault_result result;
-
-	return ondol_handle_mm_fault(m->mm, &args, &result);
-}
-
-/* The program's own access: by its hardware, with faults as they come. */
-static void do_access(struct model *m, const struct op *op, uint32_t access)
-{
-	unsigned i = pick_page(m, op->a), tries = 0;
-	bool last = op->b & 1;
-	uint32_t around = 1u << (op->b >> 8) % 8, window = 1u << (op->b >> 16) % 8;
-	uint64_t offset = last ? ONDOL_PAGE_SIZE - 8 : 0, value, tag = new_tag();
-	unsigned char *host = NULL;
-	int expected = model_fault(m, i, access, w.implied), r = 0;
-
-	if (w.hw.kind == HW_NONE) {
-		r = page_fault(m, i, access, around);
-		if (!r)
-			host = (unsigned char *)w.toy.ram +
-			       hw_entry(&w.hw, m->mm, hw_addr(&w.hw, i)).phys.value;
-	} else {
-		while (!(host = hw_access(&w.hw, m->mm, i, access, window)) && !r && tries++ < 3)
-			r = page_fault(m, i, access, around);
-	}
-	expect(access & ONDOL_FAULT_WRITE ? "write" : "read", host ? 0 : r, expected);
-	if (!host)
-		return;
-	if (access & ONDOL_FAULT_WRITE) {
-		/* Beside it pages may be copied that the model learns of later. */
-		model_write(m, i, last, tag, false);
-		memcpy(host + offset, &tag, 8);
-		if (w.hw.kind == HW_NONE) { /* nobody sets D but copy_to_user */
-			uint64_t to = hw_addr(&w.hw, i) + offset;
-
-			expect("copy_to_user", ondol_copy_to_user(m->mm, to, &tag, 8), 0);
-			m->page[i].wrote = false;
-		}
-		return;
-	}
-	memcpy(&value, host + offset, 8);
-	expect("value read", (int64_t)value,
-	       (int64_t)(last ? mp_content(&m->page[i]).last : mp_content(&m->page[i]).first));
-}
-
-/* A copy by the kernel: the last word of a page and the first of the next. */
-static void do_copy(struct model *m, const struct op *op, bool to_user)
-{
-	unsigned i = pick_page(m, op->a);
-	uint64_t addr = hw_addr(&w.hw, i) + ONDOL_PAGE_SIZE - 8;
-	uint64_t words[2] = { new_tag(), new_tag() };
-	uint32_t access = to_user ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
-	int expected = 0, r;
-
-	if (i + 1 >= NR)
-		return;
-	for (unsigned n = 0; n < 2 && !expected; n++) {
-		expected = model_fault(m, i + n, access, w.implied) ? -ONDOL_EFAULT : 0;
-		if (!expected && to_user)
-			model_write(m, i + n, !n, words[n], true);
-	}
-	r = to_user ? ondol_copy_to_user(m->mm, addr, words, 16) :
-		      ondol_copy_from_user(m->mm, words, addr, 16);
-	expect("copy", r, expected);
-	if (r || to_user)
-		return;
-	expect("last word", (int64_t)words[0], (int64_t)mp_content(&m->page[i]).last);
-	expect("first word", (int64_t)words[1], (int64_t)mp_content(&m->page[i + 1]).first);
-}
-
-static void do_evict(struct model *m, const struct op *op)
-{
-	struct range r = pick_range(m, op->a, op->b);
-
-	if (w.hw.kind != HW_NONE)
-		hw_evict(&w.hw, m->mm, r.lo, r.hi);
-}
-
-static void do_shrink(const struct op *op)
-{
-	struct ondol_address_space *mapping = w.object[op->a % FILES]->mapping;
-
-	ondol_address_space_shrink(mapping, op->b % 40);
-}
-
 /* ------------------------------------------------------------------ running */
 
 enum { MMAP, MUNMAP, MPROTECT, MREMAP, BRK, MADVISE, MLOCK, MINCORE, MSYNC, FORK, EXIT, READ,
        WRITE, EXEC, COPY_TO, COPY_FROM, EVICT, SHRINK, MBIND, MOVE, CONTIG,
-       SQUEEZE, WINDOW, COMPACT, HUGE, NR_KINDS };
+       SQUEEZE, WINDOW, COMPACT, HUGE, KSM, NR_KINDS };
 
 static const struct {
 	const char *name;
@@ -463,7 +354,7 @@ static const struct {
 	{ "write", 20 }, { "exec", 3 },     { "copy to", 6 },   { "copy from", 5 },
 	{ "evict", 4 },  { "shrink", 2 },   { "mbind", 3 },     { "move", 4 },
 	{ "contig", 4 }, { "squeeze", 8 },  { "window", 4 },    { "compact", 4 },
-	{ "huge", 12 },
+	{ "huge", 12 },  { "ksm", 12 },
 };
 
 static void make_op(struct ops_rng *r, struct op *op)
@@ -524,6 +415,7 @@ static void do_op(const struct op *op)
 	case WINDOW: do_window(m, op); break;
 	case COMPACT: do_compact(op); break;
 	case HUGE: do_huge(m, op); break;
+	case KSM: do_ksm(m, op); break;
 	}
 }
 
@@ -603,6 +495,9 @@ static void end(void)
 			read_all(w.mm[0]);
 		put_mm(0);
 	}
+	ondol_machine_stats(w.toy.m, &s);
+	merged_copied += s.cow_ksm;
+	expect("merged frames left", (int64_t)s.ksm_pages_shared, 0);
 	if (w.config->swap) {
 		struct ondol_swap_stats swap;
 		struct ondol_memcg_stats memcg;
@@ -725,6 +620,30 @@ TEST(huge_swap_software, .kind = HW_SOFTWARE, .no_write_trap = true, .with_prote
 TEST(huge_highmem, .kind = HW_SOFTWARE, .swap = true, .low_bytes = LOW_BYTES,
      .thp = ONDOL_THP_ALWAYS)
 
+TEST(ksm_no_hardware, .kind = HW_NONE, .ksm = true)
+TEST(ksm_walker, .kind = HW_WALKER, .ksm = true)
+TEST(ksm_walker_two_levels, .kind = HW_WALKER, .with_protect = true,
+     .profile = &ondol_profile_i386_2_4, .ksm = true)
+TEST(ksm_software, .kind = HW_SOFTWARE, .with_protect = true, .ksm = true)
+TEST(ksm_software_no_write_trap, .kind = HW_SOFTWARE, .no_write_trap = true,
+     .with_protect = true, .ksm = true)
+TEST(ksm_swap_walker, .kind = HW_WALKER, .swap = true, .ksm = true)
+TEST(ksm_swap_software, .kind = HW_SOFTWARE, .no_write_trap = true, .with_protect = true,
+     .swap = true, .ksm = true)
+TEST(ksm_swap_highmem, .kind = HW_SOFTWARE, .swap = true, .low_bytes = LOW_BYTES, .ksm = true)
+TEST(ksm_huge_walker, .kind = HW_WALKER, .swap = true, .thp = ONDOL_THP_ALWAYS, .ksm = true)
+TEST(ksm_huge_software, .kind = HW_SOFTWARE, .no_write_trap = true, .with_protect = true,
+     .thp = ONDOL_THP_ALWAYS, .ksm = true)
+
+static void pages_were_merged(void **state)
+{
+	(void)state;
+	printf("# %llu pages merged, %llu copied again\n", (unsigned long long)pages_merged,
+	       (unsigned long long)merged_copied);
+	if (!getenv("SEED"))
+		assert_true(pages_merged > 3000 && merged_copied > 100);
+}
+
 static void leaves_were_made(void **state)
 {
 	(void)state;
@@ -777,6 +696,17 @@ int main(void)
 		cmocka_unit_test(huge_swap_software),
 		cmocka_unit_test(huge_highmem),
 		cmocka_unit_test(leaves_were_made),
+		cmocka_unit_test(ksm_no_hardware),
+		cmocka_unit_test(ksm_walker),
+		cmocka_unit_test(ksm_walker_two_levels),
+		cmocka_unit_test(ksm_software),
+		cmocka_unit_test(ksm_software_no_write_trap),
+		cmocka_unit_test(ksm_swap_walker),
+		cmocka_unit_test(ksm_swap_software),
+		cmocka_unit_test(ksm_swap_highmem),
+		cmocka_unit_test(ksm_huge_walker),
+		cmocka_unit_test(ksm_huge_software),
+		cmocka_unit_test(pages_were_merged),
 	};
 
 	return cmocka_run_group_tests_name("mm", tests, NULL, NULL);

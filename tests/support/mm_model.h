@@ -463,6 +463,8 @@ static inline void mp_advise(struct mpage *p, int advice)
 		if (p->guard)
 			mp_reset(p);
 	}
+	if (advice == A_MERGEABLE && (mp_shared(p) || (mp_native(p) && !p->object)))
+		return; /* nothing to them */
 	if (advice == A_REMOVE)
 		p->object->now[p->pgoff] = (struct content){ 0, 0 };
 	p->flags = model_advice_flags(p->flags, advice);

@@ -25,6 +25,7 @@ struct config {
 	const struct ondol_profile *profile;
 	uint64_t low_bytes; /* of the direct map; 0: all memory */
 	bool swap; /* and frames that are taken away */
+	bool ksm; /* and pages that are often equal */
 	enum ondol_thp thp; /* and operations on whole ranges of a page table */
 };
 
