@@ -264,7 +264,7 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh tests/programs/traps.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	tests/programs/layout.sh tests/programs/overcommit.sh tests/programs/memcg.sh \
-	tests/programs/compact.sh tests/programs/thp.sh \
+	tests/programs/compact.sh tests/programs/thp.sh tests/programs/ksm.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
 	echo "ok - ladder \# SKIP no python3"; fi'

@@ -326,6 +326,8 @@ struct monitor {
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
 	const struct task *preparing; /* whose call is being given its buffers, or NULL */
 	uint64_t housekept; /* when, by the port's clock */
+	uint64_t ksm_ticked;
+	struct ondol_machine_stats ksm_at_peak; /* when most was saved */
 	struct stop_node *early_stops, **early_stops_end;
 	unsigned long randomize; /* the computer's kernel.randomize_va_space */
 	struct refs_sink *refs;
@@ -610,11 +612,24 @@ void pressure_summary_json(const struct monitor *mon, FILE *out);
 bool swap_create(struct monitor *mon); /* false: it has said why not */
 void swap_note_open(struct task *task, const struct seccomp_data *data);
 void swap_note_futex(struct task *task, uint64_t addr);
+/* Whether a page may be in another frame by and by: then it is looked at who has frames. */
+bool frames_change(const struct ondol_linux_options *options);
 /* Whether private pages of [start, end) must keep their frames. */
 bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end);
 void swap_sample(struct monitor *mon);
 void swap_summary(struct monitor *mon, FILE *out);
 void swap_summary_json(struct monitor *mon, FILE *out);
+/* ksm.c */
+/* Scan, if it is time. */
+void ksm_tick(struct monitor *mon);
+/* How long there is nothing to do, by its clock and else `otherwise` (-1: no end). */
+int ksm_wait_ms(const struct monitor *mon, int otherwise);
+bool ksm_file_name(const char *name); /* of a file of /sys/kernel/mm/ksm that is ours */
+bool ksm_path(const char *path);
+int ksm_file_write(const struct monitor *mon, const char *path, FILE *out);
+void ksm_summary(const struct monitor *mon, FILE *out);
+void ksm_summary_json(const struct monitor *mon, FILE *out);
+
 /* procmem.c: descriptors for a guest, or -errno */
 int pagemap_open(struct task *task, struct task *target);
 int clear_refs_open(struct monitor *mon, struct task *task, struct task *target);

@@ -40,6 +40,7 @@ struct ondol_linux_options {
 	const char *trap;       /* how faults are told: trap.h; NULL or "auto": as best can be */
 	enum ondol_thp thp;     /* memory in blocks of 2 MiB */
 	bool compact;           /* pages move so that blocks can be had */
+	uint32_t ksm_pages;     /* looked at for equal ones, a second; 0: none */
 	bool trace;             /* every event on stderr */
 };
 

@@ -248,7 +248,8 @@ static void main_loop(struct monitor *mon)
 
 	while (mon->nr_tasks) {
 		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops;
-		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 : pressure_wait_ms(mon));
+		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 :
+						 ksm_wait_ms(mon, pressure_wait_ms(mon)));
 
 		mon->notif_taken = false;
 		for (int i = 0; i < n; i++) {
@@ -270,6 +271,7 @@ static void main_loop(struct monitor *mon)
 		fault_serve_late(mon);
 		pressure_serve(mon);
 		housekeeping(mon);
+		ksm_tick(mon);
 	}
 }
 
@@ -437,7 +439,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	mon->nodefs = -1;
 	mon->frames_held = any_direct(inherited);
 	launch->buffers = !mon->trap->kernel_too;
-	launch->swap = options->swap_file || options->zram_bytes || options->compact;
+	launch->swap = frames_change(options);
 	launch->see_folders = options->nr_nodes > 1 ||
 			      !access("/sys/devices/system/node/node1", F_OK);
 	if (!r)

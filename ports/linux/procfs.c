@@ -5,8 +5,8 @@
  * Ondol's, as are /proc/meminfo, /proc/pressure/memory and their like; and nothing shows that it is
  * traced.  The open is answered with a memory file that holds the text.  pagemap and clear_refs
  * are procmem.c's; what would show the host's mappings and is none of them (map_files) is not
- * there, as on a kernel built without it.  /sys/devices/system/node is nodefs.c's.  Every other
- * open goes on natively.
+ * there, as on a kernel built without it.  /sys/devices/system/node is nodefs.c's,
+ * /sys/kernel/mm/ksm ksm.c's.  Every other open goes on natively.
  *
  * The last component of a path decides: a symbolic link of another name is not looked through.
  */
@@ -50,6 +50,7 @@ enum view {
 	VIEW_OVERCOMMIT_RATIO,
 	VIEW_OVERCOMMIT_KBYTES,
 	VIEW_COMPACT_MEMORY,
+	VIEW_KSM, /* of /sys/kernel/mm/ksm */
 };
 
 static enum view view_of(const char *name)
@@ -108,6 +109,8 @@ static enum view path_parse(const char *path, const struct task *task, pid_t *ou
 
 	if (nodefs_path(path))
 		return VIEW_NODES;
+	if (ksm_path(path))
+		return VIEW_KSM;
 	if (strncmp(path, "/proc/", 6))
 		return VIEW_NONE;
 	rest = pid_parse(path + 6, task, out_pid);
@@ -264,6 +267,8 @@ static int view_write(const struct monitor *mon, struct task *task, enum view vi
 						    mon->options->overcommit_ratio : 50) < 0;
 	case VIEW_OVERCOMMIT_KBYTES:
 		return fprintf(out, "0\n") < 0;
+	case VIEW_KSM:
+		return ksm_file_write(mon, path, out);
 	case VIEW_BUDDYINFO:
 		return ondol_proc_buddyinfo(m, text_write, out);
 	case VIEW_MEMINFO:
@@ -361,7 +366,8 @@ static bool path_read(const struct monitor *mon, struct task *task,
 		return true;
 	const char *last = strrchr(path, '/');
 
-	return view_of(last ? last + 1 : path) &&
+	last = last ? last + 1 : path;
+	return (view_of(last) || ksm_file_name(last)) &&
 	       path_resolve(mon, task, dir, (int)(flags & O_NOFOLLOW), path, size);
 }
 
@@ -416,6 +422,8 @@ static int view_open(struct monitor *mon, struct task *task, struct task *target
 		return clear_refs_open(mon, task, target);
 	case VIEW_COMPACT_MEMORY:
 		return compact_memory_open(mon);
+	case VIEW_KSM:
+		return view_file(mon, target, view, false, path);
 	default:
 		snprintf(host_path, sizeof host_path,
 			 thread ? "/proc/%d/task/%d/stat" : "/proc/%d/stat",

@@ -219,6 +219,7 @@ static void summary_text(struct monitor *mon, const struct launch *launch, int l
 			"  reclaim     %llu mapped pages of files were taken back; %llu were read "
 			"again, %llu of them after no more others than are cached\n",
 			LLU(s->pages_unmapped), LLU(s->file_refaults), LLU(s->file_refaults_near));
+	ksm_summary(mon, out);
 	swap_summary(mon, out);
 	pressure_summary(mon, out);
 	if (mon->nr_nodes > 1)
@@ -308,6 +309,7 @@ static void summary_json(struct monitor *mon, const struct launch *launch, int l
 		"\"protects\":%llu,\"evictions\":%llu,\"holes\":%llu}",
 		LLU(h->uffd_messages), LLU(h->host_maps), LLU(h->host_map_pages), LLU(h->flushes),
 		LLU(h->protects), LLU(h->evictions), LLU(h->holes));
+	ksm_summary_json(mon, out);
 	swap_summary_json(mon, out);
 	pressure_summary_json(mon, out);
 	fprintf(out, ",\"numa\":{\"pages_local\":%llu,\"pages_remote\":%llu}",

@@ -214,10 +214,14 @@ void swap_note_open(struct task *task, const struct seccomp_data *data)
 		task->mm->frames_held = true;
 }
 
+bool frames_change(const struct ondol_linux_options *options)
+{
+	return options->swap_file || options->zram_bytes || options->compact || options->ksm_pages;
+}
+
 bool swap_busy(struct monitor *mon, const struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	/* Without those it is not looked at who has frames. */
-	if (!mon->options->swap_file && !mon->options->zram_bytes && !mon->options->compact)
+	if (!frames_change(mon->options))
 		return true;
 	if (mon->frames_held || g->frames_held)
 		return true;

@@ -137,7 +137,7 @@ def main():
     parser.add_argument("--options",
                         help="of ondol run; without --fault-around 1 residency is not compared "
                              "(default: with it, a quarter of the steps each as ondol run comes and "
-                             "with swap under pressure, and an eighth with huge pages and with "
+                             "with swap under pressure, and an eighth with huge pages, with equal pages merged and with "
                              "each trap that needs no privilege)")
     parser.add_argument("--large", action="store_true",
                         help="in an arena with room for huge pages; residency is not compared")
@@ -167,10 +167,14 @@ def main():
     for options in ("--trap=user --fault-around 1", "--trap=ptrace"):
         if not unavailable(options):
             traps |= compare(program, options, args)
+    # And with equal pages in one frame: longer programs, so that the scanner comes by.
+    each, args.each = args.each, 10 * args.each
+    merged = compare(program, "--ksm=1000000 --validate", args)
+    args.each = each
     # And in blocks of 2 MiB, which are split and brought together all the time.
     args.large = True
     huge = compare(program, "--thp always --compact --mem 64M --validate", args)
-    return strict | plain | swap | traps | huge
+    return strict | plain | swap | traps | merged | huge
 
 
 if __name__ == "__main__":

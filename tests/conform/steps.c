@@ -295,12 +295,17 @@ static void step_madvise(void)
 			  MADV_DONTNEED, MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP,
 			  MADV_DODUMP, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_POPULATE_READ,
 			  MADV_POPULATE_WRITE, MADV_COLD, 24 /* MADV_DONTNEED_LOCKED */, 99,
+			  MADV_MERGEABLE, MADV_MERGEABLE, MADV_UNMERGEABLE,
 			  102 /* MADV_GUARD_INSTALL */, 103 /* MADV_GUARD_REMOVE */);
 
 	if (advice > 99 && !linux_is(6, 15))
 		advice = 99;
 	if (large && one_in(2))
 		advice = PICK(MADV_HUGEPAGE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, 25, 25, 25);
+	if (advice == MADV_MERGEABLE && one_in(2)) {
+		addr = ARENA; /* much, so that some of it is equal when `ondol run --ksm` looks */
+		length = nr_pages * PAGE;
+	}
 	int r = madvise((void *)addr, length, advice);
 
 	/* Whether memory collapses is luck, and has become likelier from version to version. */

@@ -20,10 +20,11 @@
 #define LIMIT_MIN (UINT64_C(256) << 10)
 #define SWAP_MIN (UINT64_C(64) << 10)
 #define SWAP_MAX (UINT64_C(1) << 40)
+#define KSM_PAGES 20000 /* some 20 ms of a second */
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
-       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_THP, OPT_NO_ASLR, OPT_SEED,
+       OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_KSM, OPT_THP, OPT_NO_ASLR, OPT_SEED,
        OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP, OPT_MEM_MAX,
        OPT_MEM_HIGH };
 
@@ -49,6 +50,9 @@ static const struct argp_option run_options[] = {
 	{ "compact", OPT_COMPACT, 0, 0,
 	  "Pages move to other frames when a request for a larger block finds free memory in "
 	  "pieces", 1 },
+	{ "ksm", OPT_KSM, "PAGES", OPTION_ARG_OPTIONAL,
+	  "Where programs ask for it (MADV_MERGEABLE), pages with equal contents share one frame "
+	  "until they are used again; so many are looked at in a second (default: 20000)", 1 },
 	{ "nodes", OPT_NODES, "N", 0, "NUMA nodes that share the RAM, 1 to 8 (default: 1)", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Its CPUs (default: those that may be used here)", 1 },
 	{ "fault-around", OPT_AROUND, "N", 0,
@@ -287,6 +291,9 @@ static error_t parse_machine(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_COMPACT:
 		o->compact = true;
+		break;
+	case OPT_KSM:
+		o->ksm_pages = arg ? (uint32_t)number(state, "ksm", arg, 1, 100000000) : KSM_PAGES;
 		break;
 	case OPT_NODES:
 		o->nr_nodes = (uint32_t)number(state, "nodes", arg, 1, ONDOL_LINUX_NODES_MAX);
