@@ -464,8 +464,13 @@ static int64_t call_mremap(struct monitor *mon, struct guest_mm *g, const __u64 
 		replaced = natives_hull(g, arg[4], arg[4] + page_up(arg[2]));
 	int r = ondol_mremap(g->mm, &args, &at);
 
-	if (r)
+	if (r) { /* perhaps after it has made room: a duplicate over its original */
+		if (replaced.end && !natives_hull(g, arg[4], arg[4] + page_up(arg[2])).end)
+			natives_unmap(mon, g, replaced);
+		if (g->nr_holes && (arg[3] & MREMAP_FIXED))
+			holes_restore(mon, g, arg[4], arg[4] + page_up(arg[2]));
 		return r;
+	}
 	natives_unmap(mon, g, replaced);
 	natives_unmap(mon, g, cut);
 	mon->trap->yield(mon, g, at, at + page_up(arg[2]));
