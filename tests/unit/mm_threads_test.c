@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls on different mms at the same time: each thread forks from a common ancestor and works
- * on its own mm, whose frames, files and shared memory the others use, too.  Also for TSan.
+ * on its own mm, whose frames, files and shared memory the others use, too; and the same while
+ * equal pages are merged between their calls.  Also for TSan.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -18,6 +19,9 @@
 
 static __thread uint32_t cpu;
 static struct test_file file;
+static uint64_t kinds; /* of private pages at first, and of words that are written */
+static pthread_rwlock_t calls; /* for a call, read; for a scan, written */
+static bool merging;
 
 static uint32_t this_cpu(void *ctx)
 {
@@ -53,7 +57,12 @@ static bool put_word(struct ondol_mm_struct *mm, uint64_t page, uint64_t word)
 	return !ondol_copy_to_user(mm, AT(page), &word, sizeof word);
 }
 
-/* Pages 0-31: private, page i says 100 + i until somebody writes his own. */
+/* Pages 0-31: private, page i says first_word(i) until somebody writes his own. */
+static uint64_t first_word(uint64_t page)
+{
+	return 100 + page % kinds;
+}
+
 static bool copy_on_write(struct worker *w, struct ops_rng *rng, uint64_t *mine)
 {
 	for (unsigned n = 0; n < 20; n++) {
@@ -61,7 +70,7 @@ static bool copy_on_write(struct worker *w, struct ops_rng *rng, uint64_t *mine)
 
 		NEED(w, word_is(w->mm, i, mine[i]));
 		if (ops_below(rng, 2)) {
-			mine[i] = ops_random(rng);
+			mine[i] = ops_below(rng, kinds);
 			NEED(w, put_word(w->mm, i, mine[i]));
 		}
 	}
@@ -112,12 +121,21 @@ static void *work(void *arg)
 
 	cpu = w->cpu;
 	for (uint64_t i = 0; i < 32; i++)
-		mine[i] = 100 + i;
-	for (unsigned round = 0; round < ROUNDS; round++)
-		if (!copy_on_write(w, &rng, mine) || !fork_and_exit(w, &rng, mine) ||
-		    !share(w, &rng))
-			break;
+		mine[i] = first_word(i);
+	for (unsigned round = 0; round < ROUNDS && !w->failed; round++) {
+		pthread_rwlock_rdlock(&calls);
+		(void)(copy_on_write(w, &rng, mine) && fork_and_exit(w, &rng, mine) &&
+		       share(w, &rng));
+		pthread_rwlock_unlock(&calls);
+		if (!merging || round % 4)
+			continue;
+		pthread_rwlock_wrlock(&calls);
+		ondol_ksm_scan(fx.m, 100);
+		pthread_rwlock_unlock(&calls);
+	}
+	pthread_rwlock_rdlock(&calls);
 	ondol_mmput(w->mm);
+	pthread_rwlock_unlock(&calls);
 	return NULL;
 }
 
@@ -144,18 +162,23 @@ static void begin_smp(void)
 	fx.m = t->m;
 }
 
-static void many_at_once(void **state)
+static void work_at_once(bool merge)
 {
+	const pthread_rwlockattr_t *no_attributes = NULL;
 	struct worker workers[THREADS] = { 0 };
 
-	(void)state;
+	kinds = merge ? 4 : UINT64_C(1) << 40;
+	merging = merge;
+	assert_int_equal(pthread_rwlock_init(&calls, no_attributes), 0);
 	begin_smp();
 	fx.mm = new_mm();
 	open_file(&file, 64 * PAGE);
 	map(0, 32, RW);
 	map(40, THREADS + 1, RW | S);
+	if (merge)
+		assert_int_equal(ondol_madvise(fx.mm, AT(0), 32 * PAGE, 12), 0);
 	for (uint64_t i = 0; i < 32; i++)
-		poke(i, 100 + i);
+		poke(i, first_word(i));
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i].cpu = i + 1;
 		assert_int_equal(ondol_dup_mm(fx.mm, true, &workers[i].mm), 0);
@@ -170,15 +193,31 @@ static void many_at_once(void **state)
 		assert_int_equal(peek(40 + workers[i].cpu), workers[i].cpu);
 	}
 	for (uint64_t i = 0; i < 32; i++)
-		assert_int_equal(peek(i), 100 + i);
+		assert_int_equal(peek(i), first_word(i));
+	if (merge)
+		assert_true(machine_stats().ksm_pages_merged > 100 && machine_stats().cow_ksm > 10);
 	close_file(&file);
 	end();
+	pthread_rwlock_destroy(&calls);
+}
+
+static void many_at_once(void **state)
+{
+	(void)state;
+	work_at_once(false);
+}
+
+static void merged_meanwhile(void **state)
+{
+	(void)state;
+	work_at_once(true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_at_once),
+		cmocka_unit_test(merged_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("mm threads", tests, NULL, NULL);
