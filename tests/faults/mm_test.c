@@ -181,6 +181,27 @@ static int grow_heap(void)
 	return ondol_brk(fx.mm, AT(103)) == AT(103) ? 0 : -ONDOL_ENOMEM;
 }
 
+static int map_equal(void) { return map_try(70, 8, RW, NULL); }
+static int write_equal(void)
+{
+	int r = 0;
+
+	for (uint64_t page = 70; page < 78 && !r; page++)
+		r = write_try(fx.mm, page, 170 + page % 2);
+	return r;
+}
+
+static int want_merging(void) { return ondol_madvise(fx.mm, AT(70), 8 * PAGE, 12); }
+static int merge(void) /* what is not merged for want of memory is no error */
+{
+	for (int i = 0; i < 3; i++)
+		ondol_ksm_scan(fx.m, UINT64_MAX);
+	return 0;
+}
+
+static int write_merged(void) { return write_try(fx.mm, 71, 171); }
+static int unmerge(void) { return ondol_madvise(fx.mm, AT(70), 8 * PAGE, 13); }
+
 static const struct step {
 	const char *name;
 	int (*take)(void);
@@ -195,7 +216,9 @@ static const struct step {
 	STEP(read_in_child), STEP(copy_in_parent), STEP(read_back), STEP(page_out),
 	STEP(cut_rights),
 	STEP(cut_hole), STEP(advise), STEP(lock_some), STEP(window), STEP(replace), STEP(move_away),
-	STEP(shrink), STEP(sync_file), STEP(grow_heap),
+	STEP(shrink), STEP(sync_file), STEP(grow_heap), STEP(map_equal), STEP(write_equal),
+	STEP(want_merging), STEP(merge), STEP(write_merged), STEP(unmerge), STEP(merge),
+	STEP(want_merging), STEP(merge),
 };
 
 /* The program runs: its hardware picks up all it can without a fault. */
@@ -244,6 +267,13 @@ static void check_result(void)
 	assert_int_equal(peek(32), 132);
 	assert_int_equal(peek(43), 143);
 	assert_int_equal(file.tag[3], 143);
+	for (uint64_t page = 70; page < 78; page++)
+		assert_int_equal(peek(page), 170 + page % 2);
+	assert_int_equal(merge(), 0); /* now there is memory for it */
+	assert_valid();
+	assert_int_equal(machine_stats().ksm_pages_shared, 2);
+	for (uint64_t page = 70; page < 78; page++)
+		assert_int_equal(peek(page), 170 + page % 2);
 	assert_picture("WW|RR|W|W|WW....W.W|RR...");
 	assert_picture_of(fx.mm, 20, "S|ss|S......WWWWWWW...");
 }
