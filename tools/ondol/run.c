@@ -20,7 +20,7 @@
 #define LIMIT_MIN (UINT64_C(256) << 10)
 #define SWAP_MIN (UINT64_C(64) << 10)
 #define SWAP_MAX (UINT64_C(1) << 40)
-#define KSM_PAGES 20000 /* some 20 ms of a second */
+#define KSM_PAGES 20000 /* 12 ms of a second: docs/benchmarks.md */
 
 enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FILE, OPT_JSON,
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
