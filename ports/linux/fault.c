@@ -288,9 +288,14 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	return ondol_tlb_fill(g->mm, addr, access, around, run);
 }
 
+/*
+ * `fault`: what the host tells of an access; NULL: nobody has touched the page, but it shall be
+ * there.
+ */
 static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, uint32_t access,
-		      const struct fault *holdable)
+		      const struct fault *fault)
 {
+	const struct fault *holdable = fault && !fault->held ? fault : NULL;
 	struct stream *stream = stream_of(g, addr);
 	struct ondol_tlb_run run;
 
@@ -302,7 +307,7 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	if (run.cached) {
 		/* Already mapped, or about to be: let that finish, then wake. */
 		mon->stats.wakes_only++;
-		if (++g->repeats > 64) {
+		if (fault && ++g->repeats > 64) {
 			/* The host did not take the mapping (its limit, say): start over. */
 			evict_range(mon, g, addr & ~(REGION_BYTES - 1),
 				    (addr | (REGION_BYTES - 1)) + 1);
@@ -333,7 +338,7 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *faul
 	if (g->stack_limit_moved && task)
 		limits_refresh(mon, task, g);
 	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
-	int r = fault_fill(mon, g, addr, fault->access, fault->held ? NULL : fault);
+	int r = fault_fill(mon, g, addr, fault->access, fault);
 
 	mon->serving = outer;
 	if (mon->options->stats && mon->stats.host_maps % SAMPLE_FAULTS == 0)
