@@ -36,7 +36,8 @@ TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Icore -Itests
 CORE_SRC := $(wildcard core/*.c core/*/*.c arch/*/*.c)
 PORT_SRC := $(wildcard ports/linux/*.c tools/ondol/*.c tools/lab/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
-PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o $(B)/lab_files.o
+PORT_OBJ := $(PORT_SRC:%.c=$(B)/%.o) $(B)/ports/linux/stub.o $(B)/ports/linux/stub_i386.o \
+	$(B)/lab_files.o
 # Scenarios and machines are in the program, so that they are there from any folder.
 LAB_FILES := $(sort $(wildcard lab/*.lab lab/machines/*.machine))
 
@@ -66,6 +67,7 @@ $(B)/ports/%.o: ports/%.c Makefile
 $(B)/ports/%.o: ports/%.S ports/linux/stub_layout.h Makefile
 	@mkdir -p $(@D)
 	$(CC) -c -o $@ $<
+$(B)/ports/linux/stub_i386.o: ports/linux/stub.S
 $(B)/tools/%.o: tools/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(PORT_CFLAGS) -Iports -Itools -MMD -MP -c -o $@ $<
@@ -264,7 +266,7 @@ with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else
 	echo "ok - $1 \# SKIP no python3"; fi'
 PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh tests/programs/traps.sh tests/programs/nodes.sh tests/programs/slabs.sh \
 	tests/programs/layout.sh tests/programs/overcommit.sh tests/programs/memcg.sh \
-	tests/programs/compact.sh tests/programs/thp.sh tests/programs/ksm.sh \
+	tests/programs/compact.sh tests/programs/thp.sh tests/programs/ksm.sh tests/programs/i386.sh \
 	$(call with_python,terminal) $(call with_python,reports)
 LADDER_TEST := 'if command -v python3 >/dev/null; then tests/ladder/ladder.py --fast; else \
 	echo "ok - ladder \# SKIP no python3"; fi'

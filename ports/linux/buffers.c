@@ -501,33 +501,44 @@ static void aio_in(struct call *c)
 	}
 }
 
+/* A pointer or a long of the program's. */
+static bool word_in(struct call *c, uint64_t at, uint64_t *out)
+{
+	size_t size = c->mon->i386 ? 4 : 8;
+
+	*out = 0;
+	range_in(c, at, size, false);
+	return user_read(c, at, out, size);
+}
+
 /* Its own list of robust futexes: the head, then an entry each, and the word beside it. */
 static void robust_in(struct call *c, uint64_t head_at)
 {
-	struct { uint64_t next; int64_t offset; uint64_t pending; } head;
-	uint64_t entry;
+	const uint64_t word = c->mon->i386 ? 4 : 8, all = c->mon->i386 ? UINT32_MAX : UINT64_MAX;
+	uint64_t entry, offset, pending;
 
-	range_in(c, head_at, sizeof head, false);
-	if (!head_at || !user_read(c, head_at, &head, sizeof head))
+	if (!head_at || !word_in(c, head_at, &entry) || !word_in(c, head_at + word, &offset) ||
+	    !word_in(c, head_at + 2 * word, &pending))
 		return;
-	if (head.pending)
-		range_in(c, (head.pending & ~1ul) + (uint64_t)head.offset, 4, true);
-	entry = head.next & ~1ul;
+	if (pending)
+		range_in(c, ((pending & ~1ul) + offset) & all, 4, true);
+	entry &= ~1ul;
 	for (unsigned n = 0; n < ROBUST_MOST && entry && entry != head_at; n++) {
-		range_in(c, entry, sizeof entry, false);
-		range_in(c, entry + (uint64_t)head.offset, 4, true);
-		if (!user_read(c, entry, &entry, sizeof entry))
+		range_in(c, (entry + offset) & all, 4, true);
+		if (!word_in(c, entry, &entry))
 			return;
 		entry &= ~1ul;
 	}
 }
 
 /* Of the thread, as the host's kernel knows it: it may not have told us. */
-static uint64_t robust_list_of(const struct task *task)
+static uint64_t robust_list_of(const struct monitor *mon, const struct task *task)
 {
 	void *head = NULL;
 	size_t size;
 
+	if (mon->i386) /* the host keeps those apart */
+		return task->robust_list32;
 	return syscall(SYS_get_robust_list, task->tid, &head, &size) ? 0 : (uint64_t)head;
 }
 
@@ -539,7 +550,7 @@ static void exit_in(struct call *c, bool whole_group)
 	for_each_task(c->mon, t)
 		if (t == self || (whole_group && t->tgid == self->tgid)) {
 			range_in(c, t->clear_tid, 4, true);
-			robust_in(c, robust_list_of(t));
+			robust_in(c, robust_list_of(c->mon, t));
 		}
 }
 

@@ -24,24 +24,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "i386.h"
 
 #define LOADER_AHEAD 64 /* pages; ld.so has about 50 */
 #define PROGRAM_AHEAD 16
 #define STACK_AHEAD 16
+#define AUXV_MAX 64
 
 struct host_image { /* what the host's exec left for the program */
 	struct user_regs_struct regs;
 	int mem;             /* /proc/TID/mem */
 	unsigned char *stack; /* from the stack pointer up */
-	size_t stack_bytes;
+	size_t stack_bytes, word; /* 4: it is a 32-bit program */
 	uint64_t argc, envc;
 	const char *strings;
 	size_t strings_bytes;
 	uint64_t strings_at, env_at; /* where the host has them; up to env_at arguments */
 	const char *execfn, *platform;
 	const unsigned char *random;
-	const struct ondol_auxv *auxv;
+	struct ondol_auxv auxv[AUXV_MAX];
 	uint32_t nr_auxv;
 	uint64_t sysinfo_ehdr;
 	uint64_t auxv_at; /* ours, on the program's stack */
@@ -84,49 +85,65 @@ static int stack_read(struct host_image *image)
 	}
 }
 
-/* argc, argv[], NULL, envp[], NULL, auxv[], AT_NULL, then the strings they point to. */
-static int stack_parse(struct host_image *image)
+/* 0 beyond what there is. */
+static uint64_t stack_word(const struct host_image *image, uint64_t index)
 {
-	const uint64_t *word = (const uint64_t *)image->stack;
-	const uint64_t *end = word + image->stack_bytes / 8;
-	const char *last = NULL;
+	uint64_t value = 0;
 
-	if (word >= end)
-		return -EFAULT;
-	image->argc = *word++;
-	if (!image->argc || image->argc >= (uint64_t)(end - word))
-		return -EFAULT;
-	image->strings_at = word[0];
-	image->strings = stack_string(image, word[0]);
-	last = stack_string(image, word[image->argc - 1]);
-	if (last)
-		image->env_at = word[image->argc - 1] + strlen(last) + 1;
-	word += image->argc + 1;
-	while (word < end && *word) {
-		last = stack_string(image, *word++);
-		image->envc++;
-	}
-	if (++word >= end || !image->strings || !last || last < image->strings)
-		return -EFAULT;
-	image->strings_bytes = (size_t)(last - image->strings) + strlen(last) + 1;
-	image->auxv = (const struct ondol_auxv *)word;
-	for (; word + 1 < end && word[0] != AT_NULL; word += 2) {
+	if (index < image->stack_bytes / image->word)
+		memcpy(&value, image->stack + index * image->word, image->word);
+	return value;
+}
+
+static void auxv_take(struct host_image *image, uint64_t index)
+{
+	for (; image->nr_auxv < AUXV_MAX; index += 2) {
+		struct ondol_auxv *entry = &image->auxv[image->nr_auxv];
+
+		entry->type = stack_word(image, index);
+		entry->value = stack_word(image, index + 1);
+		if (entry->type == AT_NULL)
+			return;
 		image->nr_auxv++;
-		switch (word[0]) {
+		switch (entry->type) {
 		case AT_EXECFN:
-			image->execfn = stack_string(image, word[1]);
+			image->execfn = stack_string(image, entry->value);
 			break;
 		case AT_PLATFORM:
-			image->platform = stack_string(image, word[1]);
+			image->platform = stack_string(image, entry->value);
 			break;
 		case AT_RANDOM:
-			image->random = stack_at(image, word[1], 16);
+			image->random = stack_at(image, entry->value, 16);
 			break;
 		case AT_SYSINFO_EHDR:
-			image->sysinfo_ehdr = word[1];
+			image->sysinfo_ehdr = entry->value;
 			break;
 		}
 	}
+}
+
+/* argc, argv[], NULL, envp[], NULL, auxv[], AT_NULL, then the strings they point to. */
+static int stack_parse(struct host_image *image)
+{
+	uint64_t nr = image->stack_bytes / image->word, at = 1;
+	const char *last = NULL;
+
+	image->argc = stack_word(image, 0);
+	if (!image->argc || image->argc >= nr)
+		return -EFAULT;
+	image->strings_at = stack_word(image, 1);
+	image->strings = stack_string(image, image->strings_at);
+	last = stack_string(image, stack_word(image, image->argc));
+	if (last)
+		image->env_at = stack_word(image, image->argc) + strlen(last) + 1;
+	for (at = image->argc + 2; stack_word(image, at); at++) {
+		last = stack_string(image, stack_word(image, at));
+		image->envc++;
+	}
+	if (at + 1 >= nr || !image->strings || !last || last < image->strings)
+		return -EFAULT;
+	image->strings_bytes = (size_t)(last - image->strings) + strlen(last) + 1;
+	auxv_take(image, at + 1);
 	return image->execfn && image->random ? 0 : -EFAULT;
 }
 
@@ -141,6 +158,7 @@ static int host_image_read(struct task *task, struct host_image *image)
 	image->mem = open(path, O_RDWR | O_CLOEXEC);
 	if (image->mem < 0)
 		return -errno;
+	image->word = i386_regs(&image->regs) ? 4 : 8;
 	r = stack_read(image);
 	return r ? r : stack_parse(image);
 }
@@ -181,8 +199,9 @@ static int vdso_learn(struct monitor *mon, struct task *task, uint64_t sysinfo_e
 	return 0;
 }
 
-static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint32_t rights,
-			 const char *name)
+/* Beyond what programs can have there are no regions. */
+static int native_region(const struct monitor *mon, struct guest_mm *g, uint64_t start,
+			 uint64_t end, uint32_t rights, const char *name)
 {
 	struct ondol_mmap_args args = {
 		.size = sizeof args,
@@ -194,7 +213,7 @@ static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint3
 	};
 	ondol_virt_addr_t at;
 
-	return end > start ? ondol_mmap(g->mm, &args, &at) : 0;
+	return end > start && start < mon->space->end ? ondol_mmap(g->mm, &args, &at) : 0;
 }
 
 /*
@@ -204,20 +223,20 @@ static int native_region(struct guest_mm *g, uint64_t start, uint64_t end, uint3
 static int regions_native(struct monitor *mon, struct guest_mm *g, const struct host_image *image)
 {
 	uint64_t vdso = image->sysinfo_ehdr, strings_end = image->strings_at + image->strings_bytes;
-	int r = native_region(g, STUB_ADDR, STUB_END,
+	int r = native_region(mon, g, mon->space->stub, mon->space->mailbox + PAGE_BYTES,
 			      ONDOL_VM_READ | ONDOL_VM_EXEC | ONDOL_VM_SEALED, "[ondol]");
 
 	if (!r)
-		r = native_region(g, image->strings_at & ~(PAGE_BYTES - 1),
+		r = native_region(mon, g, image->strings_at & ~(PAGE_BYTES - 1),
 				  (strings_end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
 				  ONDOL_VM_READ | ONDOL_VM_WRITE | ONDOL_VM_MAYWRITE, "[ondol]");
 	if (r || !vdso)
 		return r;
-	r = native_region(g, vdso - mon->vvar_before_vdso, vdso, ONDOL_VM_READ, "[vvar]");
+	r = native_region(mon, g, vdso - mon->vvar_before_vdso, vdso, ONDOL_VM_READ, "[vvar]");
 	if (r)
 		return r;
-	return native_region(g, vdso, vdso + mon->vdso_bytes, ONDOL_VM_READ | ONDOL_VM_EXEC,
-			     "[vdso]");
+	return native_region(mon, g, vdso, vdso + mon->vdso_bytes,
+			     ONDOL_VM_READ | ONDOL_VM_EXEC, "[vdso]");
 }
 
 /* Steps 2 and 3. */
@@ -225,14 +244,15 @@ static int takeover(struct monitor *mon, struct task *task, struct guest_mm *g,
 		    struct host_image *image)
 {
 	uint64_t page = image->regs.rip & ~(PAGE_BYTES - 1);
-	size_t size = (size_t)(ondol_stub_end - ondol_stub_begin);
+	const struct guest_space *space = mon->space;
+	size_t size = (size_t)(space->code_end - space->code);
 
-	if (pwrite(image->mem, ondol_stub_begin, size, (off_t)page) != (ssize_t)size)
+	if (pwrite(image->mem, space->code, size, (off_t)page) != (ssize_t)size)
 		return -errno;
 	int r = vdso_learn(mon, task, image->sysinfo_ehdr);
 
 	if (!r)
-		r = stub_run(mon, task, g, page + (uint64_t)(ondol_stub_boot - ondol_stub_begin),
+		r = stub_run(mon, task, g, page + (uint64_t)(space->boot - space->code),
 			     &image->regs);
 	if (!r)
 		r = guest_mm_attach(mon, g);
@@ -240,6 +260,10 @@ static int takeover(struct monitor *mon, struct task *task, struct guest_mm *g,
 		r = regions_native(mon, g, image);
 	if (!r)
 		r = guest_mm_arm(mon, g, true);
+	if (!r && mon->i386)
+		r = i386_leftovers_unmap(mon, task, g, image->strings_at & ~(PAGE_BYTES - 1),
+					 (image->strings_at + image->strings_bytes +
+					  PAGE_BYTES - 1) & ~(PAGE_BYTES - 1));
 	return r;
 }
 
@@ -260,6 +284,9 @@ static int read_exactly(void *ctx, uint64_t offset, void *dst, size_t size)
 	return pread(reader->fd, dst, size, (off_t)offset) == (ssize_t)size ? 0 : -ONDOL_EIO;
 }
 
+static const char not_64_bit[] = "a 32-bit program, which needs --profile i386";
+static const char not_32_bit[] = "a 64-bit program, and the machine a 32-bit one (--profile i386)";
+
 /* One ELF file into the mm.  `fd` is taken over. */
 static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char *path,
 		     uint64_t base, struct loaded *out, char *interp, const char **out_why)
@@ -270,8 +297,8 @@ static int load_file(struct monitor *mon, struct guest_mm *g, int fd, const char
 	int r = ondol_elf_parse(read_exactly, &reader, size < 0 ? 0 : (uint64_t)size, &out->info,
 				out_why);
 
-	if (!r && out->info.elf_class != ELFCLASS64) {
-		*out_why = "a 32-bit program: only 64-bit ones can be run";
+	if (!r && out->info.elf_class != (mon->i386 ? ELFCLASS32 : ELFCLASS64)) {
+		*out_why = mon->i386 ? not_32_bit : not_64_bit;
 		r = -ENOEXEC;
 	}
 	if (!r && interp && out->info.has_interp &&
@@ -327,8 +354,6 @@ uint64_t limits_refresh(const struct monitor *mon, const struct task *task, stru
 	ondol_mm_set_limits(g->mm, &limits);
 	return limits.stack;
 }
-
-#define AUXV_MAX 64
 
 static uint32_t auxv_build(const struct host_image *image, const struct loaded *program,
 			   uint64_t interp_base, struct ondol_auxv *out)
@@ -387,6 +412,19 @@ static void warm_up(struct monitor *mon, struct guest_mm *g, const struct loaded
 	worker_wait(mon, g);
 }
 
+/* With the vdso go the two addresses that the program is told. */
+static int vdso_below(struct monitor *mon, struct task *task, struct guest_mm *g,
+		      struct host_image *image)
+{
+	uint64_t before = image->sysinfo_ehdr;
+	int r = i386_vdso_move(mon, task, g, &image->sysinfo_ehdr);
+
+	for (uint32_t i = 0; i < image->nr_auxv; i++)
+		if (image->auxv[i].type == AT_SYSINFO || image->auxv[i].type == AT_SYSINFO_EHDR)
+			image->auxv[i].value += image->sysinfo_ehdr - before;
+	return r;
+}
+
 /* Step 4.  `*out_why` says what went wrong. */
 static int image_build(struct monitor *mon, struct task *task, struct guest_mm *g,
 		       struct host_image *image, const char **out_why)
@@ -407,13 +445,13 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	if (n < 0 || fd < 0)
 		return -EACCES;
 	layout_choose(mon, task, name, image->sysinfo_ehdr, &layout);
-	layout_set(g, &layout, NULL, stack_limit);
+	layout_set(mon, g, &layout, NULL, stack_limit);
 	int r = load_file(mon, g, fd, name, layout.pie_base, &program, interp, out_why);
 
 	if (r)
 		return r;
 	entry = program.image.entry;
-	layout_set(g, &layout, &program.image, stack_limit);
+	layout_set(mon, g, &layout, &program.image, stack_limit);
 	if (program.info.has_interp) {
 		*out_why = "its interpreter cannot be opened";
 		snprintf(path, sizeof path, "/proc/%d/root%s", task->tid, interp);
@@ -428,6 +466,12 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 			return r;
 		entry = loader.image.entry;
 	}
+	if (mon->i386) {
+		*out_why = "the host's vdso cannot be moved";
+		r = vdso_below(mon, task, g, image);
+		if (r)
+			return r;
+	}
 	struct ondol_stack_args stack = {
 		.size = sizeof stack,
 		.argc = (uint32_t)image->argc,
@@ -440,7 +484,7 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 		.nr_auxv = auxv_build(image, &program, loader.image.load_bias, auxv),
 		.stack_top = layout.stack_top,
 		.executable = program.info.has_gnu_stack ? program.info.stack_exec : false,
-		.elf_class = ELFCLASS64,
+		.elf_class = mon->i386 ? ELFCLASS32 : ELFCLASS64,
 	};
 	memcpy(stack.random, layout.has_random ? layout.random : image->random,
 	       sizeof stack.random);
@@ -451,7 +495,7 @@ static int image_build(struct monitor *mon, struct task *task, struct guest_mm *
 	warm_up(mon, g, &program, &loader, sp);
 	image->regs.rip = entry;
 	image->regs.rsp = sp;
-	image->auxv_at = sp + 8 * (3 + image->argc + image->envc);
+	image->auxv_at = sp + image->word * (3 + image->argc + image->envc);
 	return 0;
 }
 
@@ -478,14 +522,14 @@ static void host_layout_set(struct monitor *mon, struct guest_mm *g,
 	map->env_end = image->strings_at + image->strings_bytes;
 	map->exe_fd = (uint32_t)-1;
 	/* /proc/PID/auxv; the worker could not wait for a page of the stack. */
-	uint64_t auxv_end = image->auxv_at + (image->nr_auxv + 1) * sizeof(struct ondol_auxv);
+	uint64_t auxv_end = image->auxv_at + (image->nr_auxv + 1) * 2 * image->word;
 
 	if (!fault_in(mon, g, image->auxv_at) && !fault_in(mon, g, auxv_end - 1)) {
 		map->auxv = (__u64 *)image->auxv_at;
 		map->auxv_size = (uint32_t)(auxv_end - image->auxv_at);
 	}
 	worker_post(mon, g, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
-		    MAILBOX_ROOM_AT, sizeof *map, 0, 0);
+		    mailbox_room_at(mon), sizeof *map, 0, 0);
 	worker_kick(g);
 }
 
@@ -512,6 +556,15 @@ void exec_takeover(struct monitor *mon, struct task *task)
 
 	mon->stats.execs++;
 	trace(mon, "exec %d %s", task->tid, name);
+	if (!r && i386_regs(&image.regs) != mon->i386) {
+		why = mon->i386 ? not_32_bit : not_64_bit;
+		r = -ENOEXEC;
+	}
+	if (!r && mon->i386 && i386_vdso_in_way(mon, image.sysinfo_ehdr)) {
+		why = "the host's vdso is where Ondol's pages go; a limit of the stack "
+		      "(ulimit -s) of 256 MiB at most leaves room";
+		r = -EEXIST;
+	}
 	if (!r) {
 		why = "no memory for its address space";
 		r = ondol_mm_create(mon->machine, &mm);

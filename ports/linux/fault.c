@@ -120,10 +120,10 @@ static void regions_between(struct guest_mm *g, uint64_t at, uint64_t end)
  * The list once more, from the page tables: each region that has mappings, once.  It begins where
  * the last eviction ended: what was evicted last has had the least time to fill again.
  */
-static void regions_recount(struct guest_mm *g)
+static void regions_recount(const struct monitor *mon, struct guest_mm *g)
 {
 	g->nr_regions = g->first_region = 0;
-	regions_between(g, g->evict_at, GUEST_MAX);
+	regions_between(g, g->evict_at, mon->space->end);
 	regions_between(g, 0, g->evict_at);
 	g->regions_enough = 2 * g->nr_regions > REGIONS_FEW ? 2 * g->nr_regions : REGIONS_FEW;
 }
@@ -138,7 +138,7 @@ static void regions_recount(struct guest_mm *g)
 static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 {
 	if (g->nr_regions - g->first_region > g->regions_enough)
-		regions_recount(g); /* most of them are there more than once */
+		regions_recount(mon, g); /* most of them are there more than once */
 	if (g->nr_host_maps < mon->max_host_maps)
 		return;
 	uint32_t really = host_maps_count(g) / 2;
@@ -147,7 +147,7 @@ static void evict_if_many(struct monitor *mon, struct guest_mm *g)
 		g->nr_host_maps = really;
 		if (really < mon->max_host_maps / 2)
 			return;
-		regions_recount(g);
+		regions_recount(mon, g);
 	}
 	uint32_t victims = (g->nr_regions - g->first_region) / 8 + 1;
 

@@ -285,7 +285,7 @@ static unsigned buffers_append(struct sock_filter *filter, unsigned nr)
 	return at;
 }
 
-static int filter_set(const struct sock_fprog *program)
+static int try_set(const struct sock_fprog *program)
 {
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			  SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
@@ -294,10 +294,20 @@ static int filter_set(const struct sock_fprog *program)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* Who has not CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it. */
+int filter_set(const struct sock_fprog *program)
+{
+	int fd = try_set(program);
+
+	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		fd = try_set(program);
+	return fd;
+}
+
 /*
- * In the process that is to become the guest.  The listener's descriptor, or -errno.  Who has not
- * CAP_SYS_ADMIN (root in a container may not) gives up setuid programs for it.  `see_folders`:
- * opens of folders come to us, too; who lists /sys/devices/system/node shall find our nodes.
+ * In the process that is to become the guest.  The listener's descriptor, or -errno.
+ * `see_folders`: opens of folders come to us, too; who lists /sys/devices/system/node shall find
+ * our nodes.
  * `swap`: so does what makes frames stay where they are.
  */
 int filter_install(bool see_folders, bool swap, bool buffers)
@@ -327,9 +337,5 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 	}
 	if (buffers)
 		program.len = (unsigned short)buffers_append(filter, program.len);
-	int fd = filter_set(&program);
-
-	if (fd == -EACCES && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		fd = filter_set(&program);
-	return fd;
+	return filter_set(&program);
 }

@@ -24,36 +24,38 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "i386.h"
 
 #define DESCRIPTORS_SPARE 16
 
 /*
- * Do the fork without its CLONE_CHILD_SETTID (clone's third argument is in r10), and without the
+ * Do the fork without its CLONE_CHILD_SETTID, and without the
  * flags by which a child gets another tracer than its parent has: the one would keep it from us,
  * the other attach it without an event.
  */
-static void fork_flags_take(struct task *task, struct user_regs_struct *regs)
+static void fork_flags_take(const struct monitor *mon, struct task *task,
+			    struct user_regs_struct *regs)
 {
 	const unsigned long long ours = CLONE_CHILD_SETTID | CLONE_PTRACE | CLONE_UNTRACED;
+	unsigned long long *flags = clone_flags(mon, regs);
 
 	task->child_settid = 0;
-	task->clone_flags = regs->rdi;
-	if (regs->orig_rax != SYS_clone || !(regs->rdi & ours))
+	task->clone_flags = *flags;
+	if (call_number(mon, regs) != SYS_clone || !(*flags & ours))
 		return;
-	if (regs->rdi & CLONE_CHILD_SETTID)
-		task->child_settid = regs->r10;
-	regs->rdi &= ~ours;
+	if (*flags & CLONE_CHILD_SETTID)
+		task->child_settid = clone_child_tid(mon, regs);
+	*flags &= ~ours;
 	set_regs(task->tid, regs);
 }
 
-static void fork_flags_give_back(pid_t tid, uint64_t flags)
+static void fork_flags_give_back(const struct monitor *mon, pid_t tid, uint64_t flags)
 {
 	struct user_regs_struct regs;
 
-	if (get_regs(tid, &regs) || regs.rdi == flags)
+	if (get_regs(tid, &regs) || *clone_flags(mon, &regs) == flags)
 		return;
-	regs.rdi = flags;
+	*clone_flags(mon, &regs) = flags;
 	set_regs(tid, &regs);
 }
 
@@ -161,9 +163,11 @@ static bool descriptors_short(const struct monitor *mon)
  */
 static void told_page_in(struct monitor *mon, struct task *task, const struct user_regs_struct *at)
 {
-	bool clone = at->orig_rax == SYS_clone;
+	struct user_regs_struct regs = *at;
+	bool clone = call_number(mon, at) == SYS_clone;
 
-	task->child_clear_tid = clone && (at->rdi & CLONE_CHILD_CLEARTID) ? at->r10 : 0;
+	task->child_clear_tid = clone && (*clone_flags(mon, &regs) & CLONE_CHILD_CLEARTID) ?
+					clone_child_tid(mon, at) : 0;
 	task->told_page = 0;
 	if (mon->trap->kernel_too || !clone || !(at->rdi & (CLONE_PARENT_SETTID | CLONE_PIDFD)))
 		return;
@@ -178,9 +182,11 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	struct ondol_mm_struct *child_mm;
 	struct guest_mm *g = task->mm;
 
-	if (at->orig_rax == SYS_clone && (at->rdi & CLONE_VM)) { /* here for these two */
-		regs.rdi &= ~(unsigned long long)(CLONE_PTRACE |
-						  (mon->trap->kernel_too ? 0 : CLONE_UNTRACED));
+	if (call_number(mon, at) == SYS_clone &&
+	    (*clone_flags(mon, &regs) & CLONE_VM)) { /* here for these two */
+		*clone_flags(mon, &regs) &=
+			~(unsigned long long)(CLONE_PTRACE |
+					      (mon->trap->kernel_too ? 0 : CLONE_UNTRACED));
 		set_regs(task->tid, &regs);
 		buffers_in(mon, task, &(struct seccomp_data){ .nr = SYS_clone,
 			   .args = { regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8 } });
@@ -201,7 +207,8 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	}
 	mon->stats.forks++;
 	g->forking = task->tid;
-	holes_restore(mon, g, 0, GUEST_MAX); /* the child would have them, and not know of them */
+	/* The child would have them, and not know of them. */
+	holes_restore(mon, g, 0, mon->space->end);
 	worker_wait(mon, g);
 	struct guest_mm *outer = mon->serving;
 
@@ -237,7 +244,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 	task->forking = true;
 	told_page_in(mon, task, at);
 	signals_block(task->tid, &task->saved_mask);
-	fork_flags_take(task, &regs);
+	fork_flags_take(mon, task, &regs);
 	ptrace(PTRACE_SYSCALL, task->tid, NULL, NULL); /* so that a failure is seen */
 }
 
@@ -317,13 +324,11 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 	signals_share(parent, child);
 	signals_restore(parent->tid, parent->saved_mask);
 	signals_block(child->tid, &unused);
-	fork_flags_give_back(parent->tid, parent->clone_flags);
+	fork_flags_give_back(mon, parent->tid, parent->clone_flags);
 	int r = get_regs(child->tid, &regs);
 
 	if (!r)
-		r = stub_run(mon, child, c,
-			     STUB_ADDR + (uint64_t)(ondol_stub_worker_create - ondol_stub_begin),
-			     &regs);
+		r = stub_run(mon, child, c, stub_at(mon, mon->space->worker_create), &regs);
 	if (!r)
 		r = guest_mm_attach(mon, c);
 	if (!r) {
@@ -337,7 +342,7 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 		pid_t tid = child->tid;
 		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);
 	}
-	regs.rdi = parent->clone_flags;
+	*clone_flags(mon, &regs) = parent->clone_flags;
 	if (!r)
 		r = set_regs(child->tid, &regs);
 	signals_restore(child->tid, parent->saved_mask);
@@ -358,7 +363,7 @@ void fork_failed(struct monitor *mon, struct task *task)
 	task->forking = false;
 	signals_restore(task->tid, task->saved_mask);
 	if (task->child_settid)
-		fork_flags_give_back(task->tid, task->clone_flags);
+		fork_flags_give_back(mon, task->tid, task->clone_flags);
 	if (!g || g->forking != task->tid)
 		return;
 	struct guest_mm *c = g->child;

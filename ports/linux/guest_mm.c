@@ -36,7 +36,7 @@ struct guest_mm *guest_mm_new(struct monitor *mon, struct ondol_mm_struct *mm)
 	g->mailbox = ondol_page_address(mon->machine, page);
 	memset(g->mailbox, 0, PAGE_BYTES);
 	g->mailbox->uffd = -1;
-	g->slice_at = SLICES_START;
+	g->slice_at = mon->space->slices;
 	g->late_faults_end = &g->late_faults;
 	g->late_notifs_end = &g->late_notifs;
 	g->late_stops_end = &g->late_stops;
@@ -195,7 +195,11 @@ int guest_mm_arm(struct monitor *mon, struct guest_mm *g, bool map_placeholder)
 	struct arm_walk w = { .mon = mon, .g = g, .at = GUEST_MIN, .map = map_placeholder };
 
 	ondol_for_each_vma(g->mm, arm_visit, &w);
-	arm_until(&w, GUEST_MAX);
+	arm_until(&w, mon->space->end);
+	/* Beyond what programs can have: then not as a part of that. */
+	w.at = map_placeholder ? mon->space->slices : g->slice_at;
+	if (w.at >= mon->space->end)
+		arm_until(&w, mon->space->slices_end);
 	int r = worker_wait(mon, g);
 
 	return r ? r : g->worker_dead ? -ENOMEM : 0;

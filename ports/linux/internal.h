@@ -37,6 +37,7 @@
 #ifndef ONDOL_LINUX_INTERNAL_H
 #define ONDOL_LINUX_INTERNAL_H
 
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <stdint.h>
@@ -59,7 +60,15 @@
  */
 #define SLICES_START 0x7ff800000000ul
 #define SLICES_BYTES (1ul << 30)
-#define SLICES_END (SLICES_START + SLICES_BYTES)
+
+/* Addresses of programs, and the port's own among or beyond them: layout.c. */
+struct guest_space {
+	uint64_t end;                /* of what a program can have */
+	uint64_t stub, mailbox;      /* pages */
+	uint64_t slices, slices_end; /* placeholder in stock */
+	const char *code, *code_end; /* the stub page's contents; in it: */
+	const char *boot, *worker_create;
+};
 
 struct mailbox_op {
 	uint64_t nr, arg[6];
@@ -81,7 +90,6 @@ struct mailbox { /* one frame, shared with the worker */
 
 /* What a mailbox leaves of its frame: room for what arguments of operations point to. */
 #define MAILBOX_ROOM (PAGE_BYTES - sizeof(struct mailbox))
-#define MAILBOX_ROOM_AT (STUB_MAILBOX + sizeof(struct mailbox)) /* in the guest */
 
 static inline void *mailbox_room(struct mailbox *mailbox)
 {
@@ -220,6 +228,7 @@ struct task {
 	uint32_t nr_pins;
 	struct seccomp_data last_call; /* that had buffers */
 	uint64_t clear_tid, child_clear_tid; /* written at its end; at its next child's */
+	uint64_t robust_list32;              /* set_robust_list's, of a 32-bit thread */
 	bool ends;                           /* its call is exit or exit_group [BUF-2] */
 	uint64_t altstack, altstack_size; /* or 0 */
 	uint64_t told_page;         /* a forking parent's word for the child's number, or 0 */
@@ -296,6 +305,8 @@ struct monitor {
 	char nodefs_path[128];
 	pid_t front_pid;
 	const struct trap *trap;
+	const struct guest_space *space;
+	bool i386; /* every program is a 32-bit one: i386.c */
 	int uffd_device, epoll, signal_fd, notif;
 	uint64_t max_map_count; /* regions of a guest, mappings of the host: vm.max_map_count */
 	uint64_t max_host_maps;
@@ -504,9 +515,13 @@ struct guest_layout {
 	unsigned char random[16]; /* AT_RANDOM's, if has_random */
 };
 void layout_init(struct monitor *mon);
+/* Where the guest sees what mailbox_room() gives. */
+uint64_t mailbox_room_at(const struct monitor *mon);
+/* Where the stub's code is in the guest; `part`: of mon->space. */
+uint64_t stub_at(const struct monitor *mon, const char *part);
 void layout_choose(const struct monitor *mon, const struct task *task, const char *path,
 		   uint64_t vdso, struct guest_layout *out);
-void layout_set(struct guest_mm *g, const struct guest_layout *chosen,
+void layout_set(const struct monitor *mon, struct guest_mm *g, const struct guest_layout *chosen,
 		const struct ondol_elf_image *program, uint64_t stack_limit);
 void layout_hold(const struct ondol_linux_options *options);
 
@@ -532,6 +547,10 @@ void notif_late(struct monitor *mon, struct guest_mm *g,
 		const struct seccomp_notif *notif);
 
 bool is_memory_call(int nr);
+struct sysinfo;
+int sysinfo_fill(struct monitor *mon, struct sysinfo *out);
+int64_t limit_call32(struct monitor *mon, struct task *task, bool set, uint32_t most,
+		     const __u64 *arg, bool *out_continue);
 
 /* mmcall.c: the memory calls proper; `handled` false: let the host do it */
 int64_t mmcall(struct monitor *mon, struct task *task, const struct seccomp_data *data,
@@ -642,8 +661,12 @@ void refs_destroy(struct monitor *mon);
 /* filter.c */
 /* `buffers`: calls with pointers come to us, too. */
 int filter_install(bool see_folders, bool swap, bool buffers);
+/* Give it to the kernel: the listener's descriptor, or -errno. */
+int filter_set(const struct sock_fprog *program);
 
 extern const char ondol_stub_begin[], ondol_stub_boot[], ondol_stub_worker_create[],
 	ondol_stub_end[];
+extern const char ondol_stub32_begin[], ondol_stub32_boot[], ondol_stub32_worker_create[],
+	ondol_stub32_end[];
 
 #endif /* ONDOL_LINUX_INTERNAL_H */

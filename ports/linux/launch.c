@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "i386.h"
 #include "launch.h"
 
 #define DESCRIPTORS_WANTED 65536
@@ -70,7 +71,7 @@ static int read_file(void *ctx, uint64_t offset, void *dst, size_t size)
 }
 
 /* What the host would only call "Exec format error", in words. */
-static int elf_check(const char *name, const char *path)
+static int elf_check(const char *name, const char *path, bool i386)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char magic[SELFMAG];
@@ -86,11 +87,12 @@ static int elf_check(const char *name, const char *path)
 	int r = ondol_elf_parse(read_file, &fd, (uint64_t)lseek(fd, 0, SEEK_END), &info, &why);
 
 	close(fd);
-	if (!r && info.machine != EM_X86_64)
-		why = info.machine == EM_386 ? "it is a 32-bit (i386) program" :
-					       "it is for another machine than x86-64";
-	else if (!r)
+	if (!r && info.machine == (i386 ? EM_386 : EM_X86_64))
 		return 0;
+	if (!r)
+		why = i386 ? "it is a 64-bit program, and the machine a 32-bit one "
+			     "(--profile i386)" :
+			     "it is a 32-bit (i386) program, which needs --profile i386";
 	monitor_warn("%s: cannot be executed: %s", name, why ? why : "malformed ELF file");
 	return ONDOL_EXIT_NOT_EXEC;
 }
@@ -102,7 +104,7 @@ int launch_resolve(struct launch *launch)
 	launch->name = launch->argv[0];
 	launch->path = look_up(launch->name, &error);
 	if (launch->path)
-		return elf_check(launch->name, launch->path);
+		return elf_check(launch->name, launch->path, launch->i386);
 	monitor_warn("%s: %s", launch->name,
 		     error == ENOENT && !strchr(launch->name, '/') ? "command not found" :
 								     strerror(error));
@@ -250,7 +252,9 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 	core_filter_set();
 	layout_hold(launch->options);
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
-	int listener = filter_install(launch->see_folders, launch->swap, launch->buffers);
+	int listener = launch->i386 ?
+			       filter_install_i386(launch->see_folders, launch->swap) :
+			       filter_install(launch->see_folders, launch->swap, launch->buffers);
 
 	if (listener < 0) {
 		byte = (char)-listener;

@@ -20,6 +20,7 @@ struct launch {
 	const char *name;    /* argv[0] */
 	char *path;          /* the file found */
 	const struct ondol_linux_options *options;
+	bool i386;           /* 32-bit programs only */
 	bool see_folders;    /* opens of folders come to the monitor, too: filter.c */
 	bool buffers;        /* calls with pointers do: calls.c */
 	bool swap;           /* so do calls that make frames stay where they are */

@@ -41,6 +41,19 @@
 #define PIE_BASE 0x555555550000ul
 #define PIE_GRAIN (16 * PAGE_BYTES) /* a fault-around window */
 
+/*
+ * 32-bit programs have 3 GiB (requirement F9), as on a kernel of 3G/1G, whose own gigabyte is ours
+ * and the host's here: its vdso, what it has put on the stack.  Chance has less room, as Linux's
+ * for them: 8 bits of pages, 11 for the stack, 32 MiB for the heap.
+ *
+ *     0                                                   3 GiB                             4 GiB
+ *     | ET_EXEC, heap | ..... | PIE, heap | .. mmap <-| gap | stack | stub | slices |..| vdso ..|
+ *      0x08048000              0x80000000 ^   brk ^
+ */
+#define RANDOM_I386 (1ul << 20)
+#define RANDOM_I386_STACK (1ul << 23)
+#define RANDOM_I386_BRK (1ul << 25)
+
 #define RANDOM_PIE (1ul << 40)
 #define RANDOM_MMAP (1ul << 40)
 #define RANDOM_STACK (1ul << 34)
@@ -48,8 +61,33 @@
 
 _Static_assert(PIE_BASE + RANDOM_PIE + (1ul << 37) < STUB_ADDR, "heaps have room below the stub");
 
+static const struct guest_space space_x86_64 = {
+	.end = GUEST_MAX, .stub = STUB_ADDR, .mailbox = STUB_MAILBOX,
+	.slices = SLICES_START, .slices_end = SLICES_START + SLICES_BYTES,
+	.code = ondol_stub_begin, .code_end = ondol_stub_end,
+	.boot = ondol_stub_boot, .worker_create = ondol_stub_worker_create,
+};
+
+static const struct guest_space space_i386 = {
+	.end = 0xc0000000, .stub = STUB32_ADDR, .mailbox = STUB32_MAILBOX,
+	.slices = 0xc2000000, .slices_end = 0xd2000000,
+	.code = ondol_stub32_begin, .code_end = ondol_stub32_end,
+	.boot = ondol_stub32_boot, .worker_create = ondol_stub32_worker_create,
+};
+
+uint64_t mailbox_room_at(const struct monitor *mon)
+{
+	return mon->space->mailbox + sizeof(struct mailbox);
+}
+
+uint64_t stub_at(const struct monitor *mon, const char *part)
+{
+	return mon->space->stub + (uint64_t)(part - mon->space->code);
+}
+
 void layout_init(struct monitor *mon)
 {
+	mon->space = mon->i386 ? &space_i386 : &space_x86_64;
 	mon->randomize = (unsigned long)number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
 }
 
@@ -94,18 +132,29 @@ void layout_choose(const struct monitor *mon, const struct task *task, const cha
 	char file[64];
 
 	*out = (struct guest_layout){ .stack_top = STACK_TOP, .pie_base = PIE_BASE };
+	if (mon->i386) {
+		out->stack_top = mon->profile.stack_top;
+		out->pie_base = mon->profile.exec_base_dyn;
+	}
 	snprintf(file, sizeof file, "/proc/%d/personality", task->tid);
 	if (!seeded && (!mon->randomize || (number_in(file, 16, 0) & ADDR_NO_RANDOMIZE)))
 		return;
 	state = seed_of(mon->options->seed, path);
 	if (!seeded && getrandom(&state, sizeof state, 0) != sizeof state)
 		return;
-	out->pie_base += next_number(&state) % RANDOM_PIE & ~(PIE_GRAIN - 1);
-	out->mmap_random = next_number(&state) % RANDOM_MMAP & ~(PAGE_BYTES - 1);
-	out->brk_random = next_number(&state) % RANDOM_BRK & ~(PAGE_BYTES - 1);
+	if (mon->i386) {
+		out->pie_base += next_number(&state) % RANDOM_I386 & ~(PAGE_BYTES - 1);
+		out->mmap_random = next_number(&state) % RANDOM_I386 & ~(PAGE_BYTES - 1);
+		out->brk_random = next_number(&state) % RANDOM_I386_BRK & ~(PAGE_BYTES - 1);
+		out->stack_top -= next_number(&state) % RANDOM_I386_STACK & ~(PAGE_BYTES - 1);
+	} else {
+		out->pie_base += next_number(&state) % RANDOM_PIE & ~(PIE_GRAIN - 1);
+		out->mmap_random = next_number(&state) % RANDOM_MMAP & ~(PAGE_BYTES - 1);
+		out->brk_random = next_number(&state) % RANDOM_BRK & ~(PAGE_BYTES - 1);
+		out->stack_top = stack_choose(&state, vdso);
+	}
 	if (!seeded && mon->randomize == 1)
 		out->brk_random = 0;
-	out->stack_top = stack_choose(&state, vdso);
 	out->has_random = seeded;
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t part = next_number(&state);
@@ -115,16 +164,17 @@ void layout_choose(const struct monitor *mon, const struct task *task, const cha
 }
 
 /* `program` NULL: before it is loaded. */
-void layout_set(struct guest_mm *g, const struct guest_layout *chosen,
+void layout_set(const struct monitor *mon, struct guest_mm *g, const struct guest_layout *chosen,
 		const struct ondol_elf_image *program, uint64_t stack_limit)
 {
+	const uint64_t most = mon->i386 ? mon->space->end / 6 * 5 : STACK_GAP_MAX;
 	struct ondol_mm_layout layout;
 	uint64_t gap = stack_limit;
 
 	if (gap < STACK_GAP_MIN)
 		gap = STACK_GAP_MIN;
-	if (gap > STACK_GAP_MAX)
-		gap = STACK_GAP_MAX;
+	if (gap > most)
+		gap = most;
 	ondol_mm_layout(g->mm, &layout);
 	layout.mmap_base = chosen->stack_top - ((gap + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) -
 			   (1ul << 20) - chosen->mmap_random;

@@ -14,6 +14,8 @@
 #define ONDOL_PIN_FREE (-2) /* where the host puts them */
 
 struct ondol_linux_options {
+	/* x86_64, or i386_2_4 or i386_2_6: then every program is a 32-bit one, 3 GiB for each */
+	const struct ondol_profile *profile;
 	uint64_t mem_bytes;     /* the machine's RAM; 0: a default from the host's */
 	uint64_t node_bytes[ONDOL_LINUX_NODES_MAX]; /* of each node; first 0: equal shares */
 	uint64_t mem_max_bytes; /* memory.max of the run; 0: none */

@@ -616,7 +616,7 @@ static int64_t natives_mincore(struct monitor *mon, struct guest_mm *g, uint64_t
 			n = (part.end - part.start) / PAGE_BYTES;
 			n = n < room ? n : room;
 			r = worker_call(mon, g, SYS_mincore, part.start, n * PAGE_BYTES,
-					MAILBOX_ROOM_AT, 0, 0, 0);
+					mailbox_room_at(mon), 0, 0, 0);
 			if (!r)
 				memcpy(vec + (part.start - start) / PAGE_BYTES, theirs, n);
 		}

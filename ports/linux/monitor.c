@@ -100,7 +100,8 @@ static int machine_create(struct monitor *mon)
 					   .thp = mon->options->thp };
 	size_t size, align;
 
-	mon->profile = ondol_profile_x86_64;
+	mon->profile = *mon->options->profile;
+	mon->profile.mmap_min_addr = GUEST_MIN; /* below there is no placeholder */
 	mon->profile.lazy = mon->options->lazy;
 	mon->profile.pcp = mon->options->lazy == ONDOL_LAZY_PCP;
 	for (uint32_t i = 0; i < mon->nr_nodes; i++)
@@ -135,8 +136,8 @@ static int machine_create(struct monitor *mon)
 	mon->stub_page = ondol_alloc_pages(mon->machine, ONDOL_GFP_KERNEL, 0);
 	if (!mon->stub_page)
 		return -ENOMEM;
-	memcpy(ondol_page_address(mon->machine, mon->stub_page), ondol_stub_begin,
-	       (size_t)(ondol_stub_end - ondol_stub_begin));
+	memcpy(ondol_page_address(mon->machine, mon->stub_page), mon->space->code,
+	       (size_t)(mon->space->code_end - mon->space->code));
 	return 0;
 }
 
@@ -287,6 +288,7 @@ static int watch(struct monitor *mon, int fd, void *who)
 static int monitor_init(struct monitor *mon, const struct ondol_linux_options *options)
 {
 	mon->options = options;
+	mon->i386 = options->profile->task_size < UINT32_MAX;
 	layout_init(mon);
 	mon->pid = getpid();
 	mon->front_pid = getppid();
@@ -493,7 +495,8 @@ static void stdio_occupy(void)
 
 int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[], int *out_signal)
 {
-	struct launch launch = { .argv = argv, .options = options };
+	struct launch launch = { .argv = argv, .options = options,
+				 .i386 = options->profile->task_size < UINT32_MAX };
 	int status = launch_resolve(&launch), fd = -1;
 	const char *obstacle = NULL;
 	const struct trap *trap = NULL;
@@ -506,6 +509,8 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 	obstacle = ondol_linux_obstacle();
 	if (!obstacle)
 		trap = trap_choose(options->trap, &obstacle);
+	if (trap && launch.i386 && !trap->kernel_too)
+		obstacle = "32-bit programs need --trap uffd, and so /dev/userfaultfd";
 	if (obstacle) {
 		monitor_warn("%s", obstacle);
 		return ONDOL_EXIT_CANNOT;

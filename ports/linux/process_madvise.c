@@ -78,14 +78,32 @@ bool task_may_look(const struct task *task, const struct task *target)
 	return !stat(path, &st) && st.st_uid == their_uid[1];
 }
 
+static int ranges_read(const struct monitor *mon, const struct task *task, uint64_t at,
+		       uint64_t nr, struct iovec *out)
+{
+	if (!mon->i386)
+		return ondol_copy_from_user(task->mm->mm, out, at, nr * sizeof *out);
+	for (uint64_t i = 0; i < nr; i++) { /* in words of 32 bits, the length with a sign */
+		uint32_t pair[2];
+		int r = ondol_copy_from_user(task->mm->mm, pair, at + i * sizeof pair, sizeof pair);
+
+		if (r)
+			return r;
+		out[i].iov_base = (void *)(uintptr_t)pair[0];
+		out[i].iov_len = (size_t)(int32_t)pair[1];
+	}
+	return 0;
+}
+
 /* The caller's array, checked as a whole: nothing is done where one is not to be. */
-static int64_t ranges_get(const struct task *task, uint64_t at, uint64_t nr, struct iovec *out)
+static int64_t ranges_get(const struct monitor *mon, const struct task *task, uint64_t at,
+			  uint64_t nr, struct iovec *out)
 {
 	uint64_t total = 0;
 
 	if (nr > RANGES_MAX)
 		return -EINVAL;
-	if (ondol_copy_from_user(task->mm->mm, out, at, nr * sizeof *out))
+	if (ranges_read(mon, task, at, nr, out))
 		return -EFAULT;
 	for (uint64_t i = 0; i < nr; i++) {
 		uint64_t start = (uint64_t)out[i].iov_base, left = BYTES_MAX - total;
@@ -121,7 +139,7 @@ int64_t call_process_madvise(struct monitor *mon, struct task *task, const __u64
 	int advice = (int)arg[3];
 	struct task *target;
 	pid_t pid;
-	int64_t r = (uint32_t)arg[4] ? -EINVAL : ranges_get(task, arg[1], arg[2], range);
+	int64_t r = (uint32_t)arg[4] ? -EINVAL : ranges_get(mon, task, arg[1], arg[2], range);
 
 	if (r)
 		return r;

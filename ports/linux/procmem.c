@@ -24,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "i386.h"
 
 #define PM_FRAME ((UINT64_C(1) << 55) - 1)
 
@@ -200,7 +200,7 @@ void refs_watch(struct monitor *mon, struct task *task)
 			error = sink->error;
 			sink->error = 0;
 		}
-	if (!error || get_regs(task->tid, &regs) || regs.orig_rax != SYS_write ||
+	if (!error || get_regs(task->tid, &regs) || call_number(mon, &regs) != SYS_write ||
 	    (long long)regs.rax == -ENOSYS) /* before the call: what another has written */
 		return;
 	regs.rax = (unsigned long long)(long long)error;

@@ -18,7 +18,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "i386.h"
 
 #ifndef PTRACE_GETSIGMASK
 #define PTRACE_GETSIGMASK 0x420a
@@ -266,6 +266,8 @@ int stub_run(struct monitor *mon, struct task *task, struct guest_mm *g, uint64_
 	       &mailbox_node);
 	ram_fd(mon, ondol_page_to_pfn(mon->machine, mon->stub_page).value, &stub_offset,
 	       &stub_node);
+	if (mon->i386)
+		i386_long_mode(&r);
 	r.rip = ip;
 	r.rax = 0;
 	r.orig_rax = (unsigned long long)-1;
@@ -333,9 +335,10 @@ static void child_event(struct monitor *mon, struct task *parent, int event)
 		}
 	}
 	if (event == PTRACE_EVENT_CLONE && !get_regs(parent->tid, &regs) &&
-	    (regs.rdi & CLONE_THREAD)) {
+	    (*clone_flags(mon, &regs) & CLONE_THREAD)) {
 		child->tgid = parent->tgid;
-		parent->child_clear_tid = regs.rdi & CLONE_CHILD_CLEARTID ? regs.r10 : 0;
+		parent->child_clear_tid = *clone_flags(mon, &regs) & CLONE_CHILD_CLEARTID ?
+						  clone_child_tid(mon, &regs) : 0;
 	}
 	if (!child->stopped_at_birth) {
 		if (wait_stop(mon, tid, &status) || !WIFSTOPPED(status))
@@ -380,7 +383,7 @@ static void exec_event(struct monitor *mon, pid_t tid)
 		}
 	}
 	task->born = true;
-	task->clear_tid = task->altstack = 0;
+	task->clear_tid = task->altstack = task->robust_list32 = 0;
 	if (task->segv_action.handler != (uint64_t)SIG_IGN)
 		task->segv_action.handler = (uint64_t)SIG_DFL;
 	exec_takeover(mon, task);
@@ -447,10 +450,11 @@ static void call_again(const struct monitor *mon, struct task *task)
 	struct user_regs_struct regs;
 
 	if (get_regs(task->tid, &regs) || (long long)regs.rax != -RESTARTSYS)
-		return;
+		return; /* the kernel has it in 64 bits whatever the program is */
 	bool again = !mon->trap->kernel_too && !buffers_slow((long)regs.orig_rax);
+	long nr = call_number(mon, &regs);
 
-	switch (regs.orig_rax) {
+	switch (nr) {
 	case SYS_prlimit64:
 	case SYS_getrlimit:
 	case SYS_setrlimit:
@@ -464,7 +468,7 @@ static void call_again(const struct monitor *mon, struct task *task)
 	case SYS_execveat:
 		again = true;
 	}
-	if (again || is_memory_call((int)regs.orig_rax)) {
+	if (again || is_memory_call((int)nr)) {
 		regs.rax = (unsigned long long)-RESTARTNOINTR;
 		set_regs(task->tid, &regs);
 	}

@@ -275,7 +275,7 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 {
 	struct kernel_sigaction *room;
 	struct user_regs_struct call = { .rax = SYS_rt_sigaction, .rdi = SIGSEGV,
-					 .rsi = MAILBOX_ROOM_AT,
+					 .rsi = mailbox_room_at(mon),
 					 .r10 = 8 };
 
 	if (mon->trap != &trap_ptrace || !task->mm || task->mm->worker_dead)

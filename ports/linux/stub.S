@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The code that runs inside guest address spaces.  It is copied into one frame that every
- * guest maps at STUB_ADDR (and, for the moment after exec, to the first page at hand), so
+ * guest maps at ADDR (and, for the moment after exec, to the first page at hand), so
  * it is position independent, has no data of its own and never touches a stack.
  *
- *   ondol_stub_begin   system call and breakpoint: for single calls by the monitor
- *   ondol_stub_boot    after exec: map the stub page, then go on as mkworker
- *   ondol_stub_worker_create  make the worker of this mm, then hit the breakpoint
+ *   NAME(begin)   system call and breakpoint: for single calls by the monitor
+ *   NAME(boot)    after exec: map the stub page, then go on as mkworker
+ *   NAME(worker_create)  make the worker of this mm, then hit the breakpoint
  *   worker loop        carries out the operations that the monitor puts into the mailbox
  *
  * Registers at entry of boot and worker_create, set by the monitor:
@@ -16,6 +16,16 @@
  *   r15 stub page's offset
  */
 #include "stub_layout.h"
+
+#ifdef STUB_I386 /* stub_i386.S */
+#define NAME(x) ondol_stub32_##x
+#define ADDR STUB32_ADDR
+#define MAILBOX STUB32_MAILBOX
+#else
+#define NAME(x) ondol_stub_##x
+#define ADDR STUB_ADDR
+#define MAILBOX STUB_MAILBOX
+#endif
 
 #define SYS_mmap 9
 #define SYS_close 3
@@ -42,22 +52,22 @@
 
 	.section .rodata.ondol_stub, "a"
 	.balign 64
-	.globl ondol_stub_begin
-	.globl ondol_stub_boot
-	.globl ondol_stub_worker_create
-	.globl ondol_stub_end
+	.globl NAME(begin)
+	.globl NAME(boot)
+	.globl NAME(worker_create)
+	.globl NAME(end)
 
-ondol_stub_begin:
+NAME(begin):
 	syscall
 	int3
 
-ondol_stub_boot:
+NAME(boot):
 	mov	$STUB_CALL_BOOT, %eax
 	syscall				/* the monitor answers with a descriptor */
 	test	%rax, %rax
 	js	.Lfail
 	mov	%rax, %rbx
-	movabs	$STUB_ADDR, %rdi
+	movabs	$ADDR, %rdi
 	mov	$0x1000, %esi
 	mov	$5, %edx		/* PROT_READ | PROT_EXEC */
 	mov	$0x11, %r10d		/* MAP_SHARED | MAP_FIXED */
@@ -69,17 +79,17 @@ ondol_stub_boot:
 	mov	%rbx, %rdi
 	mov	$SYS_close, %eax
 	syscall
-	movabs	$STUB_ADDR, %rax
+	movabs	$ADDR, %rax
 	cmp	%rax, %rbp
 	jne	.Lfail
-	movabs	$(STUB_ADDR + (ondol_stub_worker_create - ondol_stub_begin)), %rax
+	movabs	$(ADDR + (NAME(worker_create) - NAME(begin))), %rax
 	jmp	*%rax
 
 /*
  * A child of a child, so that it is reparented to the monitor (a subreaper) and the program
  * never sees it in wait().  All signals are blocked here: the monitor has seen to that.
  */
-ondol_stub_worker_create:
+NAME(worker_create):
 	mov	$SYS_clone, %eax
 	mov	$CLONE_FLAGS, %edi
 	xor	%esi, %esi
@@ -130,7 +140,7 @@ ondol_stub_worker_create:
 	syscall				/* the monitor fills the table */
 	test	%rax, %rax
 	jnz	.Lworker_exit
-	movabs	$STUB_MAILBOX, %rdi
+	movabs	$MAILBOX, %rdi
 	mov	$0x1000, %esi
 	mov	$3, %edx		/* PROT_READ | PROT_WRITE */
 	mov	$0x11, %r10d		/* MAP_SHARED | MAP_FIXED */
@@ -138,7 +148,7 @@ ondol_stub_worker_create:
 	mov	%r12, %r9
 	mov	$SYS_mmap, %eax
 	syscall
-	movabs	$STUB_MAILBOX, %r12
+	movabs	$MAILBOX, %r12
 	cmp	%rax, %r12
 	jne	.Lworker_exit
 	cmp	$STUB_UFFD_NONE, %r14d
@@ -259,5 +269,5 @@ ondol_stub_worker_create:
 	mov	$SYS_exit, %eax
 	syscall
 	hlt
-ondol_stub_end:
+NAME(end):
 	.section .note.GNU-stack, "", @progbits

@@ -15,6 +15,13 @@
 #define STUB_MAILBOX 0x567f00001000
 #define STUB_END 0x567f00002000
 
+/*
+ * Under --profile i386 in the upper gigabyte, which no program has there; far below the host's
+ * own vdso and stack.
+ */
+#define STUB32_ADDR 0xc1000000
+#define STUB32_MAILBOX 0xc1001000
+
 /* System-call numbers that Linux does not have: calls from the stub to the monitor. */
 #define STUB_CALL_HELLO 496 /* a new worker: wants its descriptors; arg 1: whose */
 #define STUB_CALL_BOOT 497  /* a program after exec: wants the RAM file */

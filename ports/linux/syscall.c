@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/kcmp.h>
@@ -19,7 +20,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "i386.h"
 
 void notif_reply(struct monitor *mon, uint64_t id, int64_t result)
 {
@@ -135,6 +136,13 @@ static void limit_apply(struct monitor *mon, struct task *task, unsigned resourc
 	limits_refresh(mon, task, task->mm);
 }
 
+static int limit_may(const struct task *task, const uint64_t now[2], const uint64_t value[2])
+{
+	if (value[0] > value[1])
+		return -EINVAL;
+	return value[1] > now[1] && !task_capable(task, CAP_SYS_RESOURCE) ? -EPERM : 0;
+}
+
 /* getrlimit, setrlimit and prlimit64 of RLIMIT_AS and RLIMIT_DATA, which are ours to keep. */
 static int64_t limit_call(struct monitor *mon, struct task *task, const struct seccomp_data *data,
 			  bool *out_continue)
@@ -161,12 +169,10 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 		uint64_t old[2] = { limit[0], limit[1] };
 		int r = ondol_copy_from_user(task->mm->mm, value, set_at, sizeof value);
 
+		if (!r)
+			r = limit_may(task, limit, value);
 		if (r)
 			return r;
-		if (value[0] > value[1])
-			return -EINVAL;
-		if (value[1] > limit[1] && !task_capable(task, CAP_SYS_RESOURCE))
-			return -EPERM;
 		if (get_at && (r = ondol_copy_to_user(task->mm->mm, get_at, old, sizeof old)))
 			return r;
 		limit_apply(mon, target, resource, value);
@@ -177,27 +183,67 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 	return 0;
 }
 
+/*
+ * setrlimit and getrlimit with 32-bit numbers, of which UINT32_MAX says no limit; a larger one is
+ * told as `most`.
+ */
+int64_t limit_call32(struct monitor *mon, struct task *task, bool set, uint32_t most,
+		     const __u64 *arg, bool *out_continue)
+{
+	unsigned resource = (unsigned)arg[0];
+	const uint64_t *limit = limit_of(task, resource);
+	uint32_t narrow[2];
+	uint64_t value[2];
+
+	if (resource != RLIMIT_AS && resource != RLIMIT_DATA) { /* RLIMIT_STACK: see above */
+		task->mm->stack_limit_moved |= set;
+		*out_continue = true;
+		return 0;
+	}
+	if (!set) {
+		for (unsigned i = 0; i < 2; i++)
+			narrow[i] = limit[i] < most ? (uint32_t)limit[i] : most;
+		return ondol_copy_to_user(task->mm->mm, arg[1], narrow, sizeof narrow);
+	}
+	int r = ondol_copy_from_user(task->mm->mm, narrow, arg[1], sizeof narrow);
+
+	for (unsigned i = 0; !r && i < 2; i++)
+		value[i] = narrow[i] == UINT32_MAX ? RLIM64_INFINITY : narrow[i];
+	if (!r)
+		r = limit_may(task, limit, value);
+	if (!r)
+		limit_apply(mon, task, resource, value);
+	return r;
+}
+
 /* ------------------------------------------------------------------ sysinfo */
 
 /* The host's uptime, loads and processes; memory as /proc/meminfo tells it. */
-static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
+int sysinfo_fill(struct monitor *mon, struct sysinfo *out)
 {
 	struct ondol_machine_stats s;
 	struct ondol_swap_stats swap;
-	struct sysinfo info;
 
-	if (sysinfo(&info))
+	if (sysinfo(out))
 		return -errno;
 	ondol_machine_stats(mon->machine, &s);
 	ondol_swap_stats(mon->machine, &swap);
-	info.totalram = (s.pages_total - s.pages[ONDOL_PAGE_RESERVED]) * PAGE_BYTES;
-	info.freeram = s.pages_free * PAGE_BYTES;
-	info.sharedram = info.bufferram = 0;
-	info.totalswap = swap.total * PAGE_BYTES;
-	info.freeswap = swap.free * PAGE_BYTES;
-	info.totalhigh = info.freehigh = 0;
-	info.mem_unit = 1;
-	return ondol_copy_to_user(task->mm->mm, at, &info, sizeof info);
+	out->totalram = (s.pages_total - s.pages[ONDOL_PAGE_RESERVED]) * PAGE_BYTES;
+	out->freeram = s.pages_free * PAGE_BYTES;
+	out->sharedram = out->bufferram = 0;
+	out->totalswap = swap.total * PAGE_BYTES;
+	out->freeswap = swap.free * PAGE_BYTES;
+	out->totalhigh = out->freehigh = 0;
+	out->mem_unit = 1;
+	return 0;
+}
+
+static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
+{
+	struct sysinfo info;
+	int r = sysinfo_fill(mon, &info);
+
+	return r ? r : ondol_copy_to_user(task->mm->mm, at, &info, sizeof info);
 }
 
 /* ------------------------------------------------------------------ exec */
@@ -206,8 +252,10 @@ static int64_t sysinfo_call(struct monitor *mon, struct task *task, uint64_t at)
  * An exec is the host's, and taken over when it has happened: too late for a program that we
  * cannot run.  So those are refused before, as by a kernel that cannot run them either.
  */
-static bool exec_refused(struct task *task, const struct seccomp_data *data)
+static bool exec_refused(const struct monitor *mon, struct task *task,
+			 const struct seccomp_data *data)
 {
+	const unsigned char other = mon->i386 ? EM_X86_64 : EM_386;
 	bool at = data->nr == SYS_execveat;
 	char name[PATH_MAX], path[PATH_MAX + 64];
 	unsigned char head[20]; /* up to e_machine, which is what the kernel goes by */
@@ -215,7 +263,9 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 
 	if (ondol_strncpy_from_user(task->mm->mm, name, data->args[at ? 1 : 0], sizeof name) < 0)
 		return false;
-	if (name[0] == '/')
+	if (!strncmp(name, "/proc/self/", 11)) /* not ours */
+		snprintf(path, sizeof path, "/proc/%d/%s", task->tgid, name + 11);
+	else if (name[0] == '/')
 		snprintf(path, sizeof path, "/proc/%d/root%s", task->tid, name);
 	else if (at && (int)data->args[0] != AT_FDCWD)
 		snprintf(path, sizeof path, "/proc/%d/fd/%d%s%s", task->tid, (int)data->args[0],
@@ -228,7 +278,7 @@ static bool exec_refused(struct task *task, const struct seccomp_data *data)
 	ssize_t n = read(fd, head, sizeof head);
 
 	close(fd);
-	return n == (ssize_t)sizeof head && !memcmp(head, ELFMAG, SELFMAG) && head[18] == EM_386 &&
+	return n == (ssize_t)sizeof head && !memcmp(head, ELFMAG, SELFMAG) && head[18] == other &&
 	       !head[19];
 }
 
@@ -312,7 +362,7 @@ static int64_t other_call(struct monitor *mon, struct task *task, const struct s
 		return numa_call(mon, task, data);
 	case SYS_execve:
 	case SYS_execveat:
-		*out_native = !exec_refused(task, data);
+		*out_native = !exec_refused(mon, task, data);
 		return -ENOEXEC;
 	case SYS_prctl:
 		if ((int)data->args[0] == PR_SET_THP_DISABLE ||
@@ -375,6 +425,30 @@ static void serve(struct monitor *mon, struct task *task, const struct seccomp_n
 		notif_early(mon, notif);
 }
 
+static void serve_i386(struct monitor *mon, struct task *task, const struct seccomp_notif *notif)
+{
+	struct seccomp_notif same = *notif;
+	bool native = false;
+	int64_t r = -ENOSYS;
+
+	if (notif->data.arch == I386_TRANSLATED) { /* once more */
+		serve(mon, task, notif);
+		return;
+	}
+	if (notif->data.arch == AUDIT_ARCH_I386 &&
+	    !i386_serve(mon, task, &notif->data, &r, &native)) {
+		r = i386_translate(task, &same.data);
+		if (!r) {
+			serve(mon, task, &same);
+			return;
+		}
+	}
+	if (native)
+		notif_continue(mon, notif->id);
+	else
+		notif_reply(mon, notif->id, r);
+}
+
 /*
  * Who calls.  One made with CLONE_UNTRACED is no task of ours: then one with its memory.  (Its
  * buffers trap, since only under `uffd` it may be untraced; its waits cannot be interrupted.)
@@ -415,7 +489,10 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 	struct guest_mm *outer = mon->serving;
 
 	mon->serving = task->mm;
-	serve(mon, task, notif);
+	if (mon->i386)
+		serve_i386(mon, task, notif);
+	else
+		serve(mon, task, notif);
 	mon->serving = outer;
 }
 

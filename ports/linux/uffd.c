@@ -48,9 +48,12 @@ static int uffd_attach(struct monitor *mon, struct guest_mm *g)
 }
 
 /* Where the guest's worker sees a slot's payload. */
-static uint64_t payload_address(const struct guest_mm *g, const struct mailbox_op *op)
+static uint64_t payload_address(const struct monitor *mon, const struct guest_mm *g,
+				const struct mailbox_op *op)
 {
-	return STUB_MAILBOX + (uint64_t)((const char *)op->payload - (const char *)g->mailbox);
+	uint64_t at = (uint64_t)((const char *)op->payload - (const char *)g->mailbox);
+
+	return mon->space->mailbox + at;
 }
 
 static void post_ioctl(struct monitor *mon, struct guest_mm *g, uint64_t request, uint64_t start,
@@ -59,7 +62,7 @@ static void post_ioctl(struct monitor *mon, struct guest_mm *g, uint64_t request
 	struct mailbox_op *op =
 		worker_post(mon, g, SYS_ioctl, (uint64_t)g->worker_uffd, request, 0, 0, 0, 0);
 
-	op->arg[2] = payload_address(g, op);
+	op->arg[2] = payload_address(mon, g, op);
 	op->payload[0] = start;
 	op->payload[1] = size;
 	op->payload[2] = mode;
@@ -95,13 +98,15 @@ static void flush_anew(struct monitor *mon, struct guest_mm *g, uint64_t start, 
  */
 static void flush_slices(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	while (start < end && !g->worker_dead) {
-		uint64_t n = end - start < SLICES_BYTES ? end - start : SLICES_BYTES;
+	const uint64_t slices = mon->space->slices, slices_end = mon->space->slices_end;
 
-		if (g->slice_at + n > SLICES_END) {
-			flush_anew(mon, g, SLICES_START, SLICES_END); /* nobody's addresses */
+	while (start < end && !g->worker_dead) {
+		uint64_t n = end - start < slices_end - slices ? end - start : slices_end - slices;
+
+		if (g->slice_at + n > slices_end) {
+			flush_anew(mon, g, slices, slices_end); /* nobody's addresses */
 			worker_wait(mon, g);
-			g->slice_at = SLICES_START;
+			g->slice_at = slices;
 		}
 		g->remap_expected = true;
 		int64_t r = worker_call(mon, g, SYS_mremap, g->slice_at, n, n,
@@ -132,9 +137,9 @@ static bool uffd_one_step(const struct guest_mm *g)
 /* The program maps something where the slices lie: they give way for good. */
 static void uffd_yield(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if (g->slices_off || start >= g->slice_at || end <= SLICES_START)
+	if (g->slices_off || start >= g->slice_at || end <= mon->space->slices)
 		return;
-	flush_anew(mon, g, SLICES_START, g->slice_at);
+	flush_anew(mon, g, mon->space->slices, g->slice_at);
 	worker_wait(mon, g);
 	g->slices_off = true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The stack grows as it is used, up to its limit and no further. */
 #include "check.h"
+#include <limits.h>
 #include <sys/resource.h>
 
 static char *volatile deepest;
@@ -48,7 +49,7 @@ int main(void)
 	CHECK(sigaltstack(&ss, NULL) == 0);
 	catch_faults(SA_ONSTACK);
 	deepest = NULL;
-	CHECK(FAULTS(down(0, 1l << 40)) == SIGSEGV);
+	CHECK(FAULTS(down(0, LONG_MAX)) == SIGSEGV);
 	size_t used = (size_t)(&here - deepest);
 	CHECK(used <= limit.rlim_cur);
 	CHECK(used > limit.rlim_cur - (512 << 10)); /* arguments and environment are above */

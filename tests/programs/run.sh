@@ -8,11 +8,12 @@
 #     -k   stop at the first failure and keep its folders
 #     -m   no test: find the least --mem that each case can do with
 #     -o OPTION   each case once, with this option of ondol run
+#     -p i386     the cases that are marked so, as 32-bit programs with --profile i386
 #   ONDOL=build/ondol  OUT=build/programs
 cd "$(dirname "$0")/../.." || exit 2
 top=$PWD
-native_only= stop_early= measure= option=
-while getopts nkmo: o; do
+native_only= stop_early= measure= option= profile=
+while getopts nkmo:p: o; do
 	case $o in
 	n) native_only=1 ;;
 	k) stop_early=1 ;;
@@ -21,11 +22,12 @@ while getopts nkmo: o; do
 		option=$OPTARG
 		[ "$option" != --trap=ptrace ] || export FAULTS_ARE_SIGNALS=1
 		;;
+	p) profile=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-out=${OUT:-build/programs}
+out=${OUT:-build/programs${profile:+-$profile}}
 case $out in /*) ;; *) out=$top/$out ;; esac
 ONDOL=${ONDOL:-build/ondol}
 case $ONDOL in /*) ;; *) ONDOL=$top/$ONDOL ;; esac
@@ -33,6 +35,13 @@ P=$out/bin
 S=$top/tests/programs/scripts
 export P S LC_ALL=C
 cc=${CC:-cc}
+if [ -n "$profile" ]; then
+	cc="$cc -m32 -D_FILE_OFFSET_BITS=64"
+	if ! echo 'int main(void) { return 0; }' | $cc -x c -o /dev/null - 2>/dev/null; then
+		echo "ok - programs for $profile # SKIP no gcc -m32 (gcc-multilib)"
+		exit 0
+	fi
+fi
 ulimit -c 0
 ulimit -s 8192 2>/dev/null
 mkdir -p "$P" || exit 2
@@ -50,19 +59,23 @@ build() { # output source flags...
 for c in tests/programs/*.c; do
 	name=$(basename "$c" .c)
 	[ "$name" = static_exec ] && continue
+	[ "$name" = i386_calls ] && [ "$profile" != i386 ] && continue
+	[ -z "$profile" ] || grep -qE "\|.* $profile(-only)? .*\| \\\$P/$name\b" tests/programs/cases || continue
 	build "$name" "$name.c" || echo "not ok - $name compiles"
 done
 build hello_static hello.c -static -no-pie
 build hello_static_pie hello.c -static-pie
 build hello_no_pie hello.c -no-pie
 build static_exec static_exec.c -static -no-pie
+[ -z "$profile" ] || build i386_calls_static i386_calls.c -static -no-pie
 
 if [ -z "$native_only" ]; then
 	if [ ! -x "$ONDOL" ]; then
 		echo "not ok - programs: there is no $ONDOL"
 		exit 1
 	fi
-	why=$(timeout -k 5 60 "$ONDOL" run -- /bin/true 2>&1)
+	why=$(timeout -k 5 60 "$ONDOL" run ${profile:+--profile "$profile"} -- \
+		${profile:+"$P/hello_static"} ${profile:-/bin/true} 2>&1)
 	if [ $? -eq 125 ]; then
 		echo "ok - programs # SKIP $(printf '%s' "$why" | head -n 1)"
 		exit 0
@@ -94,7 +107,7 @@ one() {
 		unset T SEED MAKEFLAGS MFLAGS MAKELEVEL
 		if [ $# -gt 0 ]; then
 			shift
-			set -- "$ONDOL" run "$@" --
+			set -- "$ONDOL" run ${profile:+--profile "$profile"} "$@" --
 		fi
 		if [ -n "$direct" ]; then
 			eval "set -- \"\$@\" $command"
@@ -166,10 +179,12 @@ less_than() {
 
 run_case() { # id options command
 	id=$1 options=$2 command=$3
-	direct= exit=0 mem= limit=60 runmem= short=
+	direct= exit=0 mem= limit=60 runmem= short= marked= only=
 	for o in $options; do
 		case $o in
 		direct) direct=1 ;;
+		i386) marked=1 ;;
+		i386-only) marked=1 only=1 ;;
 		exit=*) exit=${o#*=} ;;
 		need=*)
 			if ! command -v "${o#*=}" >/dev/null 2>&1; then
@@ -184,6 +199,8 @@ run_case() { # id options command
 		*) echo "not ok - $id: what is $o?"; return ;;
 		esac
 	done
+	[ -z "$profile" ] || [ -n "$marked" ] || return
+	[ -n "$profile" ] || [ -z "$only" ] || return
 	if [ -z "$mem" ]; then
 		echo "not ok - $id: no mem=; run.sh -m $id finds it"
 		failed=$((failed + 1))

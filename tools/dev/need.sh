@@ -29,6 +29,9 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 		openssl:openssl redis-server:redis-server; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 	done
+	# 32-bit programs: tests/programs/i386.sh.
+	echo 'int main(void) { return 0; }' | $cc -m32 -x c -o /dev/null - 2>/dev/null ||
+		add gcc-multilib
 	# The malloc's reports find lines with it.
 	ldconfig -p 2>/dev/null | grep -q 'libdw\.so\.1' || add libdw1
 	# The kernel's prototypes, which tests/programs/calls.py reads.

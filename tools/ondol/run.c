@@ -17,6 +17,7 @@
 #define MEM_MIN (UINT64_C(4) << 20)
 #define MEM_MAX (UINT64_C(16) << 40)
 #define MEM_DEFAULT_MAX (UINT64_C(4) << 30)
+#define MEM_I386_MAX (UINT64_C(4) << 30)
 #define LIMIT_MIN (UINT64_C(256) << 10)
 #define SWAP_MIN (UINT64_C(64) << 10)
 #define SWAP_MAX (UINT64_C(1) << 40)
@@ -26,10 +27,13 @@ enum { OPT_MEM = 1000, OPT_NODES, OPT_CPUS, OPT_AROUND, OPT_STATS, OPT_STATS_FIL
        OPT_PROC, OPT_PIN, OPT_LAZY, OPT_TRACE, OPT_VALIDATE,
        OPT_SLAB_DEBUG, OPT_SWAP, OPT_ZRAM, OPT_COMPACT, OPT_KSM, OPT_THP, OPT_NO_ASLR, OPT_SEED,
        OPT_OVERCOMMIT, OPT_OVERCOMMIT_RATIO, OPT_TRAP, OPT_MEM_MAX,
-       OPT_MEM_HIGH };
+       OPT_MEM_HIGH, OPT_PROFILE };
 
 static const struct argp_option run_options[] = {
 	{ 0, 0, 0, 0, "The machine:", 1 },
+	{ "profile", OPT_PROFILE, "NAME", 0,
+	  "x86_64 (default); i386, for 32-bit programs alone: 3 GiB for each, RAM of 4G at most, "
+	  "page tables of three levels (PAE), or with i386-2.4 of two", 1 },
 	{ "mem", OPT_MEM, "SIZE[,SIZE...]", 0,
 	  "Its RAM, in bytes or with K, M, G (default: half of this computer's, at most 4G); "
 	  "several sizes: of one node each", 1 },
@@ -174,6 +178,15 @@ static bool slab_letters_known(const char *text)
 	return true;
 }
 
+static bool parse_profile(const char *arg, const struct ondol_profile **out)
+{
+	*out = !strcmp(arg, "x86_64")                             ? &ondol_profile_x86_64 :
+	       !strcmp(arg, "i386") || !strcmp(arg, "i386-2.6") ? &ondol_profile_i386_2_6 :
+	       !strcmp(arg, "i386-2.4")                           ? &ondol_profile_i386_2_4 :
+								      NULL;
+	return *out;
+}
+
 /* The options about address spaces. */
 static error_t parse_space(int key, char *arg, struct argp_state *state)
 {
@@ -183,6 +196,10 @@ static error_t parse_space(int key, char *arg, struct argp_state *state)
 	struct ondol_linux_options *o = &((struct run_input *)state->input)->options;
 
 	switch (key) {
+	case OPT_PROFILE:
+		if (!parse_profile(arg, &o->profile))
+			return bad(state, "profile", arg, "want x86_64, i386 or i386-2.4");
+		break;
 	case OPT_OVERCOMMIT:
 		o->overcommit = modes[number(state, "overcommit", arg, 0, 2)];
 		break;
@@ -390,6 +407,11 @@ static void defaults(struct ondol_linux_options *o)
 		nr_sizes++;
 	if (!o->mem_bytes)
 		o->mem_bytes = installed / 2 < MEM_DEFAULT_MAX ? installed / 2 : MEM_DEFAULT_MAX;
+	if (o->mem_bytes > MEM_I386_MAX && o->profile != &ondol_profile_x86_64) {
+		fprintf(stderr, "ondol run: --profile %s: want --mem of 4G at most\n",
+			o->profile->name);
+		exit(ONDOL_EXIT_CANNOT);
+	}
 	if (!o->nr_nodes)
 		o->nr_nodes = nr_sizes > 1 ? nr_sizes : 1;
 	if (nr_sizes > 1 && nr_sizes != o->nr_nodes) {
@@ -430,7 +452,8 @@ static void defaults(struct ondol_linux_options *o)
 
 int command_run(int argc, char **argv)
 {
-	struct run_input input = { .options = { .pin_cpu = ONDOL_PIN_AUTO,
+	struct run_input input = { .options = { .profile = &ondol_profile_x86_64,
+						.pin_cpu = ONDOL_PIN_AUTO,
 						.lazy = ONDOL_LAZY_PCP,
 						.thp = ONDOL_THP_MADVISE,
 						.overcommit = overcommit_here() } };
