@@ -99,8 +99,16 @@ static void range_in(struct call *c, uint64_t addr, uint64_t size, bool write)
 	if (!size || end < addr || addr >= GUEST_MAX || c->error)
 		return;
 	end = end < GUEST_MAX ? end : GUEST_MAX;
-	while (at < end && !(r = fault_for_kernel(c->mon, c->task->mm, &at, end, write)))
-		;
+	while (at < end && !r) {
+		uint64_t page = at;
+
+		r = fault_for_kernel(c->mon, c->task->mm, &at, end, write);
+		/* What is written only at times, or read before: it may lie among constants. */
+		if (r && r != -ONDOL_ENOMEM && write && size <= PAGE_BYTES) {
+			at = page;
+			r = fault_for_kernel(c->mon, c->task->mm, &at, end, false);
+		}
+	}
 	trace(c->mon, "buffer %#lx+%#lx %d: up to %#lx (%d)", addr, size, write, at, r);
 	if (r == -ONDOL_ENOMEM)
 		c->error = -ENOMEM;
