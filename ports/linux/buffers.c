@@ -27,7 +27,6 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -489,26 +488,6 @@ static void remote_in(struct call *c, bool write)
 	}
 }
 
-static void aio_in(struct call *c)
-{
-	uint64_t nr = c->arg[1] < IOV_MOST ? c->arg[1] : IOV_MOST, at;
-	struct iocb iocb;
-
-	for (uint64_t i = 0; i < nr && !c->error; i++) {
-		if (!user_read(c, c->arg[2] + i * sizeof at, &at, sizeof at) ||
-		    !user_read(c, at, &iocb, sizeof iocb))
-			return;
-		range_in(c, at, sizeof iocb, true);
-		if (iocb.aio_lio_opcode == IOCB_CMD_PREADV ||
-		    iocb.aio_lio_opcode == IOCB_CMD_PWRITEV)
-			iov_in(c, iocb.aio_buf, iocb.aio_nbytes,
-			       iocb.aio_lio_opcode == IOCB_CMD_PREADV);
-		else
-			range_in(c, iocb.aio_buf, iocb.aio_nbytes,
-				 iocb.aio_lio_opcode == IOCB_CMD_PREAD);
-	}
-}
-
 /* A pointer or a long of the program's. */
 static bool word_in(struct call *c, uint64_t at, uint64_t *out)
 {
@@ -608,9 +587,6 @@ static void special_in(struct call *c, long nr, unsigned special)
 		break;
 	case CALL_REMOTE:
 		remote_in(c, nr == SYS_process_vm_writev);
-		break;
-	case CALL_AIO:
-		aio_in(c);
 		break;
 	case CALL_SECCOMP:
 		if (c->arg[0] == 1) /* SECCOMP_SET_MODE_FILTER */

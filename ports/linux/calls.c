@@ -194,9 +194,8 @@ const struct call_shape call_shapes[CALLS_END] = {
 			       SLOW },
 	[SYS_signalfd] = { A1 IN(SET) },
 	[SYS_signalfd4] = { A1 IN(SET) },
-	[SYS_io_setup] = { A1 INOUT(LONG) },
-	[SYS_io_submit] = { .special = CALL_AIO, A2 { ARG_POINTERS, 1, sizeof(struct iocb) },
-			    SLOW },
+	[SYS_io_setup] = { A1 IGNORED }, /* refused: filter.c */
+	[SYS_io_submit] = { A2 { ARG_POINTERS, 1, sizeof(struct iocb) } },
 	[SYS_io_cancel] = { A1 IN(sizeof(struct iocb)), A2 OUT(sizeof(struct io_event)) },
 	[SYS_io_getevents] = { A3 OUT_N(2, sizeof(struct io_event)), A4 INOUT(TIME), SLOW },
 	[SYS_io_pgetevents] = { A3 OUT_N(2, sizeof(struct io_event)), A4 INOUT(TIME),

@@ -44,7 +44,6 @@ enum call_special {
 	CALL_FUTEX,       /* the fourth argument is a time or a number */
 	CALL_IOCTL, CALL_FCNTL, CALL_PRCTL,
 	CALL_REMOTE,      /* process_vm_readv, process_vm_writev: another's memory, too */
-	CALL_AIO,         /* io_submit: control blocks, and what those point to */
 	CALL_SECCOMP, CALL_SOCKOPT, /* programs of a filter */
 	CALL_RESTART,     /* restart_syscall: the call before, once more */
 	CALL_VFORK,       /* it waits for another process: never to be interrupted */

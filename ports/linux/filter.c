@@ -207,6 +207,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_mseal_, NOTIFY),
 	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */
 	RET(SECCOMP_RET_ALLOW),
+	ON(SYS_io_setup, ERRNO(ENOSYS)), /* the host would map its ring where it likes */
 };
 
 /* With swap, in place of the last instruction: who gives frames to the host's kernel (swap.c). */

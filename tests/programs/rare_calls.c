@@ -67,7 +67,7 @@ static void refusals(void)
 	FILE *f = fopen("/proc/self/maps", "re");
 	char line[512];
 	bool here = false;
-	uint64_t ring[16] = { 0 };
+	uint64_t ring[16] = { 0 }, context = 0;
 
 	CHECK(f);
 	while (fgets(line, sizeof line, f))
@@ -76,6 +76,7 @@ static void refusals(void)
 	refused("userfaultfd", here, syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY), EPERM);
 	refused("memfd_secret", here, syscall(447, 0), ENOSYS);
 	refused("io_uring_setup", here, syscall(425, 1, ring), ENOSYS);
+	refused("io_setup", here, syscall(SYS_io_setup, 1, &context), ENOSYS);
 	refused("pkey_alloc", here, syscall(SYS_pkey_alloc, 0, 0), EINVAL);
 	refused("set_mempolicy_home_node", here, syscall(450, p, PAGE, 0, 0), ENOSYS);
 	refused("a name for a region", here, prctl(PR_SET_VMA_, 0, p, PAGE, "name"), EINVAL);
