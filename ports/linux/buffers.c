@@ -6,8 +6,8 @@
  * [BUF-1] While a thread is in a call, its buffers (task->pin) stay mapped.  What takes a mapping
  *         away, a fork of another thread's, an munmap, the need for memory, interrupts the call
  *         first (PTRACE_INTERRUPT): the kernel makes it again when the thread goes on, so it comes
- *         back to us and gets its buffers anew.  A buffer that is bad by then is the program's own
- *         doing, and EFAULT as on Linux.
+ *         back to us and gets its buffers anew: interrupt.c.  A buffer that is bad by then is the
+ *         program's own doing, and EFAULT as on Linux.
  * [BUF-2] Nothing that a call has to hold on to is given to the kernel by halves: what is written
  *         at a thread's end (clear_child_tid, robust futexes) is remembered, and faulted in at
  *         exit and exit_group, and what would take it away waits for the end.  A thread that is
@@ -19,7 +19,11 @@
  *         Linux would look for its address (pthread_join waits so).  So the word's page is its
  *         mm's alone when the wait begins, and a wait whose page is taken away is made again.
  *
- * [BUF-2] and [BUF-3] hold under every trap.
+ * [BUF-4] Who reaches into another process's memory (process_vm_readv) must not meet it between two
+ *         steps of a change, nor while it is being copied: such a call waits for a fork to be over,
+ *         and is itself waited for, as if the other's pages were its buffers.
+ *
+ * [BUF-2] to [BUF-4] hold under every trap.
  *
  * Which of them is meant by ioctl, fcntl and prctl is looked up; what only a driver knows is
  * taken for a page.
@@ -468,14 +472,18 @@ static void clone_in(struct call *c)
 		c->task->nr_pins = 0;
 }
 
-/* The memory of another process, where it is one of ours. */
+/* [BUF-4] The memory of another process, where it is one of ours. */
 static void remote_in(struct call *c, bool write)
 {
 	struct task *target = task_find(c->mon, (pid_t)c->arg[0]);
 	uint64_t nr = c->arg[4] < IOV_MOST ? c->arg[4] : IOV_MOST;
 	struct iovec iov;
 
-	for (uint64_t i = 0; target && target->mm && i < nr; i++) {
+	if (!target || !target->mm)
+		return;
+	c->task->remote = target->mm;
+	target->mm->has_pins = true;
+	for (uint64_t i = 0; i < nr; i++) {
 		if (!user_read(c, c->arg[3] + i * sizeof iov, &iov, sizeof iov))
 			return;
 		uint64_t at = (uint64_t)iov.iov_base & ~(PAGE_BYTES - 1);
@@ -600,12 +608,13 @@ static void special_in(struct call *c, long nr, unsigned special)
 	}
 }
 
-/* [BUF-2], [BUF-3] */
+/* [BUF-2] to [BUF-4] */
 static bool is_for_every_trap(const struct seccomp_data *data)
 {
 	return data->nr == SYS_exit || data->nr == SYS_set_tid_address ||
 	       data->nr == SYS_restart_syscall || data->nr == SYS_futex_waitv_ ||
-	       data->nr == SYS_futex_wait_ ||
+	       data->nr == SYS_futex_wait_ || data->nr == SYS_process_vm_readv ||
+	       data->nr == SYS_process_vm_writev ||
 	       (data->nr == SYS_futex && !(data->args[1] & FUTEX_PRIVATE_FLAG));
 }
 
@@ -621,7 +630,7 @@ int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data
 	if (data->nr == SYS_restart_syscall)
 		data = &task->last_call;
 	else
-		task->last_call = *data;
+		call_begins(mon, task, data);
 	c.arg = data->args;
 	const struct call_shape *shape = &call_shapes[data->nr];
 	const struct task *outer = mon->preparing;

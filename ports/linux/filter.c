@@ -192,6 +192,8 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_userfaultfd, ERRNO(EPERM)),
 	ON(SYS_remap_file_pages, NOTIFY),
 	ON(SYS_process_madvise_, NOTIFY),
+	ON(SYS_process_vm_readv, NOTIFY), /* buffers.c: [BUF-4] */
+	ON(SYS_process_vm_writev, NOTIFY),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
 	/* Names of regions would split the placeholder: as on a kernel without them. */
 	IF_EQ(SYS_prctl, 0, 7),
@@ -205,9 +207,9 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_map_shadow_stack_, ERRNO(ENOSYS)),
 	ON(SYS_cachestat_, ERRNO(ENOSYS)), /* it would tell the host's cache */
 	ON(SYS_mseal_, NOTIFY),
+	ON(SYS_io_setup, ERRNO(ENOSYS)), /* the host would map its ring where it likes */
 	ON(SYS_io_uring_setup_, ERRNO(ENOSYS)), /* its rings cannot be mapped at a given address */
 	RET(SECCOMP_RET_ALLOW),
-	ON(SYS_io_setup, ERRNO(ENOSYS)), /* the host would map its ring where it likes */
 };
 
 /* With swap, in place of the last instruction: who gives frames to the host's kernel (swap.c). */

@@ -227,6 +227,12 @@ struct task {
 	struct { uint64_t start, end; } pin[TASK_PINS]; /* of the call it may be in [BUF-1] */
 	uint32_t nr_pins;
 	struct seccomp_data last_call; /* that had buffers */
+	uint64_t began;             /* ns: when it was first made */
+	const struct guest_mm *remote; /* whose memory it reaches into, too, or NULL */
+	bool again, was_ended;      /* it was left: to be made again; with EINTR (interrupt.c) */
+	bool left;                  /* before its deadline */
+	uint64_t moved;             /* bytes, before it was left: a transfer's that goes on */
+	uint64_t deadline;          /* ns; 0: none that we must look after */
 	uint64_t clear_tid, child_clear_tid; /* written at its end; at its next child's */
 	uint64_t robust_list32;              /* set_robust_list's, of a 32-bit thread */
 	bool ends;                           /* its call is exit or exit_group [BUF-2] */
@@ -335,6 +341,7 @@ struct monitor {
 	bool notif_taken; /* a nested wait has received one since the main loop asked */
 	struct guest_mm *oom_victim; /* on its way out, or NULL: oom.c */
 	struct notif_node *early_notifs, **early_notifs_end; /* came while waiting for another */
+	uint64_t next_deadline; /* ns: of a call that was left before its own, or 0 */
 	const struct task *preparing; /* whose call is being given its buffers, or NULL */
 	uint64_t housekept; /* when, by the port's clock */
 	uint64_t ksm_ticked;
@@ -455,6 +462,17 @@ void buffers_signal(struct monitor *mon, struct task *task);
 void buffers_sigreturn(struct monitor *mon, struct task *task, uint64_t sp);
 /* A signal may end the call once it has begun. */
 bool buffers_slow(long nr);
+
+/* interrupt.c */
+/* The call is about to be made, for the first time or again. */
+void call_begins(struct monitor *mon, struct task *task, const struct seccomp_data *data);
+/* A signal on its way to a thread that has left its call. */
+void call_signalled(const struct monitor *mon, struct task *task, int sig);
+/* At the entry or exit of one. */
+void call_exits(struct task *task);
+/* Until a call that was left has waited long enough; -1: there is none. */
+int deadlines_wait_ms(const struct monitor *mon);
+void deadlines_serve(struct monitor *mon);
 /* Threads in calls with buffers in [start, end) leave them: they are stopped, and to be resumed. */
 unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end,
 			 struct task **held, unsigned most);

@@ -243,14 +243,22 @@ static void housekeeping(struct monitor *mon)
 	ondol_khugepaged(mon->machine, KHUGEPAGED_PAGES);
 }
 
+/* Until there is something to do by the clock; -1: nothing. */
+static int wait_ms(const struct monitor *mon)
+{
+	int held = pressure_wait_ms(mon), calls = deadlines_wait_ms(mon);
+
+	return held < 0 || (calls >= 0 && calls < held) ? calls : held;
+}
+
 static void main_loop(struct monitor *mon)
 {
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
 		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops;
-		int n = epoll_wait(mon->epoll, event, 16, waiting ? 0 :
-						 ksm_wait_ms(mon, pressure_wait_ms(mon)));
+		int n = epoll_wait(mon->epoll, event, 16,
+				   waiting ? 0 : ksm_wait_ms(mon, wait_ms(mon)));
 
 		mon->notif_taken = false;
 		for (int i = 0; i < n; i++) {
@@ -271,6 +279,7 @@ static void main_loop(struct monitor *mon)
 		notif_serve_early(mon);
 		fault_serve_late(mon);
 		pressure_serve(mon);
+		deadlines_serve(mon);
 		housekeeping(mon);
 		ksm_tick(mon);
 	}

@@ -312,7 +312,8 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 
 void task_resume(const struct task *task, int sig)
 {
-	ptrace(task->watched ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(long)sig);
+	ptrace(task->watched || task->moved ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL,
+	       (void *)(long)sig);
 }
 
 static void child_event(struct monitor *mon, struct task *parent, int event)
@@ -495,6 +496,7 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig)
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
 	call_again(mon, task);
+	call_signalled(mon, task, sig);
 	if (mon->trap->signal(mon, task, sig))
 		return;
 	signal_deliver(mon, task, sig);
@@ -578,6 +580,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		if (task->forking)
 			fork_failed(mon, task);
 		refs_watch(mon, task);
+		call_exits(task);
 		task_resume(task, 0);
 		return;
 	}

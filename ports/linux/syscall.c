@@ -465,6 +465,19 @@ static struct task *caller(struct monitor *mon, pid_t pid)
 	return NULL;
 }
 
+/* An address space that the call needs and that is being copied [PORT-4], or NULL. */
+static struct guest_mm *forking_of(struct monitor *mon, const struct task *task,
+				   const struct seccomp_data *data)
+{
+	struct task *target = NULL;
+
+	if (task->mm->forking)
+		return task->mm;
+	if (data->nr == SYS_process_vm_readv || data->nr == SYS_process_vm_writev)
+		target = task_find(mon, (pid_t)data->args[0]);
+	return target && target->mm && target->mm->forking ? target->mm : NULL;
+}
+
 void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 {
 	struct task *task = caller(mon, (pid_t)notif->pid);
@@ -482,8 +495,10 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 		return;
 	}
 	task->nr_pins = 0; /* it is out of its last call */
-	if (task->mm->forking) {
-		notif_late(mon, task->mm, notif);
+	struct guest_mm *forking = forking_of(mon, task, &notif->data);
+
+	if (forking) {
+		notif_late(mon, forking, notif);
 		return;
 	}
 	struct guest_mm *outer = mon->serving;

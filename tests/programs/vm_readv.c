@@ -3,7 +3,46 @@
 #include "check.h"
 #include <sys/uio.h>
 
-enum { PAGES = 32 };
+enum { PAGES = 32, FORKS = 60 };
+
+/* Its memory is copied for forks of its own meanwhile. */
+static void read_one_that_forks(void)
+{
+	unsigned char *p = map_anon(PAGES * PAGE, PROT_READ | PROT_WRITE);
+	unsigned char *here = map_anon(PAGES * PAGE, PROT_READ | PROT_WRITE);
+	struct iovec local = { here, PAGES * PAGE }, remote = { p, PAGES * PAGE };
+	atomic_int *over = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				-1, 0);
+	pid_t pid;
+
+	CHECK(over != MAP_FAILED);
+	memset(p, 7, PAGES * PAGE);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		for (int i = 0; i < FORKS; i++) {
+			pid_t child = fork();
+
+			if (!child)
+				_exit(0);
+			reap(child, 0);
+			memset(p, 7, PAGES * PAGE);
+		}
+		*over = 1;
+		while (*over == 1)
+			usleep(1000);
+		_exit(0);
+	}
+	while (!*over) {
+		memset(here, 0, PAGES * PAGE);
+		CHECK(process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)(PAGES * PAGE));
+		for (size_t i = 0; i < PAGES * PAGE; i++)
+			CHECK(here[i] == 7);
+	}
+	*over = 2;
+	reap(pid, 0);
+	say("read from one that forks\n");
+}
 
 int main(void)
 {
@@ -47,5 +86,6 @@ int main(void)
 	CHECK(write(to_child[1], "x", 1) == 1);
 	reap(pid, 0);
 	say("seen by the other\n");
+	read_one_that_forks();
 	return 0;
 }
