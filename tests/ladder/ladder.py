@@ -139,7 +139,8 @@ class Run:
     def read_stats(self):
         """Ondol's own account instead of the host's, which is of the monitor."""
         self.faults = self.kib = self.back = None
-        if os.path.exists(STATS):
+        # One that was killed has had no time to write it.
+        if os.path.exists(STATS) and os.path.getsize(STATS):
             with open(STATS) as f:
                 s = json.load(f)
             kinds = ("spurious", "zero_fill", "page_cache", "file_read", "cow_copy", "cow_reuse")
