@@ -35,6 +35,7 @@ enum view {
 	VIEW_PAGEMAP,
 	VIEW_CLEAR_REFS,
 	VIEW_ABSENT,
+	VIEW_MEM,
 	VIEW_NODES, /* a path of nodefs.c */
 	VIEW_MACHINE, /* from here on: not of a process */
 	VIEW_BUDDYINFO = VIEW_MACHINE,
@@ -64,7 +65,7 @@ static enum view view_of(const char *name)
 		{ "statm", VIEW_STATM },   { "status", VIEW_STATUS },
 		{ "stat", VIEW_STAT },     { "numa_maps", VIEW_NUMA_MAPS },
 		{ "pagemap", VIEW_PAGEMAP }, { "clear_refs", VIEW_CLEAR_REFS },
-		{ "map_files", VIEW_ABSENT },
+		{ "map_files", VIEW_ABSENT }, { "mem", VIEW_MEM },
 		{ "buddyinfo", VIEW_BUDDYINFO }, { "meminfo", VIEW_MEMINFO },
 		{ "pagetypeinfo", VIEW_PAGETYPEINFO }, { "slabinfo", VIEW_SLABINFO },
 		{ "vmstat", VIEW_VMSTAT }, { "zoneinfo", VIEW_ZONEINFO },
@@ -449,6 +450,12 @@ bool procfs_open(struct monitor *mon, struct task *task, const struct seccomp_no
 	if (view == VIEW_ABSENT) {
 		notif_reply(mon, notif->id, -ENOENT);
 		return true;
+	}
+	/* What is not there yet would read as zeros, and what is written there be lost. */
+	if (view == VIEW_MEM) {
+		if (mon->trap == &trap_ptrace)
+			notif_reply(mon, notif->id, -EACCES);
+		return mon->trap == &trap_ptrace;
 	}
 	if (data->nr == SYS_openat2_) {
 		struct open_how how;

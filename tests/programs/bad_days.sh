@@ -22,7 +22,8 @@ expect() {
 }
 run="$ONDOL run"
 
-expect 'no such command' 127 'command not found' $run -- no-such-command-here
+# A folder of PATH that may not be searched makes it EACCES, as with every execvp.
+expect 'no such command' 127 'command not found' env PATH=/usr/bin:/bin $run -- no-such-command-here
 # Each CPU has page lists of its own: the cause is named, not only the size.
 expect 'more CPUs than memory' 125 'frames, 8 nodes and 256 CPUs need [0-9]+ KiB' \
 	$run --mem 8M --cpus 256 --nodes 8 -- true

@@ -43,6 +43,15 @@ for way in user ptrace; do
 	done
 done
 
+# There memory that nobody has touched would read as zeros, whatever it is.
+answer 20 "$ONDOL" run --trap=ptrace -- sh -c 'cat /proc/self/mem'
+if grep -q 'Permission denied' "$work/err"; then
+	good 'ptrace: /proc/PID/mem is refused'
+elif [ $got -eq 125 ]; then
+	echo 'ok - ptrace: /proc/PID/mem is refused # SKIP ptrace does not work here'
+else
+	bad 'ptrace: /proc/PID/mem is refused' "status $got"
+fi
 answer 20 "$ONDOL" run --trap=other -- true
 judge 'an unknown trap' 125 'want uffd, user, ptrace or auto'
 answer 20 "$work/deny" "$ONDOL" run --trap=user -- true
@@ -62,7 +71,11 @@ if [ -n "$user" ] && ! command -v setpriv >/dev/null; then
 	echo 'ok - traps: as an ordinary user # SKIP needs util-linux'
 	exit $failed
 fi
-mkdir "$work/src" && cp -r Makefile LICENSE README.md core arch include ports tools tests "$work/src"
+mkdir "$work/src" && cp -rp Makefile LICENSE README.md core arch include ports tools tests lab \
+	"$work/src"
+# What is built already is as good in a copy: as_user.sh begins from nothing.
+mkdir "$work/src/build" && (cd build && cp -rp core arch ports tools pic lab_files.* libondol* ondol \
+	"$work/src/build") 2>/dev/null
 [ -z "$user" ] || chown -R 65534:65534 "$work/src"
 cd "$work/src" || exit 2
 export HOME="$work/src" LC_ALL=C
