@@ -89,7 +89,10 @@ grep -q 'ulimit -v' err && good 'too little address space: said so' ||
 	failed=1
 (ulimit -n 100; expect 'more files than descriptors' 0 '' $run -- ./many_files; exit $failed) ||
 	failed=1
-(ulimit -n 64; expect 'more processes than descriptors: EAGAIN' 11 '' $run -- ./scribble forks
+# By ptrace a process costs no descriptor of ours.
+timeout 60 $ONDOL doctor --json 2>/dev/null | grep -q '"trap":"ptrace"' &&
+	echo 'ok - more processes than descriptors: EAGAIN # SKIP not with --trap=ptrace' ||
+	(ulimit -n 64; expect 'more processes than descriptors: EAGAIN' 11 '' $run -- ./scribble forks
 exit $failed) || failed=1
 expect 'a run inside of a run' 125 'another run' $run -- "$ONDOL" run -- true
 began=$(date +%s)

@@ -5,6 +5,12 @@
 cd "$(dirname "$0")/../.." || exit 2
 . tests/programs/expect.sh
 skip_if_not_here nodes
+# A filter comes before whoever would have answered the call.
+if command -v numactl >/dev/null && "$ONDOL" run --nodes 2 -- numactl --membind=0 true 2>&1 |
+	grep -q 'set_mempolicy: Operation not permitted'; then
+	echo 'ok - nodes # SKIP a filter of system calls keeps memory policies from programs'
+	exit 0
+fi
 cc=${CC:-cc}
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT

@@ -38,6 +38,7 @@ static void read_one_that_forks(void)
 		CHECK(process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)(PAGES * PAGE));
 		for (size_t i = 0; i < PAGES * PAGE; i++)
 			CHECK(here[i] == 7);
+		usleep(100);
 	}
 	*over = 2;
 	reap(pid, 0);
