@@ -102,21 +102,20 @@ static void range_in(struct call *c, uint64_t addr, uint64_t size, bool write)
 	if (!size || end < addr || addr >= GUEST_MAX || c->error)
 		return;
 	end = end < GUEST_MAX ? end : GUEST_MAX;
-	while (at < end && !r) {
-		uint64_t page = at;
-
-		r = fault_for_kernel(c->mon, c->task->mm, &at, end, write);
-		/* What is written only at times, or read before: it may lie among constants. */
-		if (r && r != -ONDOL_ENOMEM && write && size <= PAGE_BYTES) {
-			at = page;
-			r = fault_for_kernel(c->mon, c->task->mm, &at, end, false);
-		}
-	}
+	while (at < end && !(r = fault_for_kernel(c->mon, c->task->mm, &at, end, write)))
+		;
 	trace(c->mon, "buffer %#lx+%#lx %d: up to %#lx (%d)", addr, size, write, at, r);
 	if (r == -ONDOL_ENOMEM)
 		c->error = -ENOMEM;
 	if (at > addr)
 		pin(c->task, addr & ~(PAGE_BYTES - 1), at);
+}
+
+/* Read, and written at times or at the end: it may lie among constants. */
+static void inout_in(struct call *c, uint64_t addr, uint64_t size)
+{
+	range_in(c, addr, size, false);
+	range_in(c, addr, size, true);
 }
 
 /* The first bytes of a string are enough to see where it ends. */
@@ -322,8 +321,10 @@ static void argument_in(struct call *c, long nr, const struct arg_shape *shape, 
 		range_in(c, at, shape->unit, false);
 		break;
 	case ARG_OUT:
-	case ARG_INOUT:
 		range_in(c, at, shape->unit, true);
+		break;
+	case ARG_INOUT:
+		inout_in(c, at, shape->unit);
 		break;
 	case ARG_IN_N:
 	case ARG_OUT_N:
@@ -399,7 +400,7 @@ static void fcntl_in(struct call *c)
 	case F_OFD_GETLK:
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
-		range_in(c, c->arg[2], sizeof(struct flock), true);
+		inout_in(c, c->arg[2], sizeof(struct flock));
 		break;
 	case F_GETOWN_EX:
 	case F_SETOWN_EX:
