@@ -14,7 +14,9 @@
  *   after a while when as many of its frames are in use as cost what the block does.
  *
  * The block stays so for good.  What the host refuses is had page by page, as ever; and where it
- * is slow (its memory is cold, or in pieces), it is asked the less often.
+ * is slow (its memory is cold, or in pieces), it is asked the less often.  It is not asked while
+ * much more wants to run than there are processors: it waits for something to be done on each of
+ * them first (lru_add_drain_all), and that may come seconds late.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -31,6 +34,7 @@
 #define BLOCK_BYTES (UINT64_C(2) << 20)
 #define BLOCK_WHOLE UINT16_MAX
 #define REFUSALS_MAX 8 /* in a row: then the host is asked no more for large leaves */
+#define PAUSE_BUSY 8u
 #define PAUSE_MOST 64u /* blocks that are not asked for after others were not to be had */
 #define USED_MANY 512u /* frames */
 #define USED_OF_BLOCK 64u
@@ -151,6 +155,15 @@ bool ram_is_whole(const struct monitor *mon, uint64_t pa, uint64_t size)
 	       mon->block_used[(pa + size - 1) / BLOCK_BYTES] == BLOCK_WHOLE;
 }
 
+static bool host_is_busy(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	struct sysinfo info;
+
+	return !sysinfo(&info) &&
+	       info.loads[0] > (unsigned long)(2 * processors) << SI_LOAD_SHIFT;
+}
+
 /* The core's first_use hook. */
 void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
 {
@@ -166,6 +179,10 @@ void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
 		return;
 	if (mon->blocks_pause) {
 		mon->blocks_pause--;
+		return;
+	}
+	if (host_is_busy()) {
+		mon->blocks_pause = PAUSE_BUSY;
 		return;
 	}
 	if (block_collapse(mon, pfn.value * PAGE_BYTES & ~(BLOCK_BYTES - 1)))
