@@ -162,9 +162,10 @@ def main():
     swap = compare(program, "--mem 10M --zram 64M --validate", args, [press, "24"])
     # And where it is not the host's kernel that tells of faults in calls.
     args.steps = max(args.steps // 2, 1)
-    # (A signal does not tell a write, so what ptrace fetches before it refuses is not compared.)
+    # (Buffers are fetched before the call says that it fails, and a signal does not tell a write:
+    # what is resident then is not compared.)
     traps = 0
-    for options in ("--trap=user --fault-around 1", "--trap=ptrace"):
+    for options in ("--trap=user", "--trap=ptrace"):
         if not unavailable(options):
             traps |= compare(program, options, args)
     # And with equal pages in one frame: longer programs, so that the scanner comes by.
