@@ -74,7 +74,7 @@ copy_for_user() {
 		--regid=65534 --clear-groups --no-new-privs'
 	[ -z "$user" ] || command -v setpriv >/dev/null || return 1
 	unset MAKEFLAGS MFLAGS MAKELEVEL T B OUT ONDOL ONDOL_STATS
-	export HOME="$work/src"
+	export HOME="$work/src" PATH=/usr/sbin:/usr/bin:/sbin:/bin # not what only root may read
 	[ ! -d "$work/src" ] || return 0
 	mkdir -p "$work/src/build"
 	cp -rp Makefile LICENSE README.md core arch include ports tools tests lab "$work/src"
@@ -94,7 +94,7 @@ as_user() { # NAME WRAPPER
 	answer 600 $user $2 make -j2 run
 	grep -q 'every frame is back' "$work/err" "$work/out" || got=1
 	if [ $got -eq 0 ]; then good "$1: make run"; else bad "$1: make run" "status $got"; fi
-	tell "$1" $user $2 python3 tests/conform/conform.py --steps 1000 --options=--fault-around=1
+	tell "$1" $user $2 python3 tests/conform/conform.py --steps 1000 --options=
 	tell "$1" $user $2 python3 tests/ladder/ladder.py --fast
 	option=--trap=auto
 	[ -z "$2" ] || option=--trap=ptrace # all that auto can choose
