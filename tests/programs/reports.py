@@ -52,6 +52,7 @@ SHAPE = {
     "memcg": "max_pages high_pages current peak high max oom oom_kill held held_us",
     "pressure": "run_us some full",
     "thp": "fault_alloc fault_fallback collapse_alloc splits peak host_blocks",
+    "ksm": "full_scans pages_scanned pages_merged cow peak_sharing peak_shared",
     "vma": "peak lookups mmap_cache_hits",
     "host_tlb": "messages fills pages flushes protects evictions holes",
     "numa": "pages_local pages_remote",
