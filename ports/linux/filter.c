@@ -27,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf.h"
 #include "calls.h"
 #include "internal.h"
 #include "launch.h"
@@ -40,28 +41,6 @@
 #define SYS_clone3_ 435
 #define SYS_cachestat_ 451
 #define SYS_map_shadow_stack_ 453
-#define PR_SET_VMA_ 0x53564d41
-
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define LOAD_ARG_LOW(n) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
-#define LOAD_ARG_HIGH(n) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n) + 4)
-#define RET(x) BPF_STMT(BPF_RET | BPF_K, x)
-#define IF_EQ(k, then_skip, else_skip) \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(k), then_skip, else_skip)
-/* "If the number is nr, return x": two instructions, falls through otherwise. */
-#define ON(nr, x) IF_EQ(nr, 0, 1), RET(x)
-#define NOTIFY SECCOMP_RET_USER_NOTIF
-#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
-
-/* Never and always true where there is no swap: filter_install. */
-#define IF_DIRECT(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, then_skip, 0)
-#define IF_PRIVATE(then_skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FUTEX_PRIVATE_FLAG, then_skip, 0)
-
-/* Flags of an open that cannot be one of our files of /proc: none is opened for both. */
-#define OPEN_OTHER (O_RDWR | O_DIRECTORY | O_PATH)
-
 static const struct sock_filter guest_filter[] = {
 	LOAD(arch),
 	IF_EQ(AUDIT_ARCH_X86_64, 1, 0),
@@ -75,12 +54,7 @@ static const struct sock_filter guest_filter[] = {
 	LOAD(nr),
 
 	/* Frequent calls that are never ours leave early: read, write, close, stat, ... */
-	IF_EQ(SYS_open, 0, 5),
-	LOAD_ARG_LOW(1),
-	IF_DIRECT(2),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
-	RET(SECCOMP_RET_ALLOW),
-	RET(NOTIFY),
+	ON_OPEN(SYS_open, 1),
 	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, SYS_mmap, 1, 0),
 	RET(SECCOMP_RET_ALLOW),
 
@@ -101,44 +75,15 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_madvise, NOTIFY),
 	ON(SYS_shmat, NOTIFY),
 
-	IF_EQ(SYS_openat, 0, 5),
-	LOAD_ARG_LOW(2),
-	IF_DIRECT(2),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, OPEN_OTHER, 0, 1),
-	RET(SECCOMP_RET_ALLOW),
-	RET(NOTIFY),
+	ON_OPEN(SYS_openat, 2),
 
-	/*
-	 * FUTEX_WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, CMP_REQUEUE_PI and LOCK_PI2 write
-	 * the word without being able to wait for its page.  Who may come to wait on one that is
-	 * not PRIVATE is found again by its frame: buffers.c, [BUF-3].
-	 */
-	IF_EQ(SYS_futex, 0, 12),
-	LOAD_ARG_LOW(1),
-	IF_PRIVATE(2),
-	IF_EQ(FUTEX_WAKE, 1, 0),
-	RET(NOTIFY),
-	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK),
-	IF_EQ(FUTEX_WAKE_OP, 5, 0),
-	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FUTEX_LOCK_PI, 0, 3),
-	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, FUTEX_TRYLOCK_PI, 0, 3),
-	IF_EQ(FUTEX_CMP_REQUEUE_PI, 2, 0),
-	IF_EQ(FUTEX_LOCK_PI2, 1, 0),
-	RET(SECCOMP_RET_ALLOW),
-	RET(NOTIFY),
+	ON_FUTEX(SYS_futex),
 
 	ON(SYS_sched_setaffinity, NOTIFY), /* place.c */
 	ON(SYS_sched_getaffinity, NOTIFY),
 
 	ON(SYS_execve, NOTIFY), /* syscall.c: exec_refused */
-	/* fork, and clone without CLONE_VM, copy the address space; see fork_flags_take, too. */
-	ON(SYS_fork, SECCOMP_RET_TRACE),
-	IF_EQ(SYS_clone, 0, 5),
-	LOAD_ARG_LOW(0),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_PTRACE, 1, 0),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_VM, 1, 0),
-	RET(SECCOMP_RET_TRACE),
-	RET(SECCOMP_RET_ALLOW),
+	ON_FORK(SYS_fork, SYS_clone),
 	ON(SYS_clone3_, ERRNO(ENOSYS)), /* libraries fall back to clone */
 	ON(SYS_rseq, ERRNO(ENOSYS)),    /* the kernel would write its area before we can */
 
@@ -195,15 +140,7 @@ static const struct sock_filter guest_filter[] = {
 	ON(SYS_process_vm_readv, NOTIFY), /* buffers.c: [BUF-4] */
 	ON(SYS_process_vm_writev, NOTIFY),
 	ON(SYS_memfd_secret_, ERRNO(ENOSYS)),
-	/* Names of regions would split the placeholder: as on a kernel without them. */
-	IF_EQ(SYS_prctl, 0, 7),
-	LOAD_ARG_LOW(0),
-	IF_EQ(PR_SET_VMA_, 0, 1),
-	RET(ERRNO(EINVAL)),
-	IF_EQ(PR_SET_THP_DISABLE, 1, 0),
-	IF_EQ(PR_GET_THP_DISABLE, 0, 1),
-	RET(NOTIFY),
-	RET(SECCOMP_RET_ALLOW),
+	ON_PRCTL(SYS_prctl),
 	ON(SYS_map_shadow_stack_, ERRNO(ENOSYS)),
 	ON(SYS_cachestat_, ERRNO(ENOSYS)), /* it would tell the host's cache */
 	ON(SYS_mseal_, NOTIFY),
@@ -216,12 +153,7 @@ static const struct sock_filter guest_filter[] = {
 static const struct sock_filter swap_filter[] = {
 	ON(SYS_vmsplice, NOTIFY),
 	ON(SYS_futex_requeue_, NOTIFY),
-	IF_EQ(SYS_fcntl, 0, 5),
-	LOAD_ARG_LOW(1),
-	IF_EQ(F_SETFL, 0, 3),
-	LOAD_ARG_LOW(2),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_DIRECT, 0, 1),
-	RET(NOTIFY),
+	ON_SETFL_DIRECT(SYS_fcntl),
 	RET(SECCOMP_RET_ALLOW),
 };
 
@@ -307,6 +239,27 @@ int filter_set(const struct sock_fprog *program)
 	return fd;
 }
 
+unsigned filter_fit(struct sock_filter *filter, unsigned nr, struct filter_wants wants,
+		    const struct sock_filter *tail, unsigned nr_tail)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		struct sock_filter *f = &filter[i];
+
+		if (f->code != (BPF_JMP | BPF_JSET | BPF_K))
+			continue;
+		if (f->k == OPEN_OTHER && wants.see_folders)
+			f->k &= ~(uint32_t)O_DIRECTORY;
+		else if (f->k == CLONE_PTRACE && wants.buffers)
+			f->k |= CLONE_UNTRACED; /* untraced it would have no memory */
+		else if (f->k == O_DIRECT && !wants.swap)
+			f->jt = 0;
+	}
+	if (!wants.swap)
+		return nr;
+	memcpy(&filter[nr - 1], tail, nr_tail * sizeof *tail);
+	return nr - 1 + nr_tail;
+}
+
 /*
  * In the process that is to become the guest.  The listener's descriptor, or -errno.
  * `see_folders`: opens of folders come to us, too; who lists /sys/devices/system/node shall find
@@ -316,28 +269,16 @@ int filter_set(const struct sock_fprog *program)
 int filter_install(bool see_folders, bool swap, bool buffers)
 {
 	const unsigned nr = sizeof guest_filter / sizeof *guest_filter;
+	const unsigned nr_tail = sizeof swap_filter / sizeof *swap_filter;
 	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter +
 				  sizeof swap_filter / sizeof *swap_filter +
 				  BUFFERS_INSTRUCTIONS];
-	struct sock_fprog program = { .len = nr, .filter = filter };
+	struct sock_fprog program = { .filter = filter };
 
 	memcpy(filter, guest_filter, sizeof guest_filter);
-	for (unsigned i = 0; i < nr; i++) {
-		struct sock_filter *f = &filter[i];
-
-		if (f->code != (BPF_JMP | BPF_JSET | BPF_K))
-			continue;
-		if (f->k == OPEN_OTHER && see_folders)
-			f->k &= ~(uint32_t)O_DIRECTORY;
-		else if (f->k == CLONE_PTRACE && buffers)
-			f->k |= CLONE_UNTRACED; /* untraced it would have no memory */
-		else if (f->k == O_DIRECT && !swap)
-			f->jt = 0;
-	}
-	if (swap) {
-		memcpy(&filter[nr - 1], swap_filter, sizeof swap_filter);
-		program.len = (unsigned short)(nr - 1 + sizeof swap_filter / sizeof *swap_filter);
-	}
+	program.len = (unsigned short)filter_fit(
+		filter, nr, (struct filter_wants){ see_folders, swap, buffers }, swap_filter,
+		nr_tail);
 	if (buffers)
 		program.len = (unsigned short)buffers_append(filter, program.len);
 	return filter_set(&program);

@@ -16,41 +16,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "bpf.h"
 #include "i386.h"
 #include "launch.h"
 
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define LOAD_ARG(n) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
-#define RET(x) BPF_STMT(BPF_RET | BPF_K, x)
-#define IF(op, k, then_skip, else_skip) \
-	BPF_JUMP(BPF_JMP | (op) | BPF_K, (uint32_t)(k), then_skip, else_skip)
-#define IF_EQ(k, then_skip, else_skip) IF(BPF_JEQ, k, then_skip, else_skip)
-/* "If the number is nr, return x": two instructions, falls through otherwise. */
-#define ON(nr, x) IF_EQ(nr, 0, 1), RET(x)
-#define NOTIFY SECCOMP_RET_USER_NOTIF
-#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
-#define PR_SET_VMA_ 0x53564d41
-/* Flags of an open that cannot be one of our files of /proc: none is opened for both. */
-#define OPEN_OTHER (O_RDWR | O_DIRECTORY | O_PATH)
-/* To the monitor: read-only ones and, with swap, those with O_DIRECT. */
-#define ON_OPEN(nr, flags) \
-	IF_EQ(nr, 0, 5), LOAD_ARG(flags), IF(BPF_JSET, O_DIRECT, 2, 0), \
-	IF(BPF_JSET, OPEN_OTHER, 0, 1), RET(SECCOMP_RET_ALLOW), RET(NOTIFY)
-#define ON_SETFL_DIRECT(nr) \
-	IF_EQ(nr, 0, 6), LOAD_ARG(1), IF_EQ(F_SETFL, 0, 3), LOAD_ARG(2), \
-	IF(BPF_JSET, O_DIRECT, 0, 1), RET(NOTIFY), RET(SECCOMP_RET_ALLOW)
-/* What is not PRIVATE; of the rest what writes the word and cannot wait for it: filter.c. */
-#define ON_FUTEX(nr) \
-	IF_EQ(nr, 0, 12), LOAD_ARG(1), IF(BPF_JSET, FUTEX_PRIVATE_FLAG, 2, 0), \
-	IF_EQ(FUTEX_WAKE, 1, 0), RET(NOTIFY), \
-	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK), IF_EQ(FUTEX_WAKE_OP, 5, 0), \
-	IF(BPF_JGE, FUTEX_LOCK_PI, 0, 3), IF(BPF_JGT, FUTEX_TRYLOCK_PI, 0, 3), \
-	IF_EQ(FUTEX_CMP_REQUEUE_PI, 2, 0), IF_EQ(FUTEX_LOCK_PI2, 1, 0), \
-	RET(SECCOMP_RET_ALLOW), RET(NOTIFY)
-
 #define ON_RLIMIT(nr) \
-	IF_EQ(nr, 0, 6), LOAD_ARG(0), IF_EQ(RLIMIT_AS, 3, 0), IF_EQ(RLIMIT_DATA, 2, 0), \
+	IF_EQ(nr, 0, 6), LOAD_ARG_LOW(0), IF_EQ(RLIMIT_AS, 3, 0), IF_EQ(RLIMIT_DATA, 2, 0), \
 	IF_EQ(RLIMIT_STACK, 1, 0), RET(SECCOMP_RET_ALLOW), RET(NOTIFY)
 
 static const struct sock_filter i386_filter[] = {
@@ -62,12 +33,12 @@ static const struct sock_filter i386_filter[] = {
 	ON(STUB_CALL_BOOT, NOTIFY),
 	ON(SYS_close, SECCOMP_RET_ALLOW),
 	IF_EQ(SYS_mmap, 0, 3),
-	LOAD_ARG(0),
+	LOAD_ARG_LOW(0),
 	IF_EQ(STUB32_ADDR, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	LOAD(nr),
 	IF_EQ(SYS_sendmsg, 0, 3),
-	LOAD_ARG(2),
+	LOAD_ARG_LOW(2),
 	IF_EQ(LAUNCH_MESSAGE, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	LOAD(instruction_pointer), /* never above 4 GiB in a 32-bit process */
@@ -103,7 +74,7 @@ static const struct sock_filter i386_filter[] = {
 	ON(I386_shmat, NOTIFY),
 	ON(I386_shmdt, NOTIFY),
 	IF_EQ(I386_ipc, 0, 6),
-	LOAD_ARG(0),
+	LOAD_ARG_LOW(0),
 	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xffff),
 	IF_EQ(I386_IPC_SHMAT, 2, 0),
 	IF_EQ(I386_IPC_SHMDT, 1, 0),
@@ -114,20 +85,14 @@ static const struct sock_filter i386_filter[] = {
 	ON(I386_sched_getaffinity, NOTIFY),
 	ON(I386_execve, NOTIFY), /* syscall.c: exec_refused */
 	ON(I386_execveat, NOTIFY),
-	ON(I386_fork, SECCOMP_RET_TRACE),
-	IF_EQ(I386_clone, 0, 5),
-	LOAD_ARG(0),
-	IF(BPF_JSET, CLONE_PTRACE, 1, 0),
-	IF(BPF_JSET, CLONE_VM, 1, 0),
-	RET(SECCOMP_RET_TRACE),
-	RET(SECCOMP_RET_ALLOW),
+	ON_FORK(I386_fork, I386_clone),
 
 	IF_EQ(I386_prlimit64, 0, 8),
-	LOAD_ARG(1),
+	LOAD_ARG_LOW(1),
 	IF_EQ(RLIMIT_AS, 5, 0),
 	IF_EQ(RLIMIT_DATA, 4, 0),
 	IF_EQ(RLIMIT_STACK, 0, 2),
-	LOAD_ARG(2),
+	LOAD_ARG_LOW(2),
 	IF_EQ(0, 0, 1),
 	RET(SECCOMP_RET_ALLOW),
 	RET(NOTIFY),
@@ -142,14 +107,7 @@ static const struct sock_filter i386_filter[] = {
 	ON(SYS_futex_waitv_, NOTIFY),
 	ON(SYS_futex_wait_, NOTIFY),
 	ON(I386_sysinfo, NOTIFY),
-	IF_EQ(I386_prctl, 0, 7),
-	LOAD_ARG(0),
-	IF_EQ(PR_SET_VMA_, 0, 1),
-	RET(ERRNO(EINVAL)),
-	IF_EQ(PR_SET_THP_DISABLE, 1, 0),
-	IF_EQ(PR_GET_THP_DISABLE, 0, 1),
-	RET(NOTIFY),
-	RET(SECCOMP_RET_ALLOW),
+	ON_PRCTL(I386_prctl),
 
 	/* As filter.c's; and as on a kernel without NUMA. */
 	ON(I386_clone3, ERRNO(ENOSYS)),
@@ -183,24 +141,14 @@ static const struct sock_filter swap_filter[] = {
 int filter_install_i386(bool see_folders, bool swap)
 {
 	const unsigned nr = sizeof i386_filter / sizeof *i386_filter;
+	const unsigned nr_tail = sizeof swap_filter / sizeof *swap_filter;
 	struct sock_filter filter[sizeof i386_filter / sizeof *i386_filter +
 				  sizeof swap_filter / sizeof *swap_filter];
-	struct sock_fprog program = { .len = nr, .filter = filter };
+	struct sock_fprog program = { .filter = filter };
 
 	memcpy(filter, i386_filter, sizeof i386_filter);
-	for (unsigned i = 0; i < nr; i++) {
-		struct sock_filter *f = &filter[i];
-
-		if (f->code != (BPF_JMP | BPF_JSET | BPF_K))
-			continue;
-		if (f->k == OPEN_OTHER && see_folders)
-			f->k &= ~(uint32_t)O_DIRECTORY;
-		else if (f->k == O_DIRECT && !swap)
-			f->jt = 0;
-	}
-	if (swap) {
-		memcpy(&filter[nr - 1], swap_filter, sizeof swap_filter);
-		program.len = (unsigned short)(nr - 1 + sizeof swap_filter / sizeof *swap_filter);
-	}
+	program.len = (unsigned short)filter_fit(
+		filter, nr, (struct filter_wants){ see_folders, swap, false }, swap_filter,
+		nr_tail);
 	return filter_set(&program);
 }
