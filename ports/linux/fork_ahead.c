@@ -42,7 +42,7 @@ static void map_places(struct monitor *mon, struct guest_mm *g, const struct pla
 {
 	for (uint32_t i = 0; i < places->nr; i++)
 		if (is_there(g, places->addr[i]))
-			fault_ahead(mon, g, places->addr[i], 16,
+			fault_ahead(mon, g, places->addr[i], PLACE_BYTES / PAGE_BYTES,
 				    ONDOL_VM_READ | ONDOL_VM_WRITE);
 	worker_kick(g);
 }

@@ -296,6 +296,7 @@ struct monitor {
 	uint16_t *block_used; /* by block of 2 MiB of it: frames used, or BLOCK_WHOLE */
 	uint64_t frames_used;
 	uint32_t blocks_refused, blocks_pause, blocks_pause_next; /* ram.c */
+	unsigned long load_most; /* beyond it the host is overloaded; 0: not asked yet */
 	uint64_t ram_bytes;
 	uint32_t nr_nodes;
 	struct {

@@ -155,13 +155,14 @@ bool ram_is_whole(const struct monitor *mon, uint64_t pa, uint64_t size)
 	       mon->block_used[(pa + size - 1) / BLOCK_BYTES] == BLOCK_WHOLE;
 }
 
-static bool host_is_busy(void)
+static bool host_is_busy(struct monitor *mon)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	struct sysinfo info;
 
-	return !sysinfo(&info) &&
-	       info.loads[0] > (unsigned long)(2 * processors) << SI_LOAD_SHIFT;
+	if (!mon->load_most) /* the C library reads a file for it */
+		mon->load_most = 2ul * (unsigned long)sysconf(_SC_NPROCESSORS_ONLN)
+				 << SI_LOAD_SHIFT;
+	return !sysinfo(&info) && info.loads[0] > mon->load_most;
 }
 
 /* The core's first_use hook. */
@@ -181,7 +182,7 @@ void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr)
 		mon->blocks_pause--;
 		return;
 	}
-	if (host_is_busy()) {
+	if (host_is_busy(mon)) {
 		mon->blocks_pause = PAUSE_BUSY;
 		return;
 	}
