@@ -11,6 +11,15 @@ skip_if_not_here() {
 	fi
 }
 
+# begin_with NAME PROGRAM: in $work, an empty folder but for the program of tests/programs
+begin_with() {
+	skip_if_not_here "$1"
+	work=$(mktemp -d) || exit 2
+	trap 'rm -rf "$work"' EXIT
+	${CC:-cc} -O1 -w -o "$work/$2" "tests/programs/$2.c" -pthread || exit 2
+	cd "$work" || exit 2
+}
+
 good() { echo "ok - $1"; }
 bad() { # name, what is wrong; with what $work/out and $work/err have
 	echo "not ok - $1: $2"
@@ -47,4 +56,12 @@ expect() {
 	shift 4
 	answer 120 "$@"
 	judge "$name" "$status" "$pattern" "$output"
+}
+
+# valid NAME PATTERN OUTPUT OPTIONS -- COMMAND...: under `ondol run --validate`, successfully
+valid() {
+	name=$1 pattern=$2 output=$3
+	shift 3
+	answer 120 "$ONDOL" run --validate "$@"
+	judge "$name" 0 "$pattern" "$output"
 }

@@ -4,29 +4,17 @@
 # they write separates pages again, in every combination with what else moves and shares frames.
 cd "$(dirname "$0")/../.." || exit 2
 . tests/programs/expect.sh
-skip_if_not_here ksm
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-${CC:-cc} -O1 -w -o "$work/ksm" tests/programs/ksm.c -pthread || exit 2
-cd "$work" || exit 2
-
-# check NAME OUTPUT OPTIONS -- COMMAND...
-check() {
-	name=$1 output=$2
-	shift 2
-	answer 120 "$ONDOL" run --validate "$@"
-	judge "$name" 0 '' "$output"
-}
+begin_with ksm ksm
 
 native=$(./ksm pair 4)
-check 'two processes without it' "$native" -- ./ksm pair 4
-check 'its files then' 'run 0
+valid 'two processes without it' '' "$native" -- ./ksm pair 4
+valid 'its files then' '' 'run 0
 pages_to_scan 0
 sleep_millisecs 100
 pages_shared 0
 pages_sharing 0
 opened Permission denied' -- ./ksm views
-check 'its files' 'run 1
+valid 'its files' '' 'run 1
 pages_to_scan 2000
 sleep_millisecs 100
 pages_shared 0
@@ -65,8 +53,8 @@ for options in '' '--trap=user' '--trap=ptrace' '--thp always' '--nodes 2' '--fa
 		"$ONDOL" run "$options" true 2>/dev/null || continue
 		;;
 	esac
-	check "threads that write meanwhile, $options" right --ksm=1000000 $options -- ./ksm threads 4
-	check "readers keep it, $options" right --ksm=1000000 $options -- ./ksm readers 4
+	valid "threads that write meanwhile, $options" '' right --ksm=1000000 $options -- ./ksm threads 4
+	valid "readers keep it, $options" '' right --ksm=1000000 $options -- ./ksm readers 4
 done
 expect 'a rate of nothing' 125 '' 'want a whole number from 1' "$ONDOL" run --ksm=0 -- true
 exit $failed

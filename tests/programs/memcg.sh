@@ -4,11 +4,7 @@
 # its programs no more, who is ended and who waits, what is told of it.
 cd "$(dirname "$0")/../.." || exit 2
 . tests/programs/expect.sh
-skip_if_not_here memcg
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-${CC:-cc} -O1 -w -o "$work/swap_use" tests/programs/swap_use.c -pthread || exit 2
-cd "$work" || exit 2
+begin_with memcg swap_use
 run="$ONDOL run --mem 256M"
 
 # in_json NAME: a number of the last --json, which is in ./json

@@ -4,37 +4,25 @@
 # together, and that programs do not see a difference.
 cd "$(dirname "$0")/../.." || exit 2
 . tests/programs/expect.sh
-skip_if_not_here thp
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-${CC:-cc} -O1 -w -o "$work/thp" tests/programs/thp.c -pthread || exit 2
-cd "$work" || exit 2
+begin_with thp thp
 
-# check NAME OUTPUT OPTIONS -- COMMAND...
-check() {
-	name=$1 output=$2
-	shift 2
-	answer 120 "$ONDOL" run --validate "$@"
-	judge "$name" 0 '' "$output"
-}
-
-check 'never' '0 huge' --thp never -- ./thp modes
-check 'where madvise asks for it' '2 huge' -- ./thp modes
-check 'always, but where madvise speaks against it' '6 huge' --thp always -- ./thp modes
-check 'with one page a fault otherwise' '6 huge' --thp always --fault-around 1 -- ./thp modes
-check 'on two nodes' '6 huge' --thp always --nodes 2 -- ./thp modes
+valid 'never' '' '0 huge' --thp never -- ./thp modes
+valid 'where madvise asks for it' '' '2 huge' -- ./thp modes
+valid 'always, but where madvise speaks against it' '' '6 huge' --thp always -- ./thp modes
+valid 'with one page a fault otherwise' '' '6 huge' --thp always --fault-around 1 -- ./thp modes
+valid 'on two nodes' '' '6 huge' --thp always --nodes 2 -- ./thp modes
 for options in '' '--thp always' '--mem 64M --swap s.img:64M' '--compact'; do
-	check "parts of ranges, $options" '8 huge
+	valid "parts of ranges, $options" '' '8 huge
 5 huge
 status 0, 0' $options -- ./thp split
 done
-check 'a machine too small for them' '' --mem 28M --thp always -- sh -c './thp split >/dev/null'
-check 'collapse' '0 huge
+valid 'a machine too small for them' '' '' --mem 28M --thp always -- sh -c './thp split >/dev/null'
+valid 'collapse' '' '0 huge
 not wanted: Invalid argument
 8 huge' --compact -- ./thp collapse
-check 'khugepaged' '0 huge
+valid 'khugepaged' '' '0 huge
 8 huge' --compact -- ./thp wait
-check 'PR_SET_THP_DISABLE' 'at first 0
+valid 'PR_SET_THP_DISABLE' '' 'at first 0
 wrong -1
 set 0
 is 1
