@@ -75,6 +75,27 @@ static inline void assert_valid(void)
 			 (unsigned long long)b.actual);
 }
 
+/* The machine is broken just so. */
+static inline void assert_names(const char *id)
+{
+	struct ondol_broken_invariant b = { .id = "none" };
+
+	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
+	assert_string_equal(b.id, id);
+	assert_true(b.text && *b.text);
+}
+
+/* `check` holds while `place` has the value `wrong`. */
+#define WHILE_WRONG(place, wrong, check)                                                      \
+	do {                                                                                  \
+		__typeof__(place) saved_ = (place);                                           \
+		(place) = (wrong);                                                            \
+		check;                                                                        \
+		(place) = saved_;                                                             \
+		assert_valid();                                                               \
+	} while (0)
+#define NAMES_WHILE_WRONG(id, place, wrong) WHILE_WRONG(place, wrong, assert_names(id))
+
 static inline struct ondol_machine_stats machine_stats(void)
 {
 	struct ondol_machine_stats s;

@@ -665,24 +665,6 @@ static void refusals(void **state)
 
 /* ------------------------------------------------------------------ broken on purpose */
 
-static void assert_names(const char *id)
-{
-	struct ondol_broken_invariant b = { .id = "none" };
-
-	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
-	assert_string_equal(b.id, id);
-	assert_true(b.text && *b.text);
-}
-
-#define BREAKS(id, place, wrong)                                                              \
-	do {                                                                                  \
-		__typeof__(place) saved_ = (place);                                           \
-		(place) = (wrong);                                                            \
-		assert_names(id);                                                             \
-		(place) = saved_;                                                             \
-		assert_valid();                                                               \
-	} while (0)
-
 static void broken(void **state)
 {
 	struct ksm_state *ksm;
@@ -694,18 +676,18 @@ static void broken(void **state)
 	make_merged(0, 4, 1);
 	ksm = fx.m->virt->ksm;
 	page = page_in(fx.mm, 0);
-	BREAKS("KSM-1", ksm->nr_nodes, 2);
-	BREAKS("KSM-1", page->data.ksm, NULL);
-	BREAKS("KSM-1", page->flags, page->flags & ~ONDOL_PG_KSM);
-	BREAKS("KSM-1", page->data.ksm->page, NULL);
-	BREAKS("KSM-3", page->data.ksm->checksum, 1);
-	BREAKS("KSM-3", *(uint64_t *)ondol_page_address(fx.m, page), 77);
-	BREAKS("KSM-4", ksm->nr_maps, 5);
+	NAMES_WHILE_WRONG("KSM-1", ksm->nr_nodes, 2);
+	NAMES_WHILE_WRONG("KSM-1", page->data.ksm, NULL);
+	NAMES_WHILE_WRONG("KSM-1", page->flags, page->flags & ~ONDOL_PG_KSM);
+	NAMES_WHILE_WRONG("KSM-1", page->data.ksm->page, NULL);
+	NAMES_WHILE_WRONG("KSM-3", page->data.ksm->checksum, 1);
+	NAMES_WHILE_WRONG("KSM-3", *(uint64_t *)ondol_page_address(fx.m, page), 77);
+	NAMES_WHILE_WRONG("KSM-4", ksm->nr_maps, 5);
 	slot = pgtable_find(&fx.mm->pgt, AT(2));
-	BREAKS("KSM-2", *slot, *slot | fx.mm->pgt.format->write_mask);
+	NAMES_WHILE_WRONG("KSM-2", *slot, *slot | fx.mm->pgt.format->write_mask);
 	unmap(0, 3); /* one entry is left */
 	slot = pgtable_find(&fx.mm->pgt, AT(3));
-	BREAKS("KSM-2", *slot, *slot | fx.mm->pgt.format->write_mask);
+	NAMES_WHILE_WRONG("KSM-2", *slot, *slot | fx.mm->pgt.format->write_mask);
 	end_ksm();
 }
 

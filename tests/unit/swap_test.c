@@ -15,24 +15,6 @@
 
 /* ------------------------------------------------------------------ broken on purpose */
 
-static void assert_names(const char *id)
-{
-	struct ondol_broken_invariant b = { .id = "none" };
-
-	assert_int_equal(ondol_machine_validate(fx.m, &b), -ONDOL_EUCLEAN);
-	assert_string_equal(b.id, id);
-	assert_true(b.text && *b.text);
-}
-
-#define BREAKS(id, place, wrong)                                                              \
-	do {                                                                                  \
-		__typeof__(place) saved_ = (place);                                           \
-		(place) = (wrong);                                                            \
-		assert_names(id);                                                             \
-		(place) = saved_;                                                             \
-		assert_valid();                                                               \
-	} while (0)
-
 /* ------------------------------------------------------------------ pressure */
 
 static const struct {
@@ -380,7 +362,7 @@ static void shared_memory(void **state)
 	assert_int_equal(peek(5), 0);
 	for (uint64_t page = 6; page < 8; page++)
 		assert_word(child, page, page);
-	BREAKS("SWAP-1", vma_find(fx.mm, AT(0))->file->mapping->nr_swapped, 1);
+	NAMES_WHILE_WRONG("SWAP-1", vma_find(fx.mm, AT(0))->file->mapping->nr_swapped, 1);
 	end_child(child);
 	unmap(0, 8); /* and what is in swap still */
 	assert_int_equal(swap_stats().free, swap_stats().total);
@@ -582,18 +564,18 @@ static void swap_1_and_2(void **state)
 	cached = swap_slot_of(fx.m, pte_slot(fx.mm, entry(fx.mm, 1)));
 	frame = pte_page(child, entry(child, 1));
 	assert_valid();
-	BREAKS("SWAP-1", slot->count, slot->count + 1);
-	BREAKS("SWAP-1", slot->count, slot->count - 1);
-	BREAKS("SWAP-1", fx.mm->nr_swap, 1);
-	BREAKS("SWAP-1", fx.m->virt->swap->used, 3);
-	BREAKS("SWAP-1", fx.m->virt->swap->area[0]->used, 3);
-	BREAKS("SWAP-1", *pte, pte_of_slot(fx.mm, 2000));
-	BREAKS("SWAP-1", *pte, *pte | 2);
-	BREAKS("MMU-1", *pte, PAGE); /* as a migration leaves it for a moment */
-	BREAKS("SWAP-2", cached->at, cached->at + 1);
-	BREAKS("SWAP-2", cached->at, UINT32_MAX);
-	BREAKS("SWAP-2", frame->data.index, frame->data.index + 1);
-	BREAKS("SWAP-2", fx.m->virt->swap->cached, 0);
+	NAMES_WHILE_WRONG("SWAP-1", slot->count, slot->count + 1);
+	NAMES_WHILE_WRONG("SWAP-1", slot->count, slot->count - 1);
+	NAMES_WHILE_WRONG("SWAP-1", fx.mm->nr_swap, 1);
+	NAMES_WHILE_WRONG("SWAP-1", fx.m->virt->swap->used, 3);
+	NAMES_WHILE_WRONG("SWAP-1", fx.m->virt->swap->area[0]->used, 3);
+	NAMES_WHILE_WRONG("SWAP-1", *pte, pte_of_slot(fx.mm, 2000));
+	NAMES_WHILE_WRONG("SWAP-1", *pte, *pte | 2);
+	NAMES_WHILE_WRONG("MMU-1", *pte, PAGE); /* as a migration leaves it for a moment */
+	NAMES_WHILE_WRONG("SWAP-2", cached->at, cached->at + 1);
+	NAMES_WHILE_WRONG("SWAP-2", cached->at, UINT32_MAX);
+	NAMES_WHILE_WRONG("SWAP-2", frame->data.index, frame->data.index + 1);
+	NAMES_WHILE_WRONG("SWAP-2", fx.m->virt->swap->cached, 0);
 	end_child(child);
 	end_swap();
 }

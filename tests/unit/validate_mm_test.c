@@ -69,14 +69,7 @@ static void assert_machine_broken(const char *id)
 }
 
 /* While `place` has the value `wrong`, invariant `id` is broken. */
-#define BREAKS(id, place, wrong)                                                              \
-	do {                                                                                  \
-		__typeof__(place) saved_ = (place);                                           \
-		(place) = (wrong);                                                            \
-		assert_broken(id);                                                            \
-		(place) = saved_;                                                             \
-		assert_valid();                                                               \
-	} while (0)
+#define BREAKS(id, place, wrong) WHILE_WRONG(place, wrong, assert_broken(id))
 
 static struct vma *region(uint64_t page)
 {
