@@ -64,12 +64,12 @@ table() {
 	for threads in 1 2; do
 		[ "$threads" -le "$(nproc)" ] || continue
 		for workload in pair batch random; do
-			for bytes in 64 256 4096; do cell $workload $bytes $threads; done
+			for bytes in 16 64 256 4096 32768; do cell $workload $bytes $threads; done
 		done
 		cell larson 1000 $threads
 	done
 	if [ "$(nproc)" -gt 1 ]; then
-		for bytes in 64 256 4096; do cell xfer $bytes 2; done
+		for bytes in 16 64 256 4096 32768; do cell xfer $bytes 2; done
 	fi
 }
 micro() {
