@@ -72,6 +72,23 @@ static bool user_read(const struct call *c, uint64_t at, void *dst, size_t size)
 	return !ondol_copy_from_user(c->task->mm->mm, dst, at, size);
 }
 
+int iovecs_read(const struct monitor *mon, const struct task *task, uint64_t at, uint64_t nr,
+		struct iovec *out)
+{
+	if (!mon->i386)
+		return ondol_copy_from_user(task->mm->mm, out, at, nr * sizeof *out);
+	for (uint64_t i = 0; i < nr; i++) { /* in words of 32 bits, the length with a sign */
+		uint32_t pair[2];
+		int r = ondol_copy_from_user(task->mm->mm, pair, at + i * sizeof pair, sizeof pair);
+
+		if (r)
+			return r;
+		out[i].iov_base = (void *)(uintptr_t)pair[0];
+		out[i].iov_len = (size_t)(int32_t)pair[1];
+	}
+	return 0;
+}
+
 /* ------------------------------------------------------------------ one range */
 
 static void pin(struct task *task, uint64_t start, uint64_t end)
@@ -156,13 +173,14 @@ static void strings_in(struct call *c, uint64_t vector)
 
 static void iov_in(struct call *c, uint64_t vector, uint64_t nr, bool write)
 {
+	const uint64_t size = c->mon->i386 ? 8 : sizeof(struct iovec);
 	struct iovec iov[16];
 
 	nr = nr < IOV_MOST ? nr : IOV_MOST;
-	range_in(c, vector, nr * sizeof *iov, false);
+	range_in(c, vector, nr * size, false);
 	for (uint64_t done = 0, n; done < nr && !c->error; done += n) {
 		n = nr - done < 16 ? nr - done : 16;
-		if (!user_read(c, vector + done * sizeof *iov, iov, n * sizeof *iov))
+		if (iovecs_read(c->mon, c->task, vector + done * size, n, iov))
 			return;
 		for (uint64_t i = 0; i < n; i++)
 			range_in(c, (uint64_t)iov[i].iov_base, iov[i].iov_len, write);
@@ -478,6 +496,7 @@ static void remote_in(struct call *c, bool write)
 {
 	struct task *target = task_find(c->mon, (pid_t)c->arg[0]);
 	uint64_t nr = c->arg[4] < IOV_MOST ? c->arg[4] : IOV_MOST;
+	const uint64_t size = c->mon->i386 ? 8 : sizeof(struct iovec);
 	struct iovec iov;
 
 	if (!target || !target->mm)
@@ -485,7 +504,7 @@ static void remote_in(struct call *c, bool write)
 	c->task->remote = target->mm;
 	target->mm->has_pins = true;
 	for (uint64_t i = 0; i < nr; i++) {
-		if (!user_read(c, c->arg[3] + i * sizeof iov, &iov, sizeof iov))
+		if (iovecs_read(c->mon, c->task, c->arg[3] + i * size, 1, &iov))
 			return;
 		uint64_t at = (uint64_t)iov.iov_base & ~(PAGE_BYTES - 1);
 		uint64_t end = (uint64_t)iov.iov_base + iov.iov_len;

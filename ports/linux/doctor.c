@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "i386.h"
 #include "internal.h"
 
 #define IOC_NEW 0xaa00
@@ -221,6 +222,15 @@ static void finding_trap(struct finding *f, const struct trap *trap, const struc
 			 trap == used ? "used" : "allowed", (double)best / 1e6);
 }
 
+static void finding_i386(struct finding *f)
+{
+	*f = (struct finding){ .what = "32-bit programs", .ok = !i386_obstacle(),
+			       .mend = "where it is only switched off: ia32_emulation=on at boot" };
+	snprintf(f->state, sizeof f->state,
+		 f->ok ? "run by the host; --profile i386, with trap uffd" :
+			 "not run by this host's kernel: no --profile i386");
+}
+
 static int look(struct finding *f, const struct trap *trap)
 {
 	struct utsname name;
@@ -237,6 +247,7 @@ static int look(struct finding *f, const struct trap *trap)
 	finding_trap(&f[n++], &trap_uffd, trap);
 	finding_trap(&f[n++], &trap_user, trap);
 	finding_trap(&f[n++], &trap_ptrace, trap);
+	finding_i386(&f[n++]);
 	f[n] = (struct finding){ .what = "overcommit", .ok = overcommit != 2,
 				 .needed = trap != &trap_ptrace,
 				 .mend = "sudo sysctl vm.overcommit_memory=0 (or --trap=ptrace)" };

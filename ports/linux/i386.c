@@ -23,12 +23,16 @@
  * kernel cannot wait for pages (trap.h), the arguments of each call would have to be known: no
  * 32-bit programs there.
  */
+#include <elf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "i386.h"
 
@@ -345,4 +349,54 @@ int i386_leftovers_unmap(struct monitor *mon, struct task *task, struct guest_mm
 	}
 	fclose(f);
 	return worker_wait(mon, g);
+}
+
+/* ------------------------------------------------------------------ does the host? */
+
+struct least32 { /* a 32-bit program that does nothing but exit(0) */
+	Elf32_Ehdr elf;
+	Elf32_Phdr load;
+	unsigned char code[9];
+};
+
+static const struct least32 least32 = {
+	.elf = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB,
+			      EV_CURRENT },
+		 .e_type = ET_EXEC,
+		 .e_machine = EM_386,
+		 .e_version = EV_CURRENT,
+		 .e_entry = 0x08048000 + offsetof(struct least32, code),
+		 .e_phoff = offsetof(struct least32, load),
+		 .e_ehsize = sizeof(Elf32_Ehdr),
+		 .e_phentsize = sizeof(Elf32_Phdr),
+		 .e_phnum = 1 },
+	.load = { .p_type = PT_LOAD,
+		  .p_vaddr = 0x08048000,
+		  .p_filesz = sizeof(struct least32),
+		  .p_memsz = sizeof(struct least32),
+		  .p_flags = PF_R | PF_X,
+		  .p_align = 0x1000 },
+	/* mov $1,%eax; xor %ebx,%ebx; int $0x80 */
+	.code = { 0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80 },
+};
+
+const char *i386_obstacle(void)
+{
+	static char *const argv[] = { "least32", NULL };
+	int fd = memfd_create("least32", MFD_CLOEXEC), status = 0;
+
+	if (fd < 0)
+		return NULL; /* the program will show */
+	pid_t pid = write(fd, &least32, sizeof least32) == (ssize_t)sizeof least32 ? fork() : -1;
+
+	if (!pid) {
+		fexecve(fd, argv, argv + 1);
+		_exit(errno == ENOEXEC ? 1 : 0);
+	}
+	close(fd);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	return !status ? NULL :
+			 "this host's kernel does not run 32-bit programs (without IA-32 "
+			 "emulation; where it is only switched off: ia32_emulation=on at boot)";
 }

@@ -102,6 +102,9 @@ bool i386_vdso_in_way(const struct monitor *mon, uint64_t vdso);
 int i386_leftovers_unmap(struct monitor *mon, struct task *task, struct guest_mm *g,
 			 uint64_t strings, uint64_t strings_end);
 
+/* Why the host cannot run 32-bit programs at all, found by running the smallest; NULL: it can. */
+const char *i386_obstacle(void);
+
 /* The filter, filter_i386.c. */
 int filter_install_i386(bool see_folders, bool swap);
 

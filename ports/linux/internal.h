@@ -43,6 +43,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 
 #include "linux_port.h"
@@ -455,6 +456,9 @@ bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
 
 /* buffers.c: nothing to do where the host's kernel waits for pages */
+/* An array of the program's, of its own format.  -EFAULT: a part of it is not to be read. */
+int iovecs_read(const struct monitor *mon, const struct task *task, uint64_t at, uint64_t nr,
+		struct iovec *out);
 /* What the call reads and writes is mapped.  -ENOMEM: there is no frame, ask again later. */
 int buffers_in(struct monitor *mon, struct task *task, const struct seccomp_data *data);
 /* Room for a signal's frame; at its stop. */

@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "i386.h"
 #include "internal.h"
 
 #define LEAVE_NAPS 100000 /* of 20 us and more: a slow device's read */
@@ -276,8 +277,13 @@ static bool is_made_again(long long result)
 }
 
 /* What the call was, by the registers at its end. */
-static struct seccomp_data call_of(const struct user_regs_struct *regs)
+static struct seccomp_data call_of(const struct monitor *mon,
+				    const struct user_regs_struct *regs)
 {
+	if (mon->i386)
+		return (struct seccomp_data){ .nr = (int)call_number(mon, regs),
+					      .args = { regs->rbx, regs->rcx, regs->rdx, regs->rsi,
+							regs->rdi, regs->rbp } };
 	return (struct seccomp_data){ .nr = (int)regs->orig_rax,
 				      .args = { regs->rdi, regs->rsi, regs->rdx, regs->r10,
 						regs->r8, regs->r9 } };
@@ -286,7 +292,7 @@ static struct seccomp_data call_of(const struct user_regs_struct *regs)
 /* At its end, which nothing that the program knows of has brought about: it is made again. */
 static void make_again(const struct monitor *mon, struct task *task, struct user_regs_struct *regs)
 {
-	struct seccomp_data data = call_of(regs);
+	struct seccomp_data data = call_of(mon, regs);
 
 	task->was_ended = (long long)regs->rax == -EINTR;
 	if (is_half_done(task, regs)) {
@@ -365,7 +371,7 @@ static void call_over(struct monitor *mon, struct task *task)
 	trace(mon, "call of %d has waited long enough", task->tid);
 	if (!thread_interrupt(mon, task))
 		return;
-	if (!get_regs(task->tid, &regs) && (int)regs.orig_rax == task->last_call.nr) {
+	if (!get_regs(task->tid, &regs) && call_number(mon, &regs) == task->last_call.nr) {
 		/* Else it had looked whether there is something, before it went. */
 		task->again = (long long)regs.rax == -RESTARTSYS;
 		if ((long long)regs.rax == -EINTR || (long long)regs.rax == -RESTARTNOHAND) {

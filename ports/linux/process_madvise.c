@@ -78,23 +78,6 @@ bool task_may_look(const struct task *task, const struct task *target)
 	return !stat(path, &st) && st.st_uid == their_uid[1];
 }
 
-static int ranges_read(const struct monitor *mon, const struct task *task, uint64_t at,
-		       uint64_t nr, struct iovec *out)
-{
-	if (!mon->i386)
-		return ondol_copy_from_user(task->mm->mm, out, at, nr * sizeof *out);
-	for (uint64_t i = 0; i < nr; i++) { /* in words of 32 bits, the length with a sign */
-		uint32_t pair[2];
-		int r = ondol_copy_from_user(task->mm->mm, pair, at + i * sizeof pair, sizeof pair);
-
-		if (r)
-			return r;
-		out[i].iov_base = (void *)(uintptr_t)pair[0];
-		out[i].iov_len = (size_t)(int32_t)pair[1];
-	}
-	return 0;
-}
-
 /* The caller's array, checked as a whole: nothing is done where one is not to be. */
 static int64_t ranges_get(const struct monitor *mon, const struct task *task, uint64_t at,
 			  uint64_t nr, struct iovec *out)
@@ -103,7 +86,7 @@ static int64_t ranges_get(const struct monitor *mon, const struct task *task, ui
 
 	if (nr > RANGES_MAX)
 		return -EINVAL;
-	if (ranges_read(mon, task, at, nr, out))
+	if (iovecs_read(mon, task, at, nr, out))
 		return -EFAULT;
 	for (uint64_t i = 0; i < nr; i++) {
 		uint64_t start = (uint64_t)out[i].iov_base, left = BYTES_MAX - total;

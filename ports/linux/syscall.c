@@ -469,11 +469,12 @@ static struct task *caller(struct monitor *mon, pid_t pid)
 static struct guest_mm *forking_of(struct monitor *mon, const struct task *task,
 				   const struct seccomp_data *data)
 {
+	const long nr = data->arch == AUDIT_ARCH_I386 ? i386_number(data->nr) : data->nr;
 	struct task *target = NULL;
 
 	if (task->mm->forking)
 		return task->mm;
-	if (data->nr == SYS_process_vm_readv || data->nr == SYS_process_vm_writev)
+	if (nr == SYS_process_vm_readv || nr == SYS_process_vm_writev)
 		target = task_find(mon, (pid_t)data->args[0]);
 	return target && target->mm && target->mm->forking ? target->mm : NULL;
 }

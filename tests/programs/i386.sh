@@ -13,6 +13,14 @@ if ! echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -x c -o /dev/null - 2>
 	skip 'i386' 'no gcc -m32 (gcc-multilib)'
 	tap_end
 fi
+if ! echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -static -x c -o "$P/least" - ||
+	! "$P/least" 2>/dev/null; then
+	skip 'i386' 'the kernel does not run 32-bit programs'
+	expect 'where the kernel does not run them' 125 '' 'does not run 32-bit programs' \
+		$ONDOL run --profile i386 -- "$P/least"
+	[ $failed -eq 0 ]
+	exit
+fi
 if ! timeout -k 5 60 "$ONDOL" run --trap uffd -- true 2>/dev/null; then
 	skip 'i386' 'no /dev/userfaultfd'
 	tap_end
