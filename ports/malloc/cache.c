@@ -9,7 +9,8 @@
  * An object that waits here keeps its slab from going back to the buddy, so what is held must
  * not be much when a program frees and frees.  A depot holds as much as two bins, and beyond that
  * what there is of EXTRA_BYTES, which all depots share: enough for a program that takes and
- * gives a thousand pages at a time.  If objects only come, STREAK_MAX times, bins are halved as
+ * gives a thousand pages at a time, and more if the host had to give again what it was given back
+ * (purge.c).  If objects only come, STREAK_MAX times, bins are halved as
  * they fill up; if it was full so often, it is emptied and passes on to the slabs.
  */
 #include <errno.h>
@@ -167,10 +168,23 @@ uint64_t depot_pages(void)
 	return bytes >> PAGE_SHIFT;
 }
 
-/* None while the program only frees: then the limit of what is dirty is low, too. */
+/* What depots have beyond what they always may, in pages. */
+uint64_t depot_extra_pages(void)
+{
+	int64_t extra = load(&extra_bytes) - EXTRA_BYTES;
+
+	return extra > 0 ? (uint64_t)extra >> PAGE_SHIFT : 0;
+}
+
+/*
+ * None while the program only frees: then the limit of what is dirty is low, too.  As much as it
+ * is known to take again, else.
+ */
 static int64_t extra_most(void)
 {
-	return load(&heap.dirty_limit) < DIRTY_LEAST ? 0 : EXTRA_BYTES;
+	int64_t wanted = (int64_t)(load(&heap.wanted_back) << PAGE_SHIFT);
+
+	return load(&heap.dirty_limit) < DIRTY_LEAST ? 0 : EXTRA_BYTES + wanted;
 }
 
 /* The depot has `nr` objects from now on, if what it may hold beyond its own room allows it. */

@@ -174,7 +174,8 @@ struct malloc_heap {
 	uint64_t highest_page[NODES_MAX]; /* beyond the last page touched (core lock) */
 	uint64_t ask_beyond[NODES_MAX];   /* when that is higher: huge_ask_ahead (core lock) */
 	uint64_t large_pages, nr_large; /* out as large blocks (core lock) */
-	uint64_t wanted_back;      /* pages given back that were touched again (core lock) */
+	uint64_t wanted_back;      /* pages given back that were touched again (core lock; read by
+				      anybody) */
 	uint64_t dirty_limit;      /* pages (purge lock; read by anybody) */
 	uint32_t slab_pages[NR_CLASSES + 1];
 	uint64_t nr_freed_frames;  /* back to the buddy since it was last looked (core lock) */
@@ -300,6 +301,7 @@ void small_free_slow(void *p, uint32_t class);
 void depot_drain(struct depot *depot);
 bool thread_hide_bins(void); /* every call comes to hook.c from now on; false: it is too late */
 uint64_t depot_pages(void);
+uint64_t depot_extra_pages(void);
 void thread_flush(struct thread *thread);
 void thread_forget_others(void); /* in a forked child */
 void thread_key_init(void);

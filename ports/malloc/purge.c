@@ -7,10 +7,11 @@
  * makes no call in which an age could be noticed, holds no more than that.  The limit is 8 MiB.
  * If what was given back is soon touched again, giving it back was a waste, and the limit doubles,
  * up to a quarter of what is in use now; it falls when that is no more so, to 2 MiB in a program
- * that only frees.  Who takes the same large block again and again has little in use whenever it
- * is looked: if what was given back was touched again twice in a row, so much may stay, up to the
- * largest block.  An eighth of what is in use is never too much: looking for it goes through all
- * blocks, and would, the more often the larger the program.
+ * that only frees.  Who takes the same large block again and again, or as many small ones, has
+ * little in use whenever it is looked: if what was given back was touched again twice in a row, so
+ * much may stay, in depots or as free pages, up to twice the largest block.  An eighth of what is
+ * in use is never too much: looking for it goes through all blocks, and would, the more often the
+ * larger the program.
  *
  * Their age is limited too, while calls come that exchange with a depot: every LOOK_MS somebody
  * looks, and what was dirty at the last look as well, and was not needed since, is given back, and
@@ -29,6 +30,8 @@
 #define LOOK_MS 250
 #define OLD_LEAST 256 /* pages: less is not worth it */
 #define DIRTY_SHARE 8  /* of what is in use, that may be dirty whatever the limit */
+#define WANTED_MOST (2 * LARGE_MAX >> PAGE_SHIFT)
+#define VERDICT_MOST (2 * WANTED_MOST)
 #define BLOCK_LEAST_ORDER 2 /* smaller free blocks are left as they are */
 
 struct lock ondol_purge_lock;
@@ -117,11 +120,17 @@ static void set_limit(uint64_t pages)
 	__atomic_store_n(&heap.dirty_limit, pages, __ATOMIC_RELAXED);
 }
 
+static void set_wanted(uint64_t pages)
+{
+	__atomic_store_n(&heap.wanted_back, pages, __ATOMIC_RELAXED);
+}
+
 static bool is_too_dirty(void)
 {
 	uint64_t used = heap_used_pages();
-	uint64_t room = used / 4 > heap.wanted_back ? used / 4 : heap.wanted_back;
-	uint64_t limit = DIRTY_LEAST + room;
+	uint64_t extra = depot_extra_pages();
+	uint64_t wanted = heap.wanted_back > extra ? heap.wanted_back - extra : 0;
+	uint64_t limit = DIRTY_LEAST + (used / 4 > wanted ? used / 4 : wanted);
 
 	if (unlikely(tuning.trim_pages != TRIM_BY_ITSELF))
 		return tuning.trim_pages != TRIM_NEVER &&
@@ -135,25 +144,39 @@ static bool is_too_dirty(void)
 	return true;
 }
 
-/* After so much was given back, and so much touched for the first time (again) since. */
+/*
+ * After so much was given back, and so much touched for the first time (again) since the last time.
+ * A program that frees a lot at once makes us give back several times before it can show what it
+ * needs again: the verdict is on all of that together, once half of it has been touched, or once
+ * it is plainly too much (VERDICT_MOST).
+ */
 static void adapt_limit(uint64_t given, uint64_t touched)
 {
-	static uint64_t given_before; /* purge lock, and so the next */
+	static uint64_t sum_given, sum_touched, last_given; /* purge lock, and so the next */
 	static bool wasted_before;
-	bool wasted = given_before && touched >= given_before / 2;
-	uint64_t again = touched < given_before ? touched : given_before;
+	bool wasted, over;
 
+	sum_touched = sum_given ? sum_touched + touched : 0;
+	wasted = sum_given && sum_touched >= sum_given / 2;
+	over = wasted || sum_given > VERDICT_MOST;
+	if (wasted && wasted_before) {
+		uint64_t again = sum_touched < sum_given ? sum_touched : sum_given;
+
+		set_wanted(again < WANTED_MOST ? again : WANTED_MOST);
+	} else if (over && !wasted) {
+		set_wanted(heap.wanted_back / 2);
+	}
 	if (wasted && heap.dirty_limit < DIRTY_MOST)
-		set_limit(heap.dirty_limit * 2);
-	else if (heap.dirty_limit > DIRTY_FLOOR && touched < given_before / 4)
+		set_limit(heap.dirty_limit * 2 > DIRTY_LEAST + heap.wanted_back ?
+				  heap.dirty_limit * 2 : DIRTY_LEAST + heap.wanted_back);
+	else if (!wasted && heap.dirty_limit > DIRTY_FLOOR && touched < last_given / 4)
 		set_limit(heap.dirty_limit / 2);
-	if (wasted && wasted_before)
-		heap.wanted_back = again < LARGE_MAX >> PAGE_SHIFT ? again :
-								     LARGE_MAX >> PAGE_SHIFT;
-	else if (!wasted)
-		heap.wanted_back /= 2;
-	wasted_before = wasted;
-	given_before = given;
+	if (over) {
+		wasted_before = wasted;
+		sum_given = sum_touched = 0;
+	}
+	sum_given += given;
+	last_given = given;
 }
 
 /* Called whenever another DIRTY_STEP pages came back to the buddy. */
