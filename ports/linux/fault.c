@@ -23,9 +23,10 @@
 #define REGIONS_FEW 512u
 #define SAMPLE_FAULTS 32
 #define AROUND_FIRST 16u /* pages */
-#define AROUND_MOST 64u
+#define AROUND_WIDE 64u
+#define AROUND_MOST 512u
 #define SPOT_FAULTS 8u
-_Static_assert(AROUND_FIRST << 2 == AROUND_MOST, "twice twice as wide at most");
+_Static_assert(AROUND_FIRST << 2 == AROUND_WIDE, "twice twice as wide");
 
 ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
@@ -217,7 +218,9 @@ bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
  *                  twice as wide, as files are read ahead.
  *   all over       A region of a file in which there have been SPOT_FAULTS faults is used in many
  *                  places, as a compiler's text is: its windows are twice as wide, and after as
- *                  many again once more.
+ *                  many again once more.  Wider than AROUND_WIDE they are where windows were for
+ *                  an eighth of the region already: there is hardly one of that width that nothing
+ *                  would be wanted of.  They double at a fourth, and at half of it once more.
  *
  * The program gets at most about as much again as it touches; while memory is short, nothing extra.
  */
@@ -234,8 +237,17 @@ static uint32_t spot_around(struct guest_mm *g, uint64_t addr)
 		s = &g->spots[g->next_spot++ % SPOTS];
 		*s = (struct spot){ .start = vma.start };
 	}
+	uint64_t pages = (vma.end - vma.start) / PAGE_BYTES;
+	uint32_t around;
+
 	s->faults += s->faults < 2 * SPOT_FAULTS;
-	return AROUND_FIRST << s->faults / SPOT_FAULTS;
+	around = AROUND_FIRST << s->faults / SPOT_FAULTS;
+	if (around == AROUND_WIDE)
+		for (unsigned share = 8; share > 1 && s->pages >= pages / share && around < pages;
+		     share /= 2)
+			around *= 2;
+	s->pages += around;
+	return around;
 }
 
 static struct stream *stream_of(struct guest_mm *g, uint64_t addr)
@@ -323,6 +335,15 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	return 0;
 }
 
+/* Below a region that grows down. */
+static bool grows_stack(struct guest_mm *g, uint64_t addr)
+{
+	struct ondol_vma_info vma;
+
+	return !ondol_find_vma(g->mm, addr, &vma) && vma.start > addr &&
+	       (vma.vm_flags & ONDOL_VM_GROWSDOWN);
+}
+
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *fault)
 {
 	uint64_t addr = fault->addr & ~(PAGE_BYTES - 1);
@@ -335,7 +356,7 @@ void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *faul
 	struct guest_mm *outer = mon->serving;
 
 	numa_serve_as(mon, task, fault->tid);
-	if (g->stack_limit_moved && task)
+	if (g->stack_limit_moved && task && grows_stack(g, addr))
 		limits_refresh(mon, task, g);
 	mon->serving = NULL; /* a signal may have taken the thread out of its wait meanwhile */
 	int r = fault_fill(mon, g, addr, fault->access, fault);
@@ -373,7 +394,7 @@ int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint
 	struct ondol_vma_info vma;
 	struct ondol_tlb_run run;
 
-	while (around < AROUND_MOST && around < pages)
+	while (around < AROUND_WIDE && around < pages)
 		around *= 2;
 	if (mon->options->fault_around)
 		around = mon->options->fault_around;

@@ -145,6 +145,7 @@ struct stream {
 
 struct spot {
 	uint64_t start; /* of a region that shows a file; 0: none */
+	uint64_t pages; /* of its windows so far */
 	uint32_t faults;
 };
 
@@ -196,7 +197,7 @@ struct guest_mm {
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* calls that made mappings, since they were last counted */
 	uint64_t evict_at;          /* where the last eviction ended */
-	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell at each fault */
+	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell when a stack grows */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
 	bool has_pins;              /* a call of one of its threads had [BUF-1] */
 	bool frames_held;           /* the host's devices or pipes may have some: swap.c */

@@ -161,7 +161,8 @@ static int64_t limit_call(struct monitor *mon, struct task *task, const struct s
 		return 0;
 	}
 	if (resource == RLIMIT_STACK) { /* the host's; it is read when a stack is to grow */
-		target->mm->stack_limit_moved = *out_continue = true;
+		target->mm->stack_limit_moved |= set_at != 0;
+		*out_continue = true;
 		return 0;
 	}
 	limit = limit_of(target, resource);
