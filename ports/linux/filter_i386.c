@@ -106,6 +106,8 @@ static const struct sock_filter i386_filter[] = {
 	ON(I386_restart_syscall, NOTIFY), /* [BUF-3] */
 	ON(SYS_futex_waitv_, NOTIFY),
 	ON(SYS_futex_wait_, NOTIFY),
+	ON(I386_process_vm_readv, NOTIFY), /* [BUF-4] */
+	ON(I386_process_vm_writev, NOTIFY),
 	ON(I386_sysinfo, NOTIFY),
 	ON_PRCTL(I386_prctl),
 
@@ -120,6 +122,7 @@ static const struct sock_filter i386_filter[] = {
 	ON(I386_set_mempolicy, ERRNO(ENOSYS)),
 	ON(I386_migrate_pages, ERRNO(ENOSYS)),
 	ON(I386_move_pages, ERRNO(ENOSYS)),
+	ON(I386_io_setup, ERRNO(ENOSYS)),
 	ON(I386_io_uring_setup, ERRNO(ENOSYS)),
 	ON(I386_memfd_secret, ERRNO(ENOSYS)),
 	ON(I386_set_mempolicy_home_node, ERRNO(ENOSYS)),

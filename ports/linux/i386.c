@@ -80,6 +80,8 @@ static const struct pair numbers[] = {
 	{ I386_openat, SYS_openat },
 	{ I386_vmsplice, SYS_vmsplice },
 	{ I386_prlimit64, SYS_prlimit64 },
+	{ I386_process_vm_readv, SYS_process_vm_readv },
+	{ I386_process_vm_writev, SYS_process_vm_writev },
 	{ I386_execveat, SYS_execveat },
 	{ I386_mlock2, SYS_mlock2 },
 	{ I386_pkey_mprotect, SYS_pkey_mprotect },

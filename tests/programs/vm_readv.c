@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* process_vm_readv and process_vm_writev between two processes, touched pages or not. */
 #include "check.h"
+#include <sys/prctl.h>
 #include <sys/uio.h>
 
 enum { PAGES = 32, FORKS = 60 };
@@ -20,6 +21,7 @@ static void read_one_that_forks(void)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
+		CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* after a failed check there */
 		for (int i = 0; i < FORKS; i++) {
 			pid_t child = fork();
 

@@ -122,6 +122,12 @@ done | verdict 'pages: no dead links'
 		done
 } | verdict 'docs/syscalls.md: its tests are there, no call is missing'
 
+# A call that comes to the monitor, or is refused, does so with either kind of programs.
+sed -n '/^static const struct sock_filter/,/^};/p' ports/linux/filter.c |
+	grep -o 'SYS_[a-z0-9_]*' | sed 's/^SYS_//; s/_$//' | sort -u | while read -r call; do
+	grep -qE "(I386|SYS)_${call}_?\\b" ports/linux/filter_i386.c || echo "not there: $call"
+done | verdict 'filter_i386.c: no call of filter.c is missing'
+
 # " *   [BUDDY-3] ..." in a comment declares an invariant.
 labels() {
 	awk 'match($0, /^[ \t]*\/?\*+[ \t]+\[[A-Z][A-Z0-9]*-[0-9]+\]/) {
