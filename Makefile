@@ -20,6 +20,7 @@
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
 #   make conform      random memory calls natively and under ondol, STEPS=100000, SEED=1
 #   make programs     unmodified programs natively and under ondol, T=substring
+#   make vm-test      32-bit programs (or VM_RUN=command) on Debian's kernel in QEMU, T=substring
 #   make soak         86,400 forks, 100 processes at once, 4 GiB touched: no growth, FORKS=86400
 #   make ladder       42 programs from true to a browser: times, faults, memory, RUNG=substring
 #
@@ -285,6 +286,12 @@ soak: all $(GUESTS)
 	@tests/soak/soak.py $(if $(FORKS),--forks $(FORKS))
 ladder: all
 	@tests/ladder/ladder.py $(RUNG)
+# Slow, and so no part of `make test`: an emulated processor.
+vm-test: all
+	@tools/dev/need.sh vm
+	@tests/programs/run.sh -b
+	@tests/programs/run.sh -b -p i386
+	@T= tests/vm/run.sh '$(or $(VM_RUN),tests/programs/i386.sh $(T))'
 MALLOC_TESTS := tests/malloc/run.sh $(B)/tests/malloc/fuzz $(B)/tests/malloc/stress \
 	'setarch -R build/tsan/tests/malloc/stress' \
 	'ONDOL_MALLOC_NODES=3 setarch -R build/tsan/tests/malloc/stress' \
@@ -352,5 +359,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: soak bench-malloc bench-vma bench-compact bench-thp bench-slab malloc-test conform ladder
+.PHONY: vm-test soak bench-malloc bench-vma bench-compact bench-thp bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:

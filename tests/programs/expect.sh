@@ -27,9 +27,10 @@ bad() { # name, what is wrong; with what $work/out and $work/err have
 	failed=1
 }
 
-# answer SECONDS COMMAND...: into $work/out and $work/err; the status is $got
+# answer SECONDS COMMAND...: into $work/out and $work/err; the status is $got.  $SLOW: for a slow
+# machine, by which seconds are multiplied
 answer() {
-	seconds=$1
+	seconds=$(($1 * ${SLOW:-1}))
 	shift
 	timeout -k 5 "$seconds" "$@" >"$work/out" 2>"$work/err" </dev/null
 	got=$?

@@ -3,18 +3,20 @@
 # Unmodified programs, natively and under `ondol run`: standard output, standard error,
 # exit status and the files they leave must be equal.
 #
-#   tests/programs/run.sh [-n] [-k] [-m] [substring...]     (cases whose id contains one)
+#   tests/programs/run.sh [-b] [-n] [-k] [-m] [substring...]     (cases whose id contains one)
+#     -b   build the programs, and no more
 #     -n   natively only, twice: are the cases themselves deterministic?
 #     -k   stop at the first failure and keep its folders
 #     -m   no test: find the least --mem that each case can do with
 #     -o OPTION   each case once, with this option of ondol run
 #     -p i386     the cases that are marked so, as 32-bit programs with --profile i386
-#   ONDOL=build/ondol  OUT=build/programs
+#   ONDOL=build/ondol  OUT=build/programs  SLOW=1 (by which time limits are multiplied)
 cd "$(dirname "$0")/../.." || exit 2
 top=$PWD
-native_only= stop_early= measure= option= profile=
-while getopts nkmo:p: o; do
+build_only= native_only= stop_early= measure= option= profile=
+while getopts bnkmo:p: o; do
 	case $o in
+	b) build_only=1 ;;
 	n) native_only=1 ;;
 	k) stop_early=1 ;;
 	m) measure=1 ;;
@@ -68,6 +70,7 @@ build hello_static_pie hello.c -static-pie
 build hello_no_pie hello.c -no-pie
 build static_exec static_exec.c -static -no-pie
 [ -z "$profile" ] || build i386_calls_static i386_calls.c -static -no-pie
+[ -z "$build_only" ] || exit 0
 
 trap_is_uffd=1
 if [ -z "$native_only" ]; then
@@ -119,7 +122,7 @@ one() {
 		else
 			set -- "$@" /bin/sh -c "$command"
 		fi
-		exec timeout -k 5 "$limit" "$@" 2>"$result/stderr"
+		exec timeout -k 5 $((limit * ${SLOW:-1})) "$@" 2>"$result/stderr"
 	) >"$result/stdout" 2>/dev/null </dev/null
 	echo $? >"$result/status"
 	list_files "$cwd" >"$result/files"

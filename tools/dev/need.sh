@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What the tests need beyond a C compiler, make and libc: installs it with apt-get as
-# root, names it otherwise.  Quiet when everything is there.  `need.sh proof`: what `make proof`
-# needs, and only that.
+# root, names it otherwise.  Quiet when everything is there.  `need.sh proof`, `need.sh vm`: what
+# `make proof`, `make vm-test` needs, and only that.
 cc=${CC:-cc}
 missing=
 add() { missing="$missing $1"; }
@@ -11,6 +11,19 @@ need_for_proofs() {
 	for pair in frama-c:frama-c-base why3:why3 cvc4:cvc4 z3:z3 spin:spin; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 	done
+	required=$missing
+}
+
+need_gcc_m32() { # 32-bit programs: tests/programs/i386.sh
+	echo 'int main(void) { return 0; }' | $cc -m32 -x c -o /dev/null - 2>/dev/null ||
+		add gcc-multilib
+}
+
+need_for_vm() {
+	command -v qemu-system-x86_64 >/dev/null 2>&1 || add qemu-system-x86
+	# As the guest's first program it has no libraries.
+	LC_ALL=C ldd "$(command -v busybox)" 2>&1 | grep -q 'not a dynamic' || add busybox-static
+	need_gcc_m32
 	required=$missing
 }
 
@@ -29,9 +42,7 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 		openssl:openssl redis-server:redis-server; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || add "${pair##*:}"
 	done
-	# 32-bit programs: tests/programs/i386.sh.
-	echo 'int main(void) { return 0; }' | $cc -m32 -x c -o /dev/null - 2>/dev/null ||
-		add gcc-multilib
+	need_gcc_m32
 	# The malloc's reports find lines with it.
 	ldconfig -p 2>/dev/null | grep -q 'libdw\.so\.1' || add libdw1
 	# The kernel's prototypes, which tests/programs/calls.py reads.
@@ -46,7 +57,11 @@ int main(void) { return 0; }' >"${TMPDIR:-/tmp}/need.$$.c"
 	rm -f "${TMPDIR:-/tmp}/need.$$" "${TMPDIR:-/tmp}/need.$$.c"
 }
 
-if [ "${1:-}" = proof ]; then need_for_proofs; else need_for_tests; fi
+case ${1:-tests} in
+proof) need_for_proofs ;;
+vm) need_for_vm ;;
+*) need_for_tests ;;
+esac
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
