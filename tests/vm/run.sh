@@ -6,7 +6,7 @@
 #
 #   tests/vm/run.sh COMMAND...        in the repository's top folder, as the root of the guest
 #   VM_KERNEL=/boot/vmlinuz-VERSION   that one, its modules in ../lib/modules (default: Debian's)
-#   VM_SECONDS=3000  VM_CPUS=2  VM_MEM=4G  VM_CPU=max,la57=off
+#   VM_SECONDS=3000  VM_CPUS=2  VM_MEM=4G  VM_CPU=max,la57=off,smap=off
 #   SLOW=10          time limits of the tests are so many times as long
 #
 # Its output is ours, and so is its exit status; 125: it did not come to that.
@@ -75,11 +75,12 @@ flock -n 9 || cannot 'another one runs here'
 [ -r "$VM_KERNEL" ] || cannot "no kernel $VM_KERNEL"
 initramfs "$@"
 
+# smap=off: QEMU pushes a far call's return address as the kernel would (i386_calls makes one).
 # Three lines: the kernel's log, the command's output, and its status.  no_timer_check: on a busy
 # host the timer may be too late for the kernel's look whether it works.
 rm -f "$work/log" "$work/status"
 timeout -k 10 "${VM_SECONDS:-3000}" qemu-system-x86_64 -nodefaults -no-user-config -display none \
-	-accel tcg,thread=multi -cpu "${VM_CPU:-max,la57=off}" -smp "${VM_CPUS:-2}" \
+	-accel tcg,thread=multi -cpu "${VM_CPU:-max,la57=off,smap=off}" -smp "${VM_CPUS:-2}" \
 	-m "${VM_MEM:-4G}" -no-reboot -kernel "$VM_KERNEL" -initrd "$work/initramfs" \
 	-append 'console=ttyS0 panic=-1 mitigations=off no_timer_check' \
 	-serial "file:$work/log" -serial stdio -serial "file:$work/status" \
