@@ -265,8 +265,10 @@ tsan: tsan-build
 	@$(if $(TSAN_TESTS),tests/run.sh $(TSAN_TESTS),echo "0 passed, 0 failed")
 with_python = 'if command -v python3 >/dev/null; then tests/programs/$1.py; else \
 	echo "ok - $1 \# SKIP no python3"; fi'
-PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh 'tests/programs/traps.sh here' 'tests/programs/traps.sh user' \
-	'tests/programs/traps.sh container' tests/programs/nodes.sh tests/programs/slabs.sh \
+PROGRAM_TESTS := tests/programs/bad_days.sh tests/programs/swap.sh tests/programs/as_user.sh \
+	'tests/programs/traps.sh here' 'tests/programs/traps.sh traced' \
+	'tests/programs/traps.sh user' 'tests/programs/traps.sh container' \
+	tests/programs/nodes.sh tests/programs/slabs.sh \
 	tests/programs/layout.sh tests/programs/overcommit.sh tests/programs/memcg.sh \
 	tests/programs/compact.sh tests/programs/thp.sh tests/programs/ksm.sh tests/programs/i386.sh \
 	$(call with_python,terminal) $(call with_python,reports)

@@ -3,13 +3,14 @@
 # The traps that need no privilege (ports/linux/trap.h): the programs test, the fast rungs of the
 # ladder and random memory calls under each.
 #
-#   traps.sh here        as whoever runs this
+#   traps.sh here        as whoever runs this: the trap user, and refusals
+#   traps.sh traced      the same with the trap ptrace: each is a long test
 #   traps.sh user        as an ordinary user without /dev/userfaultfd
 #   traps.sh container   as one under a filter like a container's (deny.c): only ptrace is left
-#   traps.sh             all three
+#   traps.sh             all of them
 cd "$(dirname "$0")/../.." || exit 2
 . tests/programs/expect.sh
-parts=${*:-here user container}
+parts=${*:-here traced user container}
 skip_if_not_here 'traps without privilege'
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
@@ -48,12 +49,6 @@ under() { # TRAP
 here() {
 	python3 tests/programs/calls.py || failed=1
 	! works user || under user
-	if works ptrace; then
-		under ptrace
-		# Memory that nobody has touched would read as zeros there, whatever it is.
-		answer 20 "$ONDOL" run --trap=ptrace -- cat /proc/self/mem
-		judge 'ptrace: /proc/PID/mem is refused' 1 'Permission denied'
-	fi
 	answer 20 "$ONDOL" run --trap=other -- true
 	judge 'an unknown trap' 125 'want uffd, user, ptrace or auto'
 	answer 20 "$work/deny" "$ONDOL" run --trap=user -- true
@@ -64,6 +59,14 @@ here() {
 	else
 		bad 'doctor: which trap, in a container' 'it does not say ptrace'
 	fi
+}
+
+traced() {
+	works ptrace || return 0
+	under ptrace
+	# Memory that nobody has touched would read as zeros there, whatever it is.
+	answer 20 "$ONDOL" run --trap=ptrace -- cat /proc/self/mem
+	judge 'ptrace: /proc/PID/mem is refused' 1 'Permission denied'
 }
 
 # A copy of the sources and of what is built of them, the user's own; as_user.sh begins from nothing.
@@ -105,15 +108,16 @@ as_user() { # NAME WRAPPER
 for part in $parts; do
 	case $part in
 	here) here ;;
+	traced) traced ;;
 	user)
 		if [ "$(id -u)" -eq 0 ]; then
 			as_user 'a user' ''
 		else
-			echo 'ok - a user # SKIP runs the part "here" already'
+			echo 'ok - a user # SKIP runs the parts "here" and "traced" already'
 		fi
 		;;
 	container) as_user 'a user in a container' "$work/deny" ;;
-	*) bad "$part" 'here, user or container' ;;
+	*) bad "$part" 'here, traced, user or container' ;;
 	esac
 done
 exit $failed
