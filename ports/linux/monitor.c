@@ -519,10 +519,11 @@ int ondol_linux_run(const struct ondol_linux_options *options, char *const argv[
 	obstacle = ondol_linux_obstacle();
 	if (!obstacle)
 		trap = trap_choose(options->trap, &obstacle);
-	if (trap && launch.i386)
-		obstacle = trap->kernel_too ?
-				   i386_obstacle() :
-				   "32-bit programs need --trap uffd, and so /dev/userfaultfd";
+	if (trap && launch.i386) {
+		obstacle = i386_obstacle(); /* first: no device mends it */
+		if (!obstacle && !trap->kernel_too)
+			obstacle = "32-bit programs need --trap uffd, and so /dev/userfaultfd";
+	}
 	if (obstacle) {
 		monitor_warn("%s", obstacle);
 		return ONDOL_EXIT_CANNOT;
