@@ -15,6 +15,7 @@
 #   make bench-thp    256 MiB touched with huge pages and without, natively too
 #   make bench-slab   objects of the core beside mallocs of the host; memory that slabs hold
 #   make bench-affinity  pages from another node, with and without affinity
+#   make bench-parallel  two programs at once under one monitor, and under one each
 #   make bench-malloc libondol-malloc beside glibc, mimalloc, jemalloc and tcmalloc; WRITE=1 renews
 #                     the table of whole programs and its picture in docs/ (gnuplot)
 #   make malloc-test  the malloc: a conformance suite, C++, programs with it preloaded
@@ -192,6 +193,8 @@ bench-slab: $(B)/bench/core $(B)/bench/slab
 	@$(STATIC_TLS) $(B)/bench/slab
 bench-affinity: all
 	@B=$(B) bench/affinity.sh
+bench-parallel: all $(B)/bench/turns $(B)/bench/crews
+	@B=$(B) bench/parallel.sh
 bench: all $(B)/bench/guest $(B)/bench/wall $(B)/bench/core $(B)/bench/warm
 	@B=$(B) bench/run.sh
 
@@ -361,5 +364,5 @@ clean:
 -include $(SIM_TESTS:=.d) $(CORE_OBJ:.o=.d) $(PORT_OBJ:.o=.d) $(CORE_TESTS:=.d)
 .PHONY: sim-build proof all run bench bench-phys bench-affinity help core-objects core-tests \
 	threaded-tests asan-build tsan-build need check asan tsan programs test fuzz clean
-.PHONY: vm-test soak bench-malloc bench-vma bench-compact bench-thp bench-slab malloc-test conform ladder
+.PHONY: vm-test soak bench-parallel bench-malloc bench-vma bench-compact bench-thp bench-slab malloc-test conform ladder
 .DELETE_ON_ERROR:
