@@ -3,7 +3,8 @@
 # make bench-malloc: libondol-malloc beside glibc's malloc and, where they are installed,
 # mimalloc, jemalloc and tcmalloc, each preloaded into the same program, in turn.  The last column
 # is libondol-malloc over the best of the others: 1.00 or less is as good as the best.
-# PARTS="micro arrays memory programs" chooses; ROUNDS and PROGRAMS are for programs.  The picture of the
+# PARTS="micro arrays memory programs" chooses; CELLS=REGEX only rows of "workload bytes threads"
+# that match, as CELLS="^random 64 "; ROUNDS and PROGRAMS are for programs.  The picture of the
 # programs is $B/bench/malloc.svg; WRITE=1 puts it and their table into docs/.
 set -u
 B=${B:-build} PATH=$PATH:/sbin:/usr/sbin # ldconfig
@@ -48,6 +49,7 @@ head_line() {
 }
 
 cell() { # workload bytes threads
+	echo "$*" | grep -qE -- "${CELLS:-.}" || return 0
 	out=$(each "$@") || exit 1
 	if [ "$1" = batch ]; then
 		echo "$out" | row "batch $2 B, $3 thr, alloc" 1
