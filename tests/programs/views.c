@@ -151,6 +151,8 @@ static void pagemap(int file)
 	uint64_t frame, theirs;
 
 	CHECK(s != MAP_FAILED && f != MAP_FAILED && h != MAP_FAILED && pipe(ends) == 0);
+	/* With little memory they would be in swap when it is looked, at times. */
+	CHECK(mlock(p, 2 * PAGE) == 0 && mlock(s, PAGE) == 0 && mlock(f, PAGE) == 0);
 	s[0] = 1;
 	h[0] = 1;
 	volatile unsigned char got = f[0];
@@ -176,6 +178,7 @@ static void pagemap(int file)
 		theirs = page_of(fd, p);
 		CHECK(write(ends[1], &theirs, sizeof theirs) == sizeof theirs);
 		p[0] = 3;
+		CHECK(mlock(p, PAGE) == 0);
 		close(fd);
 		fd = open("/proc/self/pagemap", O_RDONLY);
 		theirs = page_of(fd, p);
@@ -189,7 +192,7 @@ static void pagemap(int file)
 	say_page("written in the child", theirs);
 	say("another frame: %d\n", !frame || (theirs & PM_FRAME) != frame);
 	reap(pid, 0);
-	CHECK(munmap(s, 5 * PAGE) == 0);
+	CHECK(munlock(p, 2 * PAGE) == 0 && munmap(s, 5 * PAGE) == 0);
 }
 
 static long referenced(void)
