@@ -72,6 +72,12 @@ static bool user_read(const struct call *c, uint64_t at, void *dst, size_t size)
 	return !ondol_copy_from_user(c->task->mm->mm, dst, at, size);
 }
 
+/* What so many of the program's take in its memory. */
+static uint64_t iovecs_bytes(const struct monitor *mon, uint64_t nr)
+{
+	return nr * (mon->i386 ? 2 * sizeof(uint32_t) : sizeof(struct iovec));
+}
+
 int iovecs_read(const struct monitor *mon, const struct task *task, uint64_t at, uint64_t nr,
 		struct iovec *out)
 {
@@ -173,14 +179,13 @@ static void strings_in(struct call *c, uint64_t vector)
 
 static void iov_in(struct call *c, uint64_t vector, uint64_t nr, bool write)
 {
-	const uint64_t size = c->mon->i386 ? 8 : sizeof(struct iovec);
 	struct iovec iov[16];
 
 	nr = nr < IOV_MOST ? nr : IOV_MOST;
-	range_in(c, vector, nr * size, false);
+	range_in(c, vector, iovecs_bytes(c->mon, nr), false);
 	for (uint64_t done = 0, n; done < nr && !c->error; done += n) {
 		n = nr - done < 16 ? nr - done : 16;
-		if (iovecs_read(c->mon, c->task, vector + done * size, n, iov))
+		if (iovecs_read(c->mon, c->task, vector + iovecs_bytes(c->mon, done), n, iov))
 			return;
 		for (uint64_t i = 0; i < n; i++)
 			range_in(c, (uint64_t)iov[i].iov_base, iov[i].iov_len, write);
@@ -496,7 +501,6 @@ static void remote_in(struct call *c, bool write)
 {
 	struct task *target = task_find(c->mon, (pid_t)c->arg[0]);
 	uint64_t nr = c->arg[4] < IOV_MOST ? c->arg[4] : IOV_MOST;
-	const uint64_t size = c->mon->i386 ? 8 : sizeof(struct iovec);
 	struct iovec iov;
 
 	if (!target || !target->mm)
@@ -504,7 +508,7 @@ static void remote_in(struct call *c, bool write)
 	c->task->remote = target->mm;
 	target->mm->has_pins = true;
 	for (uint64_t i = 0; i < nr; i++) {
-		if (iovecs_read(c->mon, c->task, c->arg[3] + i * size, 1, &iov))
+		if (iovecs_read(c->mon, c->task, c->arg[3] + iovecs_bytes(c->mon, i), 1, &iov))
 			return;
 		uint64_t at = (uint64_t)iov.iov_base & ~(PAGE_BYTES - 1);
 		uint64_t end = (uint64_t)iov.iov_base + iov.iov_len;
