@@ -131,8 +131,12 @@ void kunmap_high(struct ondol_machine *m, const struct kmap_local *map)
 
 void kmap_clear(struct ondol_machine *m, struct ondol_page *page, uint32_t n)
 {
+	const struct ondol_port *port = m->port;
 	struct kmap_local map;
 
+	if (port->clear_frames &&
+	    port->clear_frames(port->ctx, (ondol_pfn_t){ machine_page_pfn(m, page) }, n))
+		return;
 	if (page_is_low(m, page)) {
 		__builtin_memset(page_host(m, page), 0, (size_t)n << ONDOL_PAGE_SHIFT);
 		return;
@@ -145,9 +149,15 @@ void kmap_clear(struct ondol_machine *m, struct ondol_page *page, uint32_t n)
 
 void kmap_copy(struct ondol_machine *m, struct ondol_page *to, const struct ondol_page *from)
 {
+	const struct ondol_port *port = m->port;
 	struct kmap_local to_map, from_map;
-	const void *source = kmap_local(m, from, &from_map);
+	const void *source;
 
+	if (port->copy_frame &&
+	    port->copy_frame(port->ctx, (ondol_pfn_t){ machine_page_pfn(m, to) },
+			     (ondol_pfn_t){ machine_page_pfn(m, from) }))
+		return;
+	source = kmap_local(m, from, &from_map);
 	__builtin_memcpy(kmap_local(m, to, &to_map), source, ONDOL_PAGE_SIZE);
 	kunmap_local(m, &to_map);
 	kunmap_local(m, &from_map);

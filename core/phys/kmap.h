@@ -48,7 +48,7 @@ static inline void kunmap_local(struct ondol_machine *m, const struct kmap_local
 /* KMAP-1.  *out_where: the persistent slot that breaks it. */
 bool kmap_valid(struct ondol_machine *m, uint64_t *out_where);
 
-/* n frames in a row, all low or all high. */
+/* Of programs: the port may know a better way.  n frames in a row, all low or all high. */
 void kmap_clear(struct ondol_machine *m, struct ondol_page *page, uint32_t n);
 void kmap_copy(struct ondol_machine *m, struct ondol_page *to, const struct ondol_page *from);
 

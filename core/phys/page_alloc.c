@@ -55,9 +55,14 @@ static PCP_INLINE struct ondol_page *hand_out_hot(struct ondol_page *page,
 	return page;
 }
 
-static void clear_frames(struct ondol_machine *m, struct ondol_page *page, unsigned order)
+/* Who does not ask for HIGHMEM means to use the bytes himself. */
+static void clear_frames(struct ondol_machine *m, struct ondol_page *page, ondol_gfp_t gfp,
+			 unsigned order)
 {
-	kmap_clear(m, page, UINT32_C(1) << order);
+	if (gfp & ONDOL_GFP_HIGHMEM)
+		kmap_clear(m, page, UINT32_C(1) << order);
+	else
+		__builtin_memset(page_host(m, page), 0, ONDOL_PAGE_SIZE << order);
 }
 
 static void make_compound(const struct ondol_machine *m, struct ondol_page *page, unsigned order)
@@ -81,7 +86,7 @@ static struct ondol_page *finish(struct ondol_machine *m, struct ondol_page *pag
 	if (ondol_unlikely(gfp & ONDOL_GFP_COMP && order))
 		make_compound(m, page, order);
 	if (gfp & ONDOL_GFP_ZERO && !(page->flags & ONDOL_PG_ZEROED))
-		clear_frames(m, page, order);
+		clear_frames(m, page, gfp, order);
 	return page;
 }
 

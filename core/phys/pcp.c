@@ -248,7 +248,8 @@ bool pcp_refill(struct ondol_zone *zone, struct zone_pcp *pcp, struct pcp_list *
 	add_relaxed(&pcp->nr_fed, got);
 	store_relaxed(&list->top, list->base + got);
 	reset_low(pcp, cpu_of(zone, pcp), list);
-	grow(list);
+	if (got) /* else there are no frames to be had in larger numbers */
+		grow(list);
 	return got != 0;
 }
 

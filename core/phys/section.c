@@ -3,12 +3,12 @@
  * Sections: the unit in which page records are written.
  *
  * The array of 4 GiB is 32 MiB of records.  A machine described with `deferred_init` writes at
- * first only those of each zone's first part; the others' memory is not touched, neither read
- * nor written, so that on a sparse memory file it costs nothing.
+ * first none of them; their memory is not touched, neither read nor written, so that on a sparse
+ * memory file it costs nothing.
  *
- *	sections   |0 ready |1 ready |2       |3       |4       |
- *	zones      |DMA|DMA32----------------------------|NORMAL|   (4 is ready for NORMAL)
- *	zone.nr_free      on lists + in sections 2, 3 = zone.deferred
+ *	sections   |0       |1 ready |2 ready |3       |4       |
+ *	zones      |DMA|DMA32----------------------------|NORMAL|   (two of DMA32 were asked for)
+ *	zone.nr_free      on lists + in other sections = zone.deferred
  *
  * What is deferred counts as free in every figure, watermarks included.  Only when a zone that
  * may serve a request finds no block on its lists does it bring up one more section; that is
@@ -32,12 +32,8 @@
 #include "phys/order.h"
 #include "phys/shelf.h"
 
-/*
- * 32 MiB: 256 KiB of records, which on a memory file cost some 100 us, most of it the host's
- * page faults.  Each zone begins with 16 MiB, so that DMA and DMA32 share the first section.
- */
-#define SECTION_ORDER 13
-#define FIRST_PART (UINT32_C(1) << 12) /* free frames */
+/* 8 MiB: 64 KiB of records, which on a memory file cost 16 page faults of the host. */
+#define SECTION_ORDER 11
 
 static uint32_t nr_sections(const struct ondol_machine *m)
 {
@@ -177,9 +173,12 @@ static void bring_up(const struct ondol_machine *m, uint32_t section)
 {
 	uint64_t start = section_start(m, section), end = section_end(m, section);
 	uint32_t *ready = m->phys->section_ready;
+	const struct ondol_port *port = m->port;
 	uint32_t done = (uint32_t)start;
 	struct piece piece;
 
+	if (port->will_write)
+		port->will_write(port->ctx, &m->pages[start], (end - start) * sizeof *m->pages);
 	piece_for_each(m, piece, start, end) {
 		set_records(m->pages, done, piece.start, ONDOL_PG_HOLE | ONDOL_PAGE_RESERVED);
 		set_records(m->pages, piece.start, piece.end,
@@ -249,7 +248,4 @@ void section_init(struct ondol_machine *m)
 		zone->next_section = section_of(m, zone->start);
 	for (uint32_t section = 0; !phys->deferred_init && section < nr_sections(m); section++)
 		bring_up(m, section);
-	zone_for_each(phys, zone, i)
-		while (zone->deferred && zone->managed - zone->deferred < FIRST_PART)
-			section_grow(zone, zone->deferred);
 }

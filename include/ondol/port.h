@@ -93,6 +93,22 @@ struct ondol_port { /* constant from ondol_machine_init on */
 	void (*first_use)(void *ctx, ondol_pfn_t pfn, uint32_t nr);
 
 	/*
+	 * Bytes of frames that go to a program, which the core itself does not look at: make nr
+	 * frames from pfn on zero, or give `to` the bytes of `from`.  For a port where each page of
+	 * direct_map is dear to touch for the first time, and that has another way to its bytes.
+	 * False: not done, or in part; the core does it through direct_map.  NULL: likewise.
+	 * [atomic]
+	 */
+	bool (*clear_frames)(void *ctx, ondol_pfn_t pfn, uint32_t nr);
+	bool (*copy_frame)(void *ctx, ondol_pfn_t to, ondol_pfn_t from);
+
+	/*
+	 * The core is about to write [at, at + size) of direct_map, whole pages or not, for the
+	 * first time: page records.  A hint.  NULL: nothing to do.  [atomic]
+	 */
+	void (*will_write)(void *ctx, void *at, size_t size);
+
+	/*
 	 * Memory without a permanent address: bytes from address 0 on that direct_map covers, a
 	 * multiple of the page size; 0: all.  The profile's DMA and NORMAL zones lie below it, and
 	 * frames above are given only to who asks with ONDOL_GFP_HIGHMEM.  The core reaches the

@@ -730,5 +730,5 @@ void buffers_sigreturn(struct monitor *mon, struct task *task, uint64_t sp)
 		return;
 	range_in(&c, sp - 8, frame_bytes(), false);
 	worker_wait(mon, task->mm);
-	sigtrap_mask_note(task, SIG_SETMASK, sp + offsetof(ucontext_t, uc_sigmask));
+	sigtrap_return_note(task, sp + offsetof(ucontext_t, uc_sigmask));
 }

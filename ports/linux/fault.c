@@ -23,10 +23,9 @@
 #define REGIONS_FEW 512u
 #define SAMPLE_FAULTS 32
 #define AROUND_FIRST 16u /* pages */
-#define AROUND_WIDE 64u
+#define AROUND_FILE 64u
 #define AROUND_MOST 512u
 #define SPOT_FAULTS 8u
-_Static_assert(AROUND_FIRST << 2 == AROUND_WIDE, "twice twice as wide");
 
 ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
@@ -212,17 +211,16 @@ bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
 }
 
 /*
- * The window of a fault: AROUND_FIRST pages, up to AROUND_MOST where more will be wanted.
+ * The window of a fault: AROUND_FIRST pages, more where more will be wanted.
  *
  *   in order       A fault right behind what the last one mapped goes on with it, so its window is
  *                  twice as wide, as files are read ahead.
- *   all over       A region of a file in which there have been SPOT_FAULTS faults is used in many
- *                  places, as a compiler's text is: its windows are twice as wide, and after as
- *                  many again once more.  Wider than AROUND_WIDE they are where windows were for
- *                  an eighth of the region already: there is hardly one of that width that nothing
- *                  would be wanted of.  They double at a fourth, and at half of it once more.
+ *   of a file      AROUND_FILE at once.  To read a page along costs half a microsecond, and a fault
+ *                  as much as 50 to 100 of them, so the wide window is worth it where one page in
+ *                  so many is wanted.  A region in which there have been SPOT_FAULTS faults is used
+ *                  in many places, as a compiler's text is: twice as wide.
  *
- * The program gets at most about as much again as it touches; while memory is short, nothing extra.
+ * While memory is short, nothing extra.
  */
 static uint32_t spot_around(struct guest_mm *g, uint64_t addr)
 {
@@ -237,17 +235,7 @@ static uint32_t spot_around(struct guest_mm *g, uint64_t addr)
 		s = &g->spots[g->next_spot++ % SPOTS];
 		*s = (struct spot){ .start = vma.start };
 	}
-	uint64_t pages = (vma.end - vma.start) / PAGE_BYTES;
-	uint32_t around;
-
-	s->faults += s->faults < 2 * SPOT_FAULTS;
-	around = AROUND_FIRST << s->faults / SPOT_FAULTS;
-	if (around == AROUND_WIDE)
-		for (unsigned share = 8; share > 1 && s->pages >= pages / share && around < pages;
-		     share /= 2)
-			around *= 2;
-	s->pages += around;
-	return around;
+	return s->faults++ < SPOT_FAULTS ? AROUND_FILE : 2 * AROUND_FILE;
 }
 
 static struct stream *stream_of(struct guest_mm *g, uint64_t addr)
@@ -394,7 +382,7 @@ int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint
 	struct ondol_vma_info vma;
 	struct ondol_tlb_run run;
 
-	while (around < AROUND_WIDE && around < pages)
+	while (around < AROUND_FILE && around < pages)
 		around *= 2;
 	if (mon->options->fault_around)
 		around = mon->options->fault_around;

@@ -145,7 +145,6 @@ struct stream {
 
 struct spot {
 	uint64_t start; /* of a region that shows a file; 0: none */
-	uint64_t pages; /* of its windows so far */
 	uint32_t faults;
 };
 
@@ -243,6 +242,7 @@ struct task {
 	uint64_t stale_addr, stale_ip, stale_taken; /* of a fault on what was mapped already */
 	struct kernel_sigaction segv_action; /* [SIG-1] */
 	bool segv_blocked;          /* by its last rt_sigprocmask */
+	bool in_handler;            /* or may be: more is blocked then */
 };
 
 #define TASK_HASH 1024
@@ -384,7 +384,11 @@ void ram_destroy(struct monitor *mon);
 /* The 2 MiB from there on shall be one block of the host's, if it likes. */
 void ram_one_block(struct monitor *mon, uint64_t pfn);
 bool ram_is_whole(const struct monitor *mon, uint64_t pa, uint64_t size);
-void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr); /* ondol_port.first_use */
+/* Of ondol_port. */
+void ram_first_use(void *ctx, ondol_pfn_t pfn, uint32_t nr);
+bool ram_clear_frames(void *ctx, ondol_pfn_t pfn, uint32_t nr);
+bool ram_copy_frame(void *ctx, ondol_pfn_t to, ondol_pfn_t from);
+void ram_will_write(void *ctx, void *at, size_t size);
 int ram_fd(const struct monitor *mon, uint64_t pfn, uint64_t *out_offset, int *out_index);
 
 /* mailbox.c: operations for the worker of an mm */
@@ -452,6 +456,8 @@ void holes_restore(struct monitor *mon, struct guest_mm *g, uint64_t start, uint
 void sigtrap_action_note(struct monitor *mon, struct task *task, int sig, uint64_t act);
 /* rt_sigprocmask(how, set, ...) is about to be made. */
 void sigtrap_mask_note(struct task *task, int how, uint64_t set);
+void sigtrap_mask_read(struct task *task);
+void sigtrap_return_note(struct task *task, uint64_t set);
 /* A bad access while SIGSEGV is blocked or ignored: what the kernel has made of it stays. */
 bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);

@@ -118,7 +118,10 @@ static int machine_create(struct monitor *mon)
 					 .size = sizeof mon->port, .ctx = mon,
 					 .direct_map = mon->ram, .panic = port_panic,
 					 .clock_ns = port_clock, .log = port_log,
-					 .guard = port_guard, .first_use = ram_first_use };
+					 .guard = port_guard, .first_use = ram_first_use,
+					 .clear_frames = ram_clear_frames,
+					 .copy_frame = ram_copy_frame,
+					 .will_write = ram_will_write };
 	if (mon->nr_nodes > 1)
 		mon->port.this_cpu = numa_this_cpu;
 	int r = ondol_machine_storage(&desc, &size, &align);
@@ -206,9 +209,11 @@ static void signal_events(struct monitor *mon)
 	struct signalfd_siginfo info[8];
 	ssize_t n;
 
-	while ((n = read(mon->signal_fd, info, sizeof info)) > 0)
-		for (size_t i = 0; i < (size_t)n / sizeof *info; i++)
+	do { /* a read that leaves room has taken all */
+		n = read(mon->signal_fd, info, sizeof info);
+		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *info; i++)
 			own_signal(mon, &info[i]);
+	} while (n == (ssize_t)sizeof info);
 	reap(mon);
 }
 

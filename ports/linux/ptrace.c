@@ -291,6 +291,7 @@ static void birth(struct monitor *mon, struct task *child, struct task *parent)
 	child->own_affinity = parent->own_affinity;
 	child->segv_action = parent->segv_action;
 	child->segv_blocked = parent->segv_blocked;
+	child->in_handler = parent->in_handler;
 	child->clear_tid = parent->child_clear_tid;
 	if (parent->forking || child->tgid == child->tid) { /* a thread begins without one */
 		child->altstack = parent->altstack;
@@ -387,6 +388,7 @@ static void exec_event(struct monitor *mon, pid_t tid)
 	task->clear_tid = task->altstack = task->robust_list32 = 0;
 	if (task->segv_action.handler != (uint64_t)SIG_IGN)
 		task->segv_action.handler = (uint64_t)SIG_DFL;
+	sigtrap_mask_read(task);
 	exec_takeover(mon, task);
 	if (task->dead)
 		thread_end(mon, task, task->dead_status);
@@ -488,6 +490,7 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig)
 	    info.si_code != SI_KERNEL &&
 	    !(info.si_code > 0 && sigtrap_defeats_handler(task)))
 		sigtrap_action_restore(mon, task);
+	task->in_handler = true;
 	buffers_signal(mon, task);
 	if (!task->dead)
 		task_resume(task, sig);
@@ -495,10 +498,10 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig)
 
 static void signal_stop(struct monitor *mon, struct task *task, int sig)
 {
+	if (mon->trap->signal(mon, task, sig))
+		return; /* of an access, so no call was under way */
 	call_again(mon, task);
 	call_signalled(mon, task, sig);
-	if (mon->trap->signal(mon, task, sig))
-		return;
 	signal_deliver(mon, task, sig);
 }
 

@@ -17,7 +17,11 @@
  *
  * [SIG-1] The kernel cannot deliver a SIGSEGV that is blocked or ignored: it sets the action to the
  *         default and unblocks it, behind the program's back (force_sig).  So the program's action
- *         is remembered, and put back before the thread goes on, if that has happened.
+ *         is remembered, and put back before the thread goes on, if that has happened.  Whether it
+ *         has is dear to ask.  It cannot where the signal is not ignored and not blocked: the mask
+ *         is known from the calls that set it and from the frames of returning handlers, but not
+ *         while a handler may be running (its action blocks more, and so does the call that it
+ *         interrupted, if that was sigsuspend or ppoll).
  */
 #include <errno.h>
 #include <signal.h>
@@ -200,8 +204,25 @@ void sigtrap_mask_note(struct task *task, int how, uint64_t set)
 		return;
 	if (how == SIG_SETMASK)
 		task->segv_blocked = (mask & SEGV_BIT) != 0;
-	else if (mask & SEGV_BIT)
+	else if (mask & SEGV_BIT && (how == SIG_BLOCK || how == SIG_UNBLOCK))
 		task->segv_blocked = how == SIG_BLOCK;
+}
+
+/* A handler returned: its frame says what is blocked from now on. */
+void sigtrap_return_note(struct task *task, uint64_t set)
+{
+	task->in_handler = false;
+	sigtrap_mask_note(task, SIG_SETMASK, set);
+}
+
+/* The mask as the kernel has it; the thread is stopped, and not by an access of its own. */
+void sigtrap_mask_read(struct task *task)
+{
+	uint64_t mask = SEGV_BIT;
+
+	signals_blocked(task->tid, &mask);
+	task->segv_blocked = (mask & SEGV_BIT) != 0;
+	task->in_handler = false;
 }
 
 /* The bit that goes with it. */
@@ -282,7 +303,8 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 		return;
 	if (task->segv_blocked)
 		mask_restore(task);
-	if (task->segv_action.handler == (uint64_t)SIG_DFL || !action_lost(task))
+	if (task->segv_action.handler == (uint64_t)SIG_DFL ||
+	    (!task->in_handler && !sigtrap_defeats_handler(task)) || !action_lost(task))
 		return;
 	room = mailbox_room(task->mm->mailbox);
 	*room = task->segv_action;

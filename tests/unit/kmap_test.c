@@ -230,6 +230,69 @@ static void bad_ports(void **state)
 	end();
 }
 
+static unsigned nr_cleared, nr_copied;
+static bool port_can;
+
+static bool port_clear(void *ctx, ondol_pfn_t pfn, uint32_t nr)
+{
+	struct toy *toy = ctx;
+
+	if (port_can)
+		memset(toy->ram + pfn.value * ONDOL_PAGE_SIZE, 0, nr * ONDOL_PAGE_SIZE);
+	nr_cleared += nr;
+	return port_can;
+}
+
+static bool port_copy(void *ctx, ondol_pfn_t to, ondol_pfn_t from)
+{
+	struct toy *toy = ctx;
+
+	if (port_can)
+		memcpy(toy->ram + to.value * ONDOL_PAGE_SIZE,
+		       toy->ram + from.value * ONDOL_PAGE_SIZE, ONDOL_PAGE_SIZE);
+	nr_copied++;
+	return port_can;
+}
+
+static unsigned char *bytes_of(const struct ondol_page *page)
+{
+	return t.ram + ondol_page_to_pfn(t.m, page).value * ONDOL_PAGE_SIZE;
+}
+
+/* A port's own way to the bytes of programs; where it has none, or cannot, the core does it. */
+static void port_fills(void **state)
+{
+	struct ondol_page *to, *from, *own;
+
+	(void)state;
+	for (unsigned can = 0; can < 2; can++) {
+		assert_int_equal(start(LOW), 0);
+		to = high_page();
+		from = high_page();
+		t.port.clear_frames = port_clear;
+		t.port.copy_frame = port_copy;
+		port_can = can;
+		nr_cleared = nr_copied = 0;
+		memset(bytes_of(to), 0x5a, ONDOL_PAGE_SIZE);
+		memset(bytes_of(from), 0xa5, ONDOL_PAGE_SIZE);
+		kmap_copy(t.m, to, from);
+		assert_memory_equal(bytes_of(to), bytes_of(from), ONDOL_PAGE_SIZE);
+		kmap_clear(t.m, to, 1);
+		assert_int_equal(nr_copied, 1);
+		assert_int_equal(nr_cleared, 1);
+		for (size_t i = 0; i < ONDOL_PAGE_SIZE; i++)
+			assert_int_equal(bytes_of(to)[i], 0);
+		/* What the core will use itself it clears itself. */
+		own = ondol_alloc_pages(t.m, ONDOL_GFP_KERNEL | ONDOL_GFP_ZERO, 0);
+		assert_non_null(own);
+		assert_int_equal(nr_cleared, 1);
+		ondol_free_pages(t.m, own, 0);
+		ondol_free_pages(t.m, to, 0);
+		ondol_free_pages(t.m, from, 0);
+		end();
+	}
+}
+
 static void kmap_1(void **state)
 {
 	struct ondol_page *page;
@@ -274,6 +337,7 @@ int main(void)
 		cmocka_unit_test(local_maps_nest),
 		cmocka_unit_test(kernel_memory_stays_low),
 		cmocka_unit_test(bad_ports),
+		cmocka_unit_test(port_fills),
 		cmocka_unit_test(kmap_1),
 	};
 
