@@ -349,6 +349,12 @@ const struct call_shape call_shapes[CALLS_END] = {
 	[461] = { A0 OUT_LEN(1), A1 INOUT(INT) }, /* lsm_list_modules */
 };
 
+const uint16_t calls_quick[CALLS_QUICK] = {
+	SYS_readlink, SYS_newfstatat, SYS_statx, SYS_stat, SYS_lstat, SYS_fstat, SYS_access,
+	SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getcwd, SYS_pipe2, SYS_uname,
+	SYS_getrusage,
+};
+
 bool call_has_buffers(unsigned nr)
 {
 	const struct call_shape *shape = &call_shapes[nr];

@@ -67,6 +67,11 @@ struct call_shape {
 
 extern const struct call_shape call_shapes[CALLS_END];
 
+/* Calls that do not block, and that programs make often with pointers into the stack: ready.c. */
+#define CALLS_QUICK 14
+#define CALLS_QUICK_POINTERS 2 /* each has at most */
+extern const uint16_t calls_quick[CALLS_QUICK];
+
 /* Whether the call has an argument that buffers.c must look after. */
 bool call_has_buffers(unsigned nr);
 

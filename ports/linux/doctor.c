@@ -120,7 +120,7 @@ static const char *tracing_obstacle(void)
 	if (pid == 0) {
 		if (read(to[0], &byte, 1) != 1)
 			_exit(1);
-		int fd = filter_install(false, false, false);
+		int fd = filter_install(false, false, false, 0);
 		byte = fd < 0 ? (char)-fd : 0;
 		(void)!write(from[1], &byte, 1);
 		_exit(0);

@@ -590,6 +590,8 @@ void exec_takeover(struct monitor *mon, struct task *task)
 		r = takeover(mon, task, g, &image);
 		if (!r)
 			r = image_build(mon, task, g, &image, &why);
+		if (!r)
+			r = ready_fill(mon, g);
 		if (!r) {
 			host_layout_set(mon, g, &image);
 			image.regs.orig_rax = (unsigned long long)-1;

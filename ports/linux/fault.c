@@ -72,6 +72,13 @@ static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start,
 	uint64_t from = start, at = start;
 	struct ondol_vma_info vma;
 
+	if (ready_overlaps(mon, start, end)) { /* that stays [BUF-5] */
+		if (start < mon->ready_start)
+			evict_range(mon, g, start, mon->ready_start);
+		if (end > mon->ready_start + READY_BYTES)
+			evict_range(mon, g, mon->ready_start + READY_BYTES, end);
+		return;
+	}
 	while (at < end && !ondol_find_vma(g->mm, at, &vma) && vma.start < end) {
 		at = vma.end;
 		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
@@ -283,8 +290,11 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 
 	if (r)
 		return r;
-	if (result.stack_grown && g->nr_holes)
-		holes_restore(mon, g, addr, addr + (1ul << 20));
+	if (result.stack_grown) {
+		ready_note(mon, g, addr, addr + (1ul << 20));
+		if (g->nr_holes)
+			holes_restore(mon, g, addr, addr + (1ul << 20));
+	}
 	return ondol_tlb_fill(g->mm, addr, access, around, run);
 }
 
@@ -402,23 +412,30 @@ int fault_for_kernel(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint
 	return 0;
 }
 
-/*
- * Before it is asked for: the window around addr, if it is absent, as an access of `prot`
- * (ONDOL_VM_*) would have it.  Where the mapping ends; not waited for.
- */
+int fault_ready(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint32_t around,
+		ondol_vm_flags_t prot)
+{
+	uint32_t access = prot & ONDOL_VM_WRITE ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
+	uint64_t page = *at & ~(PAGE_BYTES - 1);
+	struct ondol_tlb_run run;
+	int r = prot & (ONDOL_VM_READ | ONDOL_VM_WRITE) ?
+			fault_find(mon, g, page, access, around, NULL, &run) : -ONDOL_EACCES;
+
+	*at = page + PAGE_BYTES;
+	if (r)
+		return r;
+	if (!run.cached)
+		map_run(mon, g, page, &run);
+	*at = run.start + run.nr_pages * PAGE_BYTES;
+	return 0;
+}
+
 uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 		     uint32_t around, ondol_vm_flags_t prot)
 {
-	uint32_t access = prot & ONDOL_VM_WRITE ? ONDOL_FAULT_WRITE : ONDOL_FAULT_READ;
-	uint64_t page = addr & ~(PAGE_BYTES - 1);
-	struct ondol_tlb_run run;
-
-	if (!(prot & (ONDOL_VM_READ | ONDOL_VM_WRITE)) ||
-	    fault_find(mon, g, page, access, around, NULL, &run))
-		return page + PAGE_BYTES; /* it is met again when the program gets there */
-	if (!run.cached)
-		map_run(mon, g, page, &run);
-	return run.start + run.nr_pages * PAGE_BYTES;
+	/* What fails is met again when the program gets there. */
+	(void)!fault_ready(mon, g, &addr, around, prot);
+	return addr;
 }
 
 void fault_after_oom(struct monitor *mon, struct guest_mm *g, const struct fault *fault)

@@ -174,7 +174,54 @@ static uint32_t buffers_word(unsigned word)
 	return bits;
 }
 
-static unsigned buffers_append(struct sock_filter *filter, unsigned nr)
+#define READY_INSTRUCTIONS (1 + CALLS_QUICK * (1 + 5 * CALLS_QUICK_POINTERS + 1))
+
+/* Where the pointers are, and how many. */
+static unsigned pointers_of(unsigned nr, uint8_t out[CALLS_QUICK_POINTERS])
+{
+	unsigned n = 0;
+
+	for (uint8_t i = 0; i < 6 && n < CALLS_QUICK_POINTERS; i++)
+		if (call_shapes[nr].arg[i].kind != ARG_PLAIN)
+			out[n++] = i;
+	return n;
+}
+
+/*
+ * Quick calls whose pointers all lie in the ready range are let through.  What is not such a one
+ * goes on to what comes behind.
+ */
+static unsigned ready_append(struct sock_filter *filter, unsigned at, uint64_t start)
+{
+	uint8_t arg[CALLS_QUICK_POINTERS];
+	unsigned end = at + 1;
+
+	for (unsigned i = 0; i < CALLS_QUICK; i++)
+		end += 2 + 5 * pointers_of(calls_quick[i], arg);
+	filter[at++] = (struct sock_filter)LOAD(nr);
+	for (unsigned i = 0; i < CALLS_QUICK; i++) {
+		unsigned n = pointers_of(calls_quick[i], arg);
+
+		filter[at++] = (struct sock_filter)IF_EQ(calls_quick[i], 0, (uint8_t)(5 * n + 1));
+		for (unsigned a = 0; a < n; a++) {
+			const struct sock_filter test[] = {
+				LOAD_ARG_HIGH(arg[a]),
+				IF_EQ(start >> 32, 0, (uint8_t)(end - at - 2)),
+				LOAD_ARG_LOW(arg[a]),
+				BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t)~(READY_BYTES - 1)),
+				IF_EQ(start, 0, (uint8_t)(end - at - 5)),
+			};
+
+			memcpy(&filter[at], test, sizeof test);
+			at += sizeof test / sizeof *test;
+		}
+		filter[at++] = (struct sock_filter)RET(SECCOMP_RET_ALLOW);
+	}
+	return at;
+}
+_Static_assert(READY_INSTRUCTIONS < 256, "jumps over all of it");
+
+static unsigned buffers_append(struct sock_filter *filter, unsigned nr, uint64_t ready_start)
 {
 	const struct sock_filter head[] = {
 		LOAD(nr),
@@ -202,6 +249,8 @@ static unsigned buffers_append(struct sock_filter *filter, unsigned nr)
 			filter[i] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, nr - i - 1);
 		stub = false;
 	}
+	if (ready_start)
+		at = ready_append(filter, at, ready_start);
 	memcpy(&filter[at], head, sizeof head);
 	at += sizeof head / sizeof *head;
 	for (unsigned word = 0; word < BUFFERS_WORDS; word++) {
@@ -265,14 +314,15 @@ unsigned filter_fit(struct sock_filter *filter, unsigned nr, struct filter_wants
  * `see_folders`: opens of folders come to us, too; who lists /sys/devices/system/node shall find
  * our nodes.
  * `swap`: so does what makes frames stay where they are.
+ * `buffers`: so do calls with pointers, but for those into the ready range, if there is one.
  */
-int filter_install(bool see_folders, bool swap, bool buffers)
+int filter_install(bool see_folders, bool swap, bool buffers, uint64_t ready_start)
 {
 	const unsigned nr = sizeof guest_filter / sizeof *guest_filter;
 	const unsigned nr_tail = sizeof swap_filter / sizeof *swap_filter;
 	struct sock_filter filter[sizeof guest_filter / sizeof *guest_filter +
 				  sizeof swap_filter / sizeof *swap_filter +
-				  BUFFERS_INSTRUCTIONS];
+				  READY_INSTRUCTIONS + BUFFERS_INSTRUCTIONS];
 	struct sock_fprog program = { .filter = filter };
 
 	memcpy(filter, guest_filter, sizeof guest_filter);
@@ -280,6 +330,6 @@ int filter_install(bool see_folders, bool swap, bool buffers)
 		filter, nr, (struct filter_wants){ see_folders, swap, buffers }, swap_filter,
 		nr_tail);
 	if (buffers)
-		program.len = (unsigned short)buffers_append(filter, program.len);
+		program.len = (unsigned short)buffers_append(filter, program.len, ready_start);
 	return filter_set(&program);
 }

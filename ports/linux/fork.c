@@ -219,6 +219,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 
 	mon->batching = NULL;
 	worker_wait(mon, g);
+	ready_restore(mon); /* the child's is forgotten in fork_happened */
 	mon->serving = outer;
 
 	if (!r) {
@@ -333,11 +334,14 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 		r = guest_mm_attach(mon, c);
 	if (!r) {
 		left_out_fill(mon, g, c);
+		ready_forget(mon, c);
 		if (parent->told_page)
 			worker_placeholder(mon, c, parent->told_page,
 					   parent->told_page + PAGE_BYTES);
 		r = guest_mm_arm(mon, c, false);
 	}
+	if (!r)
+		r = ready_fill(mon, c);
 	if (!r && parent->child_settid) {
 		pid_t tid = child->tid;
 		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);

@@ -216,6 +216,7 @@ static void linux_invalidate(void *ctx, struct ondol_mm_struct *mm, ondol_virt_a
 	if (!g || g->worker_dead || !g->attached)
 		return;
 	mon->stats.flushes++;
+	ready_take(mon, g, start, end);
 	worker_flush(mon, g, start, end);
 	if (g != mon->batching)
 		worker_wait(mon, g); /* [PORT-2] */
@@ -243,7 +244,7 @@ static enum ondol_mmu_busy linux_busy(void *ctx, struct ondol_mm_struct *mm,
 	struct monitor *mon = ctx;
 	const struct guest_mm *g = ondol_mm_private(mm);
 
-	if (!g || g->worker_dead || !g->attached)
+	if (!g || g->worker_dead || !g->attached || ready_overlaps(mon, start, end))
 		return ONDOL_MMU_ALL_STAYS;
 	/* It runs, and there is no way to take pages from it in one step [PORT-5]. */
 	if (!mon->trap->one_step(g) && (g->refs > 1 || g != mon->serving))

@@ -196,6 +196,7 @@ struct guest_mm {
 	uint32_t repeats;           /* faults in a row on what should be mapped */
 	uint32_t nr_host_maps;      /* calls that made mappings, since they were last counted */
 	uint64_t evict_at;          /* where the last eviction ended */
+	bool ready_lost;            /* the ready range is to be filled: ready.c */
 	bool stack_limit_moved;     /* RLIMIT_STACK is the host's to tell when a stack grows */
 	uint32_t nr_native_maps;    /* made so far: 0 saves looking for them */
 	bool has_pins;              /* a call of one of its threads had [BUF-1] */
@@ -242,6 +243,8 @@ struct task {
 	uint64_t stale_addr, stale_ip, stale_taken; /* of a fault on what was mapped already */
 	struct kernel_sigaction segv_action; /* [SIG-1] */
 	bool segv_blocked;          /* by its last rt_sigprocmask */
+	bool interrupted;           /* it has not stopped yet: interrupt.c */
+	bool asks;                  /* its call waits to be served, so it cannot stop */
 	bool in_handler;            /* or may be: more is blocked then */
 };
 
@@ -351,6 +354,11 @@ struct monitor {
 	struct ondol_machine_stats ksm_at_peak; /* when most was saved */
 	struct stop_node *early_stops, **early_stops_end;
 	unsigned long randomize; /* the computer's kernel.randomize_va_space */
+	pid_t current; /* the thread whose call or stop is being served, or 0 */
+	uint64_t ready_start; /* of the ready range [BUF-5], or 0 */
+	bool ready_lost; /* some mm has not all of its own */
+	pid_t *ready_held; /* threads that wait for theirs */
+	uint32_t nr_ready_held, cap_ready_held;
 	struct refs_sink *refs;
 	struct file_object *files[1024];
 	uint32_t nr_files;
@@ -430,8 +438,15 @@ void fault_serve_late(struct monitor *mon);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *fault);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
+/*
+ * Before it is asked for: the window around addr, if it is absent, as an access of `prot`
+ * (ONDOL_VM_*) would have it.  Where the mapping ends; not waited for.
+ */
 uint64_t fault_ahead(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 		     uint32_t around, ondol_vm_flags_t prot);
+/* The same, from *at on, which moves along; and the fault's error. */
+int fault_ready(struct monitor *mon, struct guest_mm *g, uint64_t *at, uint32_t around,
+		ondol_vm_flags_t prot);
 int fault_in_read(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 /* Post the mapping of a page that can be read, if it can. */
 bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr);
@@ -462,6 +477,20 @@ void sigtrap_return_note(struct task *task, uint64_t set);
 bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
 
+/* ready.c */
+#define READY_BYTES (32ul << 10)
+bool ready_overlaps(const struct monitor *mon, uint64_t start, uint64_t end);
+/* What is mapped there comes to the host's tables.  -ENOMEM, -ECHILD. */
+int ready_fill(struct monitor *mon, struct guest_mm *g);
+/* [start, end) is about to be taken from the host's tables. */
+void ready_take(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+/* Something has been mapped in [start, end). */
+void ready_note(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+/* Before a thread goes on. */
+void ready_restore(struct monitor *mon);
+/* A fork's child has a copy of its parent's mappings there, which it must not keep. */
+void ready_forget(struct monitor *mon, struct guest_mm *child);
+
 /* buffers.c: nothing to do where the host's kernel waits for pages */
 /* An array of the program's, of its own format.  -EFAULT: a part of it is not to be read. */
 int iovecs_read(const struct monitor *mon, const struct task *task, uint64_t at, uint64_t nr,
@@ -485,6 +514,10 @@ void call_exits(struct task *task);
 /* Until a call that was left has waited long enough; -1: there is none. */
 int deadlines_wait_ms(const struct monitor *mon);
 void deadlines_serve(struct monitor *mon);
+/* Stop a thread, soon: task_resume lets it go on.  False: it has not stopped, or not for us. */
+bool thread_hold(struct monitor *mon, struct task *task);
+/* Such a stop: its call is made again. */
+void call_interrupted(const struct monitor *mon, struct task *task);
 /* Threads in calls with buffers in [start, end) leave them: they are stopped, and to be resumed. */
 unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end,
 			 struct task **held, unsigned most);
@@ -545,6 +578,8 @@ struct guest_layout {
 	unsigned char random[16]; /* AT_RANDOM's, if has_random */
 };
 void layout_init(struct monitor *mon);
+/* The block that this run's stacks end in [BUF-5]; 0: any.  Of a machine that has its RAM. */
+uint64_t layout_ready(const struct monitor *mon);
 /* Where the guest sees what mailbox_room() gives. */
 uint64_t mailbox_room_at(const struct monitor *mon);
 /* Where the stub's code is in the guest; `part`: of mon->space. */
@@ -690,7 +725,7 @@ void refs_destroy(struct monitor *mon);
 
 /* filter.c */
 /* `buffers`: calls with pointers come to us, too. */
-int filter_install(bool see_folders, bool swap, bool buffers);
+int filter_install(bool see_folders, bool swap, bool buffers, uint64_t ready_start);
 /* Give it to the kernel: the listener's descriptor, or -errno. */
 int filter_set(const struct sock_fprog *program);
 

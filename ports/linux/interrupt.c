@@ -35,6 +35,7 @@
 #include "internal.h"
 
 #define LEAVE_NAPS 100000 /* of 20 us and more: a slow device's read */
+#define HOLD_NAPS 2000
 #define END_NAPS 1000 /* nothing that the kernel does before it has written to us takes as long */
 /* The kernel's own error numbers: made again unless a signal has a handler without SA_RESTART. */
 #define RESTARTSYS 512
@@ -182,17 +183,23 @@ static bool overlaps(const struct task *task, uint64_t start, uint64_t end)
  * others of it wait for us, and one that waits for a device takes its time.  What comes later is
  * an event like others.
  */
-static bool stop_soon(const struct task *task, int *status)
+static bool stop_soon(const struct task *task, int patience, int *status)
 {
 	const struct timespec nap = { .tv_nsec = 20000 };
 
-	for (int naps = 0; naps < LEAVE_NAPS; naps++) {
+	for (int naps = 0; naps < patience; naps++) {
 		pid_t r = waitpid(task->tid, status, __WALL | WNOHANG);
 
 		if (r)
 			return r == task->tid;
-		if (naps % 64 == 4 && thread_is_dead(task->tid))
-			return false;
+		if (naps % 64 == 4) {
+			char state = thread_state(task->tid);
+
+			if (state == 't') /* stopped just now, or long ago */
+				return waitpid(task->tid, status, __WALL | WNOHANG) == task->tid;
+			if (!state || state == 'Z' || state == 'X')
+				return false;
+		}
 		if (naps < 4)
 			sched_yield();
 		else
@@ -234,17 +241,25 @@ static void rest_over(struct task *task, struct user_regs_struct *regs)
 	set_regs(task->tid, regs);
 }
 
-/* At the entry or the exit of a call for the rest; `leaving`: because we interrupt it once more. */
-static void rest_stop(struct task *task, bool leaving)
+/*
+ * At the entry or the exit of a call for the rest; `leaving`: because we interrupt it once more.
+ * False: at the entry.
+ */
+static bool rest_stop(struct task *task, bool leaving)
 {
 	struct user_regs_struct regs;
 
-	if (!task->moved || get_regs(task->tid, &regs) || (long long)regs.rax == -ENOSYS)
-		return;
+	if (!task->moved || get_regs(task->tid, &regs))
+		return true;
+	if ((long long)regs.rax == -ENOSYS)
+		return false;
+	leaving |= task->interrupted; /* by us, too, and it has taken its time */
+	task->interrupted = false;
 	if (leaving && is_half_done(task, &regs))
 		rest_later(task, &regs);
 	else if (!leaving || (long long)regs.rax != -RESTARTSYS)
 		rest_over(task, &regs);
+	return true;
 }
 
 void call_exits(struct task *task)
@@ -253,18 +268,23 @@ void call_exits(struct task *task)
 }
 
 /* Out of whatever call it is in.  False: it has stopped for a reason of its own, or ended. */
-static bool thread_interrupt(struct monitor *mon, struct task *task)
+static bool thread_interrupt(struct monitor *mon, struct task *task, int patience)
 {
 	int status;
 
 	task->nr_pins = 0;
-	if (task->group_stopped || ptrace(PTRACE_INTERRUPT, task->tid, NULL, NULL) ||
-	    !stop_soon(task, &status))
+	task->interrupted = false;
+	if (task->group_stopped || ptrace(PTRACE_INTERRUPT, task->tid, NULL, NULL))
 		return false;
+	if (!stop_soon(task, patience, &status)) {
+		task->interrupted = true;
+		return false;
+	}
 	if (WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP)
 		return true;
 	if (task->moved && WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-		rest_stop(task, true); /* another stop does not come then */
+		/* At the exit another stop does not come; at the entry it is still to come. */
+		task->interrupted = !rest_stop(task, true);
 		return true;
 	}
 	stop_early(mon, task->tid, status);
@@ -314,16 +334,37 @@ static void make_again(const struct monitor *mon, struct task *task, struct user
 	task->left = task->again && task->deadline;
 }
 
-static bool call_leave(struct monitor *mon, struct task *task)
+void call_interrupted(const struct monitor *mon, struct task *task)
 {
 	struct user_regs_struct regs;
 
-	trace(mon, "call of %d interrupted", task->tid);
-	if (!thread_interrupt(mon, task))
-		return false;
+	task->interrupted = false;
 	if (!get_regs(task->tid, &regs) && (long)regs.orig_rax >= 0)
 		make_again(mon, task, &regs);
+}
+
+static bool call_leave(struct monitor *mon, struct task *task, int patience)
+{
+	trace(mon, "call of %d interrupted", task->tid);
+	if (!thread_interrupt(mon, task, patience))
+		return false;
+	if (!task->interrupted)
+		call_interrupted(mon, task);
 	return true;
+}
+
+/* One deep in a device does not stop soon: it may find its buffer gone. */
+bool thread_hold(struct monitor *mon, struct task *task)
+{
+	uint32_t nr_pins = task->nr_pins;
+
+	if (task->asks)
+		return false;
+	if (call_leave(mon, task, HOLD_NAPS))
+		return true;
+	if (task->interrupted) /* it is where it was; else it has stopped by itself */
+		task->nr_pins = nr_pins;
+	return false;
 }
 
 static bool has_signal(pid_t tid, const char *set, int sig)
@@ -369,7 +410,7 @@ static void call_over(struct monitor *mon, struct task *task)
 	struct user_regs_struct regs;
 
 	trace(mon, "call of %d has waited long enough", task->tid);
-	if (!thread_interrupt(mon, task))
+	if (!thread_interrupt(mon, task, LEAVE_NAPS))
 		return;
 	if (!get_regs(task->tid, &regs) && call_number(mon, &regs) == task->last_call.nr) {
 		/* Else it had looked whether there is something, before it went. */
@@ -426,7 +467,7 @@ unsigned buffers_release(struct monitor *mon, struct guest_mm *g, uint64_t start
 		    (t->mm == g ? overlaps(t, start, end) : t->remote == g)) {
 			if (t->ends)
 				end_awaited(mon, t);
-			else if (call_leave(mon, t))
+			else if (call_leave(mon, t, LEAVE_NAPS))
 				held[nr++] = t;
 		}
 	return nr;

@@ -254,7 +254,8 @@ static _Noreturn void child_main(const struct launch *launch, int socket_fd)
 	setrlimit(RLIMIT_NOFILE, &launch->nofile);
 	int listener = launch->i386 ?
 			       filter_install_i386(launch->see_folders, launch->swap) :
-			       filter_install(launch->see_folders, launch->swap, launch->buffers);
+			       filter_install(launch->see_folders, launch->swap, launch->buffers,
+					      launch->ready_start);
 
 	if (listener < 0) {
 		byte = (char)-listener;

@@ -23,6 +23,7 @@ struct launch {
 	bool i386;           /* 32-bit programs only */
 	bool see_folders;    /* opens of folders come to the monitor, too: filter.c */
 	bool buffers;        /* calls with pointers do: calls.c */
+	uint64_t ready_start; /* calls with pointers there need not: ready.c */
 	bool swap;           /* so do calls that make frames stay where they are */
 	struct rlimit nofile, fsize; /* as we were given them: the program's */
 };

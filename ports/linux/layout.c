@@ -58,6 +58,9 @@
 #define RANDOM_MMAP (1ul << 40)
 #define RANDOM_STACK (1ul << 34)
 #define RANDOM_BRK (1ul << 30)
+#define READY_TOPS 3           /* pages below the end of the ready range that a stack may end at */
+#define READY_RAM (64ul << 20) /* with less no page of it is given away for speed */
+_Static_assert(STACK_TOP % READY_BYTES == 0, "the filter looks at bits");
 
 _Static_assert(PIE_BASE + RANDOM_PIE + (1ul << 37) < STUB_ADDR, "heaps have room below the stub");
 
@@ -85,11 +88,6 @@ uint64_t stub_at(const struct monitor *mon, const char *part)
 	return mon->space->stub + (uint64_t)(part - mon->space->code);
 }
 
-void layout_init(struct monitor *mon)
-{
-	mon->space = mon->i386 ? &space_i386 : &space_x86_64;
-	mon->randomize = (unsigned long)number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
-}
 
 /* The next of a seed's numbers (splitmix64: Steele, Lea, Flood 2014). */
 static uint64_t next_number(uint64_t *state)
@@ -111,13 +109,37 @@ static uint64_t seed_of(uint64_t seed, const char *path)
 	return hash;
 }
 
+uint64_t layout_ready(const struct monitor *mon)
+{
+	uint64_t state = mon->options->seed;
+
+	if (mon->trap->kernel_too || mon->options->fault_around || mon->ram_bytes < READY_RAM)
+		return 0;
+	if (!mon->options->seeded &&
+	    (!mon->randomize || mon->options->no_aslr ||
+	     getrandom(&state, sizeof state, 0) != sizeof state))
+		return STACK_TOP - READY_BYTES;
+	return STACK_TOP - READY_BYTES - (next_number(&state) % RANDOM_STACK & ~(READY_BYTES - 1));
+}
+
+void layout_init(struct monitor *mon)
+{
+	mon->space = mon->i386 ? &space_i386 : &space_x86_64;
+	mon->randomize = (unsigned long)number_in("/proc/sys/kernel/randomize_va_space", 10, 2);
+}
+
 /* The host has put its vdso by chance, too: not where the stack may come to be. */
-static uint64_t stack_choose(uint64_t *state, uint64_t vdso)
+static uint64_t stack_choose(const struct monitor *mon, uint64_t *state, uint64_t vdso)
 {
 	uint64_t top = STACK_TOP;
 
 	for (unsigned i = 0; i < 16; i++) {
-		top = STACK_TOP - (next_number(state) % RANDOM_STACK & ~(PAGE_BYTES - 1));
+		if (mon->ready_start && !i)
+			top = mon->ready_start + READY_BYTES -
+			      next_number(state) % READY_TOPS * PAGE_BYTES;
+		else
+			top = STACK_TOP -
+			      (next_number(state) % RANDOM_STACK & ~(PAGE_BYTES - 1));
 		if (vdso > top || vdso < top - STACK_GAP_MAX)
 			break;
 	}
@@ -151,7 +173,7 @@ void layout_choose(const struct monitor *mon, const struct task *task, const cha
 		out->pie_base += next_number(&state) % RANDOM_PIE & ~(PIE_GRAIN - 1);
 		out->mmap_random = next_number(&state) % RANDOM_MMAP & ~(PAGE_BYTES - 1);
 		out->brk_random = next_number(&state) % RANDOM_BRK & ~(PAGE_BYTES - 1);
-		out->stack_top = stack_choose(&state, vdso);
+		out->stack_top = stack_choose(mon, &state, vdso);
 	}
 	if (!seeded && mon->randomize == 1)
 		out->brk_random = 0;

@@ -280,6 +280,7 @@ static void main_loop(struct monitor *mon)
 				place_tick(mon);
 			else if (n == 1 || mm_alive(mon, event[i].data.ptr))
 				serve_faults(mon, event[i].data.ptr);
+			ready_restore(mon);
 		}
 		stops_serve_early(mon);
 		notif_serve_early(mon);
@@ -288,6 +289,7 @@ static void main_loop(struct monitor *mon)
 		deadlines_serve(mon);
 		housekeeping(mon);
 		ksm_tick(mon);
+		ready_restore(mon);
 	}
 }
 
@@ -324,6 +326,7 @@ static int monitor_init(struct monitor *mon, const struct ondol_linux_options *o
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	int r = ram_create(mon);
 
+	mon->ready_start = layout_ready(mon);
 	if (!r)
 		r = machine_create(mon);
 	if (!r && !swap_create(mon))
@@ -467,6 +470,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 		r = place_init(mon);
 	if (!r && mon->place.timer >= 0)
 		r = watch(mon, mon->place.timer, &mon->place);
+	launch->ready_start = mon->ready_start;
 	if (!r)
 		r = start(mon, launch);
 	fds_release(inherited);

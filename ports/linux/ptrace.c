@@ -524,6 +524,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 {
 	struct task *task = task_find(mon, tid);
 
+	mon->current = tid;
 	if (!WIFSTOPPED(status)) {
 		if (task)
 			thread_end(mon, task, status);
@@ -568,6 +569,8 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 			return;
 		}
 		task->group_stopped = sig != SIGTRAP;
+		if (sig == SIGTRAP && task->interrupted)
+			call_interrupted(mon, task);
 		if (sig == SIGTRAP)
 			task_resume(task, 0);
 		else

@@ -26,6 +26,7 @@ void notif_reply(struct monitor *mon, uint64_t id, int64_t result)
 {
 	struct seccomp_notif_resp reply = { .id = id };
 
+	ready_restore(mon);
 	if (result < 0 && result > -4096)
 		reply.error = (int32_t)result;
 	else
@@ -38,6 +39,7 @@ void notif_continue(struct monitor *mon, uint64_t id)
 	struct seccomp_notif_resp reply = { .id = id,
 					    .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 
+	ready_restore(mon);
 	ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_SEND, &reply);
 }
 
@@ -56,33 +58,33 @@ int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t f
 	return r < 0 ? -errno : r;
 }
 
-void notif_late(struct monitor *mon, struct guest_mm *g, const struct seccomp_notif *notif)
+static void notif_defer(struct monitor *mon, const struct seccomp_notif *notif,
+			struct notif_node ***end)
 {
 	struct notif_node *node = malloc(sizeof *node);
+	struct task *task = task_find(mon, (pid_t)notif->pid);
 
 	if (!node) {
 		notif_reply(mon, notif->id, -ENOMEM);
 		return;
 	}
+	if (task)
+		task->asks = true;
 	node->next = NULL;
 	node->notif = *notif;
-	*g->late_notifs_end = node;
-	g->late_notifs_end = &node->next;
+	**end = node;
+	*end = &node->next;
+}
+
+void notif_late(struct monitor *mon, struct guest_mm *g, const struct seccomp_notif *notif)
+{
+	notif_defer(mon, notif, &g->late_notifs_end);
 }
 
 /* It came while we waited for another one: next time round. */
 void notif_early(struct monitor *mon, const struct seccomp_notif *notif)
 {
-	struct notif_node *node = malloc(sizeof *node);
-
-	if (!node) {
-		notif_reply(mon, notif->id, -ENOMEM);
-		return;
-	}
-	node->next = NULL;
-	node->notif = *notif;
-	*mon->early_notifs_end = node;
-	mon->early_notifs_end = &node->next;
+	notif_defer(mon, notif, &mon->early_notifs_end);
 }
 
 /* ------------------------------------------------------------------ futex */
@@ -329,8 +331,16 @@ static int64_t memory_call(struct monitor *mon, struct task *task, const struct 
 			   bool *out_native)
 {
 	mon->stats.calls++;
+	const __u64 *arg = data->args;
 	int64_t r = mmcall(mon, task, data, out_native);
 
+	ready_note(mon, task->mm, arg[0], arg[0] + arg[1]);
+	if (r > 0 && data->nr == SYS_mmap)
+		ready_note(mon, task->mm, (uint64_t)r, (uint64_t)r + arg[1]);
+	else if (r > 0 && data->nr == SYS_mremap)
+		ready_note(mon, task->mm, (uint64_t)r, (uint64_t)r + arg[2]);
+	else if (data->nr == SYS_shmat) /* it is as long as its segment */
+		ready_note(mon, task->mm, 0, mon->space->end);
 	trace(mon, "call %d: %d(%#llx, %#llx, %#llx, %#llx) = %#llx", task->tid, data->nr,
 	      data->args[0], data->args[1], data->args[2], data->args[3], (long long)r);
 	return r;
@@ -496,6 +506,8 @@ void notif_serve(struct monitor *mon, const struct seccomp_notif *notif)
 			notif_reply(mon, notif->id, -ENOMEM);
 		return;
 	}
+	mon->current = (pid_t)notif->pid;
+	task->asks = false;
 	task->nr_pins = 0; /* it is out of its last call */
 	struct guest_mm *forking = forking_of(mon, task, &notif->data);
 
