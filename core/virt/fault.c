@@ -217,6 +217,11 @@ static int make_entry(struct fault *f)
 	return fault_cow(f, pte);
 }
 
+static bool is_window(uint32_t pages)
+{
+	return pages && pages <= AROUND_MAX && !(pages & (pages - 1));
+}
+
 int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_args *args,
 			  struct ondol_fault_result *out_result)
 {
@@ -226,12 +231,17 @@ int ondol_handle_mm_fault(struct ondol_mm_struct *mm, const struct ondol_fault_a
 		.addr = align_down(args->addr, ONDOL_PAGE_SIZE),
 		.access = args->access,
 		.around = args->nr_around,
+		.cached = args->nr_around,
 		.result = &result,
 	};
 	int r;
 
-	if (ondol_unlikely(args->size < sizeof *args || !f.around || f.around > AROUND_MAX ||
-			   (f.around & (f.around - 1))))
+	if (ondol_unlikely(args->size < offsetof(struct ondol_fault_args, nr_cached) ||
+			   !is_window(f.around)))
+		return -ONDOL_EINVAL;
+	if (args->size >= sizeof *args && args->nr_cached > f.around)
+		f.cached = args->nr_cached;
+	if (ondol_unlikely(!is_window(f.cached)))
 		return -ONDOL_EINVAL;
 	mm->faulting = f.addr;
 	r = find_region(&f);

@@ -115,6 +115,8 @@ int fault_file(struct fault *f)
 
 	if (r)
 		return r;
+	if (!copy)
+		f->around = f->cached;
 	run = fault_absent_run(f);
 	/* Pages past the end may be cached from when the file was longer: they stay unmapped. */
 	run.hi = min_u64(run.hi, f->addr + (min_u64(read.end - index, AROUND_MAX)

@@ -635,6 +635,7 @@ struct fault {
 	uint64_t addr;   /* page aligned */
 	uint32_t access; /* ONDOL_FAULT_*; WRITE added where a read-only page would not do */
 	uint32_t around; /* pages of the window */
+	uint32_t cached; /* of that for what need not be read: no smaller */
 	void *slot;      /* addr's entry */
 	struct ondol_fault_result *result;
 	struct ondol_mempolicy policy; /* where its frames come from */

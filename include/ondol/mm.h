@@ -299,6 +299,11 @@ struct ondol_fault_args {
 	 * cache side by side.  1: exactly the page asked for (A4).
 	 */
 	uint32_t nr_around;
+	/*
+	 * The same window for pages that are in the page cache already, if an access that does not
+	 * copy asks for one: nothing is read for them.  0 (or a caller without it): nr_around.
+	 */
+	uint32_t nr_cached;
 };
 struct ondol_fault_result {
 	enum ondol_fault_kind kind;

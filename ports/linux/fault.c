@@ -26,6 +26,7 @@
 #define AROUND_FILE 64u
 #define AROUND_MOST 512u
 #define SPOT_FAULTS 8u
+#define BESIDE_MOST 32u /* more pieces than that are not worth it */
 
 ondol_vm_flags_t rights_at(struct guest_mm *g, uint64_t addr)
 {
@@ -226,6 +227,8 @@ bool fault_map_readable(struct monitor *mon, struct guest_mm *g, uint64_t addr)
  *                  as much as 50 to 100 of them, so the wide window is worth it where one page in
  *                  so many is wanted.  A region in which there have been SPOT_FAULTS faults is used
  *                  in many places, as a compiler's text is: twice as wide.
+ *   of few pages   A region of AROUND_FIRST pages that is written to is wanted as a whole (a
+ *                  library's data), though it may lie across the border of two windows.
  *
  * While memory is short, nothing extra.
  */
@@ -270,6 +273,47 @@ static uint32_t window_of(const struct monitor *mon, const struct stream *s)
 
 #define FAULT_HELD 1
 
+/* What is in the page cache costs only its mapping. */
+static uint32_t cached_around(const struct monitor *mon, uint32_t around)
+{
+	return mon->options->fault_around || pages_to_spare(mon) < mon->pages_plenty ? around :
+										       AROUND_MOST;
+}
+
+/* From *at on, which moves along.  False: there is nothing to map. */
+static bool map_next(struct monitor *mon, struct guest_mm *g, uint64_t *at)
+{
+	struct ondol_tlb_run run;
+
+	if (ondol_tlb_fill(g->mm, *at, ONDOL_FAULT_READ, AROUND_MOST, &run)) {
+		*at += PAGE_BYTES;
+		return false;
+	}
+	*at = run.start + run.nr_pages * PAGE_BYTES;
+	if (run.cached)
+		return false;
+	map_run(mon, g, run.start, &run);
+	return true;
+}
+
+/* The fault has filled more of the page table than lies in one piece of frames: the rest, too. */
+static void map_beside(struct monitor *mon, struct guest_mm *g, const struct ondol_tlb_run *run)
+{
+	const uint64_t window = AROUND_MOST * PAGE_BYTES;
+	uint64_t start = run->start & ~(window - 1), end = start + window;
+	unsigned most = BESIDE_MOST;
+	struct ondol_vma_info vma;
+
+	if (ondol_find_vma(g->mm, run->start, &vma) || vma.start > run->start)
+		return;
+	if (end > vma.end)
+		end = vma.end;
+	for (uint64_t at = start < vma.start ? vma.start : start; at < run->start && most;)
+		most -= map_next(mon, g, &at);
+	for (uint64_t at = run->start + run->nr_pages * PAGE_BYTES; at < end && most;)
+		most -= map_next(mon, g, &at);
+}
+
 /*
  * Fill the page table if need be; what the host's tables are to have.  0, the fault's error, or
  * FAULT_HELD: `holdable`, the fault or NULL, was put aside.
@@ -278,7 +322,8 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 		      uint32_t around, const struct fault *holdable, struct ondol_tlb_run *run)
 {
 	struct ondol_fault_args args = { .size = sizeof args, .access = access, .addr = addr,
-					 .nr_around = around };
+					 .nr_around = around,
+					 .nr_cached = cached_around(mon, around) };
 	struct ondol_fault_result result;
 
 	evict_if_many(mon, g);
@@ -295,7 +340,28 @@ static int fault_find(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 		if (g->nr_holes)
 			holes_restore(mon, g, addr, addr + (1ul << 20));
 	}
-	return ondol_tlb_fill(g->mm, addr, access, around, run);
+	r = ondol_tlb_fill(g->mm, addr, access, args.nr_cached, run);
+	if (!r && result.nr_pages > run->nr_pages)
+		map_beside(mon, g, run);
+	return r;
+}
+
+/* Of a small region. */
+static void map_rest(struct monitor *mon, struct guest_mm *g, uint64_t addr,
+		     const struct ondol_tlb_run *run)
+{
+	const ondol_vm_flags_t not = ONDOL_VM_NATIVE | ONDOL_VM_SHARED | ONDOL_VM_GROWSDOWN;
+	struct ondol_vma_info vma;
+
+	if (mon->options->fault_around || ondol_find_vma(g->mm, addr, &vma) ||
+	    vma.start > addr || vma.end - vma.start > AROUND_FIRST * PAGE_BYTES ||
+	    (vma.vm_flags & not) || pages_to_spare(mon) < mon->pages_plenty)
+		return;
+	for (uint64_t at = vma.start; at < vma.end;)
+		if (at >= run->start && at < run->start + run->nr_pages * PAGE_BYTES)
+			at = run->start + run->nr_pages * PAGE_BYTES;
+		else
+			at = fault_ahead(mon, g, at, AROUND_FIRST, vma.vm_flags);
 }
 
 /*
@@ -330,6 +396,8 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 	g->repeats = 0;
 	stream->end = run.start + run.nr_pages * PAGE_BYTES;
 	map_run(mon, g, addr, &run);
+	if (access & ONDOL_FAULT_WRITE)
+		map_rest(mon, g, addr, &run);
 	return 0;
 }
 

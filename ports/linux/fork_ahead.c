@@ -16,13 +16,6 @@
 #define FORKS_LEARNT 32
 #define PLACE_BYTES (16 * PAGE_BYTES)
 
-static bool is_there(const struct guest_mm *g, uint64_t addr)
-{
-	unsigned char in = 0;
-
-	return !ondol_mincore(g->mm, addr & ~(PAGE_BYTES - 1), PAGE_BYTES, &in) && (in & 1);
-}
-
 /* A fault of the program's, about to be served. */
 void fork_ahead_note(struct guest_mm *g, uint64_t addr)
 {
@@ -34,14 +27,14 @@ void fork_ahead_note(struct guest_mm *g, uint64_t addr)
 	for (uint32_t i = 0; i < p->nr; i++)
 		if (p->addr[i] / PLACE_BYTES == addr / PLACE_BYTES)
 			return;
-	if (p->nr < PLACES && is_there(g, addr)) /* what is new will not be, the next time */
+	if (p->nr < PLACES && page_is_there(g, addr)) /* what is new will not be, the next time */
 		p->addr[p->nr++] = addr;
 }
 
 static void map_places(struct monitor *mon, struct guest_mm *g, const struct places *places)
 {
 	for (uint32_t i = 0; i < places->nr; i++)
-		if (is_there(g, places->addr[i]))
+		if (page_is_there(g, places->addr[i]))
 			fault_ahead(mon, g, places->addr[i], PLACE_BYTES / PAGE_BYTES,
 				    ONDOL_VM_READ | ONDOL_VM_WRITE);
 	worker_kick(g);

@@ -85,7 +85,8 @@ struct mailbox { /* one frame, shared with the worker */
 	uint32_t worker_sleeps, monitor_sleeps;
 	uint32_t ready;
 	int32_t uffd; /* number in the worker's table */
-	uint32_t unused[10];
+	uint32_t monitor_wants; /* a sleeping monitor: so many done.  Less does not wake it. */
+	uint32_t unused[9];
 	struct mailbox_op slot[MB_NR_SLOTS];
 };
 
@@ -476,6 +477,14 @@ void sigtrap_return_note(struct task *task, uint64_t set);
 /* A bad access while SIGSEGV is blocked or ignored: what the kernel has made of it stays. */
 bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
+
+/* map_ahead.c */
+bool page_is_there(const struct guest_mm *g, uint64_t addr); /* or in the page cache */
+/* The heap has grown by [start, end). */
+void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
+/* A private mapping has been made. */
+void mmap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t size, int prot,
+		int flags);
 
 /* ready.c */
 #define READY_BYTES (32ul << 10)

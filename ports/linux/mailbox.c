@@ -30,6 +30,7 @@ _Static_assert(offsetof(struct mailbox, worker_sleeps) == MB_WORKER_SLEEPS, "stu
 _Static_assert(offsetof(struct mailbox, monitor_sleeps) == MB_MONITOR_SLEEPS, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, ready) == MB_READY, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, uffd) == MB_UFFD, "stub_layout.h");
+_Static_assert(offsetof(struct mailbox, monitor_wants) == MB_MONITOR_WANTS, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox, slot) == MB_SLOTS, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox_op, ret) == OP_RET, "stub_layout.h");
 _Static_assert(offsetof(struct mailbox_op, flags) == OP_FLAGS, "stub_layout.h");
@@ -118,6 +119,7 @@ static int wait_for_tail(struct monitor *mon, struct guest_mm *g, uint32_t left)
 		mon->stats.worker_waits++;
 		if (g->remap_expected && (uffd_remap_event_take(mon, g) || worker_alive(g)))
 			continue;
+		__atomic_store_n(&mb->monitor_wants, g->posted - left, __ATOMIC_RELAXED);
 		__atomic_store_n(&mb->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&mb->tail, __ATOMIC_SEQ_CST) == tail &&
 		    futex(&mb->tail, FUTEX_WAIT, tail, &second) && errno == ETIMEDOUT) {

@@ -35,7 +35,6 @@
 #ifndef MAP_ABOVE4G
 #define MAP_ABOVE4G 0x80
 #endif
-#define HEAP_AHEAD 64u /* pages: glibc grows its heap by 33 or 34 */
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08 /* instead of MAP_PRIVATE; since 6.11 */
 #endif
@@ -296,6 +295,8 @@ static int64_t call_mmap(struct monitor *mon, struct task *task, const __u64 *ar
 					     g->comm);
 		}
 	}
+	if (!r && !c.shared && !c.native)
+		mmap_ahead(mon, g, at, page_up(c.length), c.prot, c.flags);
 	if (args.file)
 		ondol_file_put(args.file);
 	if (c.host_fd >= 0)
@@ -350,25 +351,6 @@ static int64_t call_mprotect(struct monitor *mon, struct guest_mm *g, const __u6
 	if (g->nr_holes)
 		holes_restore(mon, g, addr, end);
 	return r;
-}
-
-/*
- * A heap that was touched to its very end grows because more is about to be touched: what is
- * added, [start, end), is mapped with the call, which would else be followed by a fault for each
- * window of it.  Not while memory is short, and not where the user says how many pages a fault
- * brings.
- */
-static void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
-{
-	unsigned char resident = 0;
-
-	if (start >= end || end - start > HEAP_AHEAD * PAGE_BYTES || mon->options->fault_around ||
-	    ondol_nr_free_pages(mon->machine) < mon->pages_plenty ||
-	    ondol_mincore(g->mm, start - PAGE_BYTES, PAGE_BYTES, &resident) || !(resident & 1))
-		return;
-	while (start < end)
-		start = fault_ahead(mon, g, start, HEAP_AHEAD, ONDOL_VM_READ | ONDOL_VM_WRITE);
-	worker_wait(mon, g);
 }
 
 /* There are no keys, as on a processor without them: whatever else is wrong is told first. */

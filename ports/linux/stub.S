@@ -234,6 +234,9 @@ NAME(worker_create):
 	mfence				/* tail is out before the program goes on */
 	cmpl	$0, MB_MONITOR_SLEEPS(%r12)
 	je	.Lquiet
+	mov	%ebx, %eax
+	sub	MB_MONITOR_WANTS(%r12), %eax
+	js	.Lquiet			/* it waits for more than this one */
 	mov	%rdi, %rbp		/* the slot is given away: only registers now */
 	mov	%rsi, %r13
 	mov	%rdx, %r15
@@ -257,6 +260,9 @@ NAME(worker_create):
 	mfence
 	cmpl	$0, MB_MONITOR_SLEEPS(%r12)
 	je	.Lnext
+	mov	%ebx, %eax
+	sub	MB_MONITOR_WANTS(%r12), %eax
+	js	.Lnext
 	lea	MB_TAIL(%r12), %rdi
 	mov	$FUTEX_WAKE, %esi
 	mov	$1, %edx

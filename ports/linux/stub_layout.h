@@ -37,6 +37,7 @@
 #define MB_MONITOR_SLEEPS 12
 #define MB_READY 16
 #define MB_UFFD 20
+#define MB_MONITOR_WANTS 24
 #define MB_SLOTS 64
 #define MB_SLOT_SIZE 112
 #define MB_NR_SLOTS 32 /* a power of two */

@@ -100,11 +100,13 @@ static void *forker(void *unused)
 static long call_meanwhile(void *(*other)(void *))
 {
 	unsigned char *out = spare(0);
+	pthread_attr_t small;
 	pthread_t thread;
 	long n = 0;
 
 	over = false;
-	CHECK(!pthread_create(&thread, NULL, other, NULL));
+	CHECK(!pthread_attr_init(&small) && !pthread_attr_setstacksize(&small, 128 << 10));
+	CHECK(!pthread_create(&thread, &small, other, NULL));
 	while (!over) { /* what is written there may be gone at once */
 		CHECK(syscall(SYS_readlink, link_at, out, 64) == 6);
 		CHECK(stat(path_at, (struct stat *)out) == 0);

@@ -460,6 +460,54 @@ static void everything_comes_back(void **state)
 	end();
 }
 
+static uint32_t fault_beside(struct ondol_mm_struct *mm, unsigned page, uint32_t access,
+			     uint32_t around, uint32_t cached)
+{
+	struct ondol_fault_args args = { .size = sizeof args, .access = access, .addr = AT(page),
+					 .nr_around = around, .nr_cached = cached };
+	struct ondol_fault_result result;
+
+	assert_int_equal(ondol_handle_mm_fault(mm, &args, &result), 0);
+	return result.nr_pages;
+}
+
+/* What another program has read already is mapped in a wider window, and nothing is read for it. */
+static void cached_neighbours(void **state)
+{
+	struct ondol_fault_args args = { .size = sizeof args, .access = READ, .addr = AT(0),
+					 .nr_around = 1, .nr_cached = 3 };
+	struct ondol_mm_struct *other;
+	struct ondol_fault_result result;
+	struct test_file f;
+
+	(void)state;
+	begin();
+	other = new_mm();
+	open_file(&f, 64 * PAGE);
+	map_at(other, AT(0), 64, R, &f, 0);
+	map_file(0, 64, R, &f, 0);
+	map_file(64, 64, RW, &f, 0);
+	assert_int_equal(fault_beside(other, 0, READ, 8, 0), 8);
+	assert_int_equal(fault_beside(other, 20, READ, 4, 0), 4);
+	assert_int_equal(f.reads, 12);
+	/* Pages 0 to 7 and 20 to 23 are there; one is asked for, and one more is read. */
+	assert_int_equal(fault_beside(fx.mm, 2, READ, 1, 16), 8);
+	assert_int_equal(fault_beside(fx.mm, 16, READ, 1, 16), 5);
+	assert_int_equal(f.reads, 13);
+	assert_int_equal(rss_of(fx.mm), 13);
+	/* Who gets a copy gets no more copies than before. */
+	assert_int_equal(fault_beside(fx.mm, 64 + 2, WRITE, 2, 16), 2);
+	assert_int_equal(fault_beside(fx.mm, 64 + 4, READ, 1, 16), 4);
+	assert_int_equal(ondol_handle_mm_fault(fx.mm, &args, &result), -ONDOL_EINVAL);
+	args.size = offsetof(struct ondol_fault_args, nr_cached); /* it has none */
+	assert_int_equal(ondol_handle_mm_fault(fx.mm, &args, &result), 0);
+	args.size--;
+	assert_int_equal(ondol_handle_mm_fault(fx.mm, &args, &result), -ONDOL_EINVAL);
+	ondol_mmput(other);
+	close_file(&f);
+	end();
+}
+
 /* [MMU-1] A look-up of what is cached already caches nothing beside it. */
 static void a_cached_page_fills_alone(void **state)
 {
@@ -496,6 +544,7 @@ int main(void)
 		cmocka_unit_test(neighbours_come_along),
 		cmocka_unit_test(neighbours_only_from_what_is_free),
 		cmocka_unit_test(around_in_a_file),
+		cmocka_unit_test(cached_neighbours),
 		cmocka_unit_test(address_1000),
 		cmocka_unit_test(tables_cost_what_is_mapped),
 		cmocka_unit_test(a_page_of_the_executable),
