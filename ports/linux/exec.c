@@ -591,7 +591,7 @@ void exec_takeover(struct monitor *mon, struct task *task)
 		if (!r)
 			r = image_build(mon, task, g, &image, &why);
 		if (!r)
-			r = ready_fill(mon, g);
+			r = ready_fill_or_oom(mon, g);
 		if (!r) {
 			host_layout_set(mon, g, &image);
 			image.regs.orig_rax = (unsigned long long)-1;

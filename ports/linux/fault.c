@@ -76,8 +76,8 @@ static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start,
 	if (ready_overlaps(mon, start, end)) { /* that stays [BUF-5] */
 		if (start < mon->ready_start)
 			evict_range(mon, g, start, mon->ready_start);
-		if (end > mon->ready_start + READY_BYTES)
-			evict_range(mon, g, mon->ready_start + READY_BYTES, end);
+		if (end > ready_end(mon))
+			evict_range(mon, g, ready_end(mon), end);
 		return;
 	}
 	while (at < end && !ondol_find_vma(g->mm, at, &vma) && vma.start < end) {
@@ -387,6 +387,10 @@ static int fault_fill(struct monitor *mon, struct guest_mm *g, uint64_t addr, ui
 			/* The host did not take the mapping (its limit, say): start over. */
 			evict_range(mon, g, addr & ~(REGION_BYTES - 1),
 				    (addr | (REGION_BYTES - 1)) + 1);
+			if (ready_overlaps(mon, addr, addr + PAGE_BYTES)) {
+				ready_take(mon, g, addr, addr + PAGE_BYTES);
+				ondol_tlb_evicted(g->mm, addr, addr + PAGE_BYTES);
+			}
 			g->repeats = 0;
 		}
 		worker_wait(mon, g);

@@ -193,6 +193,7 @@ void fork_prepare(struct monitor *mon, struct task *task, const struct user_regs
 		task_resume(task, 0);
 		return;
 	}
+	mon->current = task->tid;
 	if (!g || g->worker_dead) {
 		fork_refuse(task, &regs, -ENOMEM);
 		return;
@@ -341,7 +342,7 @@ void fork_happened(struct monitor *mon, struct task *parent, struct task *child)
 		r = guest_mm_arm(mon, c, false);
 	}
 	if (!r)
-		r = ready_fill(mon, c);
+		r = ready_fill_or_oom(mon, c);
 	if (!r && parent->child_settid) {
 		pid_t tid = child->tid;
 		r = ondol_copy_to_user(c->mm, parent->child_settid, &tid, sizeof tid);

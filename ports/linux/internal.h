@@ -358,6 +358,7 @@ struct monitor {
 	pid_t current; /* the thread whose call or stop is being served, or 0 */
 	uint64_t ready_start; /* of the ready range [BUF-5], or 0 */
 	bool ready_lost; /* some mm has not all of its own */
+	const struct guest_mm *ready_holding; /* whose threads are stopped for it, or NULL */
 	pid_t *ready_held; /* threads that wait for theirs */
 	uint32_t nr_ready_held, cap_ready_held;
 	struct refs_sink *refs;
@@ -488,9 +489,11 @@ void mmap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t s
 
 /* ready.c */
 #define READY_BYTES (32ul << 10)
+uint64_t ready_end(const struct monitor *mon);
 bool ready_overlaps(const struct monitor *mon, uint64_t start, uint64_t end);
 /* What is mapped there comes to the host's tables.  -ENOMEM, -ECHILD. */
 int ready_fill(struct monitor *mon, struct guest_mm *g);
+int ready_fill_or_oom(struct monitor *mon, struct guest_mm *g);
 /* [start, end) is about to be taken from the host's tables. */
 void ready_take(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 /* Something has been mapped in [start, end). */

@@ -35,7 +35,7 @@
 #include "internal.h"
 
 #define LEAVE_NAPS 100000 /* of 20 us and more: a slow device's read */
-#define HOLD_NAPS 2000
+#define HOLD_NAPS 200
 #define END_NAPS 1000 /* nothing that the kernel does before it has written to us takes as long */
 /* The kernel's own error numbers: made again unless a signal has a handler without SA_RESTART. */
 #define RESTARTSYS 512
@@ -314,6 +314,16 @@ static void make_again(const struct monitor *mon, struct task *task, struct user
 {
 	struct seccomp_data data = call_of(mon, regs);
 
+	if ((long long)regs->rax == -RESTARTSYS && !task->again) {
+		/* Not begun yet, if it is one with a time to wait: that is not the last one's. */
+		task->was_ended = task->left = false;
+		return;
+	}
+	if (data.nr == SYS_close && (long long)regs->rax == -EINTR) {
+		regs->rax = 0; /* it is closed: only what was to be told of that was cut short */
+		set_regs(task->tid, regs);
+		return;
+	}
 	task->was_ended = (long long)regs->rax == -EINTR;
 	if (is_half_done(task, regs)) {
 		rest_later(task, regs);

@@ -262,12 +262,14 @@ static void main_loop(struct monitor *mon)
 	struct epoll_event event[16];
 
 	while (mon->nr_tasks) {
-		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops;
+		bool waiting = mon->early_notifs || mon->late_faults || mon->early_stops ||
+			       mon->ready_lost;
 		int n = epoll_wait(mon->epoll, event, 16,
 				   waiting ? 0 : ksm_wait_ms(mon, wait_ms(mon)));
 
 		mon->notif_taken = false;
 		for (int i = 0; i < n; i++) {
+			mon->current = 0;
 			if (event[i].data.ptr == &mon->signal_fd)
 				signal_events(mon);
 			else if (event[i].data.ptr == &mon->notif)
@@ -282,10 +284,12 @@ static void main_loop(struct monitor *mon)
 				serve_faults(mon, event[i].data.ptr);
 			ready_restore(mon);
 		}
+		mon->current = 0;
 		stops_serve_early(mon);
 		notif_serve_early(mon);
 		fault_serve_late(mon);
 		pressure_serve(mon);
+		mon->current = 0;
 		deadlines_serve(mon);
 		housekeeping(mon);
 		ksm_tick(mon);
@@ -495,6 +499,7 @@ static void monitor_main(struct monitor *mon, const struct ondol_linux_options *
 	report_snapshot(mon);
 	report_proc(mon);
 	report_run(mon, launch, machine_destroy(mon));
+	free(mon->ready_held);
 	/* Only a success is not one without its report: a failure tells more than this does. */
 	if (mon->report_failed && !status && !sig)
 		status = ONDOL_EXIT_CANNOT;

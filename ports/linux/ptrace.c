@@ -485,12 +485,12 @@ void signal_deliver(struct monitor *mon, struct task *task, int sig)
 	mon->stats.signals++;
 	if (mon->options->trace && !get_regs(task->tid, &regs))
 		trace(mon, "thread %d gets signal %d at %#llx", task->tid, sig, regs.rip);
+	task->in_handler = true;
 	/* The kernel's own word is that there was no room for a handler's frame: that is final. */
 	if (sig == SIGSEGV && !ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) &&
 	    info.si_code != SI_KERNEL &&
 	    !(info.si_code > 0 && sigtrap_defeats_handler(task)))
 		sigtrap_action_restore(mon, task);
-	task->in_handler = true;
 	buffers_signal(mon, task);
 	if (!task->dead)
 		task_resume(task, sig);
@@ -586,6 +586,7 @@ void ptrace_event(struct monitor *mon, pid_t tid, int status)
 		if (task->forking)
 			fork_failed(mon, task);
 		refs_watch(mon, task);
+		ready_restore(mon);
 		call_exits(task);
 		task_resume(task, 0);
 		return;

@@ -18,22 +18,27 @@
  * (munmap, mprotect, a fork's copying) is put back before its call returns.  Its other threads may
  * be in calls that we know nothing of, so they are stopped meanwhile.
  *
+ * What begins in the block may reach into the page behind it (no such call looks at more than a
+ * page), so that is kept with it, if anything is mapped there.
+ *
  * The range is constant for a run, so its programs' stacks differ by chance only from run to run,
  * and by the page.  There is none with `--fault-around`, whose user counts pages, nor on a machine
  * with hardly any RAM.
  */
 #include <errno.h>
-#include <signal.h>
-#include <string.h>
 
 #include "internal.h"
 
 #define READY_AROUND 16u
 
+uint64_t ready_end(const struct monitor *mon)
+{
+	return mon->ready_start + READY_BYTES + PAGE_BYTES;
+}
+
 bool ready_overlaps(const struct monitor *mon, uint64_t start, uint64_t end)
 {
-	return mon->ready_start && start < mon->ready_start + READY_BYTES &&
-	       end > mon->ready_start;
+	return mon->ready_start && start < ready_end(mon) && end > mon->ready_start;
 }
 
 /* The part of one region.  -ENOMEM: there is no frame for it. */
@@ -51,7 +56,7 @@ static int fill_region(struct monitor *mon, struct guest_mm *g, uint64_t at, uin
 
 int ready_fill(struct monitor *mon, struct guest_mm *g)
 {
-	uint64_t at = mon->ready_start, end = at + READY_BYTES;
+	uint64_t at = mon->ready_start, end = ready_end(mon);
 	struct ondol_vma_info vma;
 	int r = 0;
 
@@ -93,10 +98,12 @@ static void hold(struct monitor *mon, struct guest_mm *g)
 
 void ready_take(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if (g->ready_lost || !ready_overlaps(mon, start, end))
+	if (!ready_overlaps(mon, start, end))
 		return;
 	g->ready_lost = mon->ready_lost = true;
-	hold(mon, g);
+	if (mon->ready_holding != g)
+		hold(mon, g);
+	mon->ready_holding = g;
 }
 
 void ready_note(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
@@ -107,32 +114,38 @@ void ready_note(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_
 
 void ready_forget(struct monitor *mon, struct guest_mm *child)
 {
-	uint64_t at = mon->ready_start, end = at + READY_BYTES;
+	uint64_t from = mon->ready_start, at = from, end = ready_end(mon);
 	struct ondol_vma_info vma;
 
-	while (at && at < end && !ondol_find_vma(child->mm, at, &vma) && vma.start < end) {
-		uint64_t stop = vma.end < end ? vma.end : end;
-
-		if (at < vma.start)
-			at = vma.start;
+	if (!from)
+		return;
+	/* What the parent has and the child does not (MADV_DONTFORK), too. */
+	while (at < end && !ondol_find_vma(child->mm, at, &vma) && vma.start < end) {
+		at = vma.end;
 		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
-			worker_placeholder(mon, child, at, stop);
-		at = stop;
+			continue;
+		if (vma.start > from)
+			worker_placeholder(mon, child, from, vma.start);
+		from = at;
 	}
+	if (from < end)
+		worker_placeholder(mon, child, from, end);
 }
 
-static void fill_failed(struct monitor *mon, const struct guest_mm *g)
+/* Who is to go is chosen as for any access; who is left gets his pages next time round. */
+int ready_fill_or_oom(struct monitor *mon, struct guest_mm *g)
 {
-	pid_t ended = 0;
+	int r = ready_fill(mon, g);
 
-	for_each_task(mon, t) {
-		if (t->mm != g || t->tgid == ended)
-			continue;
-		ended = t->tgid;
-		monitor_warn("%s: process %d is ended: there is no memory for the end of its stack",
-			     g->comm, ended);
-		kill(ended, SIGKILL);
-	}
+	if (r != -ENOMEM)
+		return r;
+	for_each_task(mon, t)
+		if (t->mm == g) {
+			if (oom_fault(mon, t, mon->ready_start))
+				g->ready_lost = mon->ready_lost = true;
+			return 0;
+		}
+	return 0;
 }
 
 void ready_restore(struct monitor *mon)
@@ -140,9 +153,10 @@ void ready_restore(struct monitor *mon)
 	if (!mon->ready_lost)
 		return;
 	mon->ready_lost = false;
+	mon->ready_holding = NULL;
 	for (struct guest_mm *g = mon->mms; g; g = g->next)
-		if (g->ready_lost && g->attached && ready_fill(mon, g) && !g->worker_dead)
-			fill_failed(mon, g);
+		if (g->ready_lost && g->attached)
+			(void)!ready_fill_or_oom(mon, g); /* else its worker is dead */
 	for (uint32_t i = 0; i < mon->nr_ready_held; i++) {
 		const struct task *task = task_find(mon, mon->ready_held[i]);
 

@@ -82,6 +82,7 @@ static void sig_served(struct monitor *mon, struct guest_mm *g, const struct fau
 	struct task *task = task_find(mon, fault->tid);
 
 	worker_wait(mon, g);
+	ready_restore(mon);
 	if (!task)
 		return;
 	sigtrap_action_restore(mon, task);
@@ -308,8 +309,9 @@ void sigtrap_action_restore(struct monitor *mon, struct task *task)
 		return;
 	room = mailbox_room(task->mm->mailbox);
 	*room = task->segv_action;
-	/* It was blocked, else nothing were lost. */
-	if (!call_in(mon, task, &call) && task->segv_action.handler != (uint64_t)SIG_IGN)
+	/* By whom it was blocked may be another thread. */
+	if (!call_in(mon, task, &call) && task->segv_blocked &&
+	    task->segv_action.handler != (uint64_t)SIG_IGN)
 		mask_restore(task);
 }
 

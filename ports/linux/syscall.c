@@ -53,6 +53,7 @@ int notif_addfd(struct monitor *mon, uint64_t id, int fd, int new_fd, uint32_t f
 		.newfd = (uint32_t)new_fd,
 		.newfd_flags = fd_flags,
 	};
+	ready_restore(mon);
 	int r = ioctl(mon->notif, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
 	return r < 0 ? -errno : r;

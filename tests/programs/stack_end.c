@@ -159,6 +159,41 @@ static void changes(void)
 	say("changes\n");
 }
 
+/* A page that a fork's child does not get. */
+static void not_inherited(void)
+{
+	volatile unsigned char *page = spare(0);
+	int status;
+
+	page[0] = 'p';
+	CHECK(madvise(spare(0), PAGE, MADV_DONTFORK) == 0);
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) { /* the stack grows into the gap */
+		CHECK(page[0] == 0);
+		page[0] = 'c';
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(page[0] == 'p');
+	CHECK(madvise(spare(0), PAGE, MADV_DOFORK) == 0);
+	say("not inherited\n");
+}
+
+/* What begins on the stack may end behind it, if there is something. */
+static void across(void)
+{
+	unsigned char *top = end_of_stack + PAGE;
+
+	if (mmap(top, PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == top) {
+		CHECK(stat(path_at, (struct stat *)(top - 64)) == 0);
+		CHECK(munmap(top, PAGE) == 0);
+	}
+	say("across\n");
+}
+
 int main(int argc, char **argv)
 {
 	CHECK(argc == 1 && argv[0]);
@@ -171,6 +206,8 @@ int main(int argc, char **argv)
 	CHECK(call_meanwhile(taker));
 	say("changes meanwhile\n");
 	changes();
+	not_inherited();
+	across();
 	forks();
 	return 0;
 }
