@@ -4,8 +4,8 @@
  * returns: that costs a system call of the worker's, a fault costs a relay besides.
  *
  *   brk    A heap that was touched to its very end grows because more is about to be touched.
- *   mmap   A few pages of memory, or of data that a loader puts into its place (MAP_FIXED).  Of a
- *          file that is only read what is in the page cache, if it is little or put into its place:
+ *   mmap   Of a file a few pages of data that a loader puts into their place (MAP_FIXED).  Of one
+ *          that is only read what is in the page cache, if it is little or put into its place:
  *          nothing is read for it.
  *
  * Not while memory is short, and not where the user says how many pages a fault brings.
@@ -15,7 +15,6 @@
 #include "internal.h"
 
 #define HEAP_AHEAD 64u /* pages: glibc grows its heap by 33 or 34 */
-#define MEMORY_AHEAD 4u
 #define DATA_AHEAD 16u
 #define FILE_AHEAD (16 * PAGE_BYTES)
 #define SEGMENT_AHEAD (8ul << 20)
@@ -42,27 +41,20 @@ void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_
 	worker_wait(mon, g);
 }
 
-/* Pages that are as good as written to. */
-static uint64_t written_ahead(int prot, int flags)
-{
-	if (!(prot & PROT_WRITE) || flags & (MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK))
-		return 0;
-	return flags & MAP_FIXED ? DATA_AHEAD : flags & MAP_ANONYMOUS ? MEMORY_AHEAD : 0;
-}
-
 void mmap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t size, int prot,
 		int flags)
 {
 	const uint64_t table = 512 * PAGE_BYTES; /* a fault fills no other */
 	uint64_t end = at + size;
 
-	if (!(prot & PROT_READ) || !may_map(mon))
-		return;
-	if (size <= written_ahead(prot, flags) * PAGE_BYTES)
-		while (at < end)
+	if (flags & MAP_ANONYMOUS || !(prot & PROT_READ) || !may_map(mon))
+		return; /* mincore(2) tells whether memory has been touched */
+	if (prot & PROT_WRITE) {
+		while (flags & MAP_FIXED && size <= DATA_AHEAD * PAGE_BYTES && at < end)
 			at = fault_ahead(mon, g, at, DATA_AHEAD, ONDOL_VM_READ | ONDOL_VM_WRITE);
-	if (flags & MAP_ANONYMOUS || prot & PROT_WRITE ||
-	    size > (flags & MAP_FIXED ? SEGMENT_AHEAD : FILE_AHEAD))
+		return;
+	}
+	if (size > (flags & MAP_FIXED ? SEGMENT_AHEAD : FILE_AHEAD))
 		return;
 	for (; at < end; at = (at | (table - 1)) + 1)
 		if (page_is_there(g, at))
