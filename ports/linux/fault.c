@@ -68,18 +68,11 @@ static void region_note(struct guest_mm *g, uint64_t addr)
  * can be: in a forked process old placeholder does not merge with new (the host's anon_vma is
  * shared with the parent's), so evicting page by page would leave as many mappings.
  */
-static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+void placeholder_between(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
 	uint64_t from = start, at = start;
 	struct ondol_vma_info vma;
 
-	if (ready_overlaps(mon, start, end)) { /* that stays [BUF-5] */
-		if (start < mon->ready_start)
-			evict_range(mon, g, start, mon->ready_start);
-		if (end > ready_end(mon))
-			evict_range(mon, g, ready_end(mon), end);
-		return;
-	}
 	while (at < end && !ondol_find_vma(g->mm, at, &vma) && vma.start < end) {
 		at = vma.end;
 		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
@@ -90,6 +83,18 @@ static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start,
 	}
 	if (from < end)
 		worker_placeholder(mon, g, from, end);
+}
+
+static void evict_range(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
+{
+	if (ready_overlaps(mon, start, end)) { /* that stays [BUF-5] */
+		if (start < mon->ready_start)
+			evict_range(mon, g, start, mon->ready_start);
+		if (end > ready_end(mon))
+			evict_range(mon, g, ready_end(mon), end);
+		return;
+	}
+	placeholder_between(mon, g, start, end);
 	worker_wait(mon, g);
 	holes_forget(g, start, end);
 	ondol_tlb_evicted(g->mm, start, end);

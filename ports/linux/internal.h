@@ -438,6 +438,8 @@ void fault_late(struct monitor *mon, struct guest_mm *g, const struct fault *fau
 void fault_serve_late_of(struct monitor *mon, struct guest_mm *g);
 void fault_serve_late(struct monitor *mon);
 void fault_one(struct monitor *mon, struct guest_mm *g, const struct fault *fault);
+/* [start, end), but what the host backs there. */
+void placeholder_between(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
 /* As if the program had touched it: the host has the page, writable if the region is. */
 int fault_in(struct monitor *mon, struct guest_mm *g, uint64_t addr);
 /*

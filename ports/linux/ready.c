@@ -114,22 +114,9 @@ void ready_note(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_
 
 void ready_forget(struct monitor *mon, struct guest_mm *child)
 {
-	uint64_t from = mon->ready_start, at = from, end = ready_end(mon);
-	struct ondol_vma_info vma;
-
-	if (!from)
-		return;
 	/* What the parent has and the child does not (MADV_DONTFORK), too. */
-	while (at < end && !ondol_find_vma(child->mm, at, &vma) && vma.start < end) {
-		at = vma.end;
-		if (!(vma.vm_flags & ONDOL_VM_NATIVE))
-			continue;
-		if (vma.start > from)
-			worker_placeholder(mon, child, from, vma.start);
-		from = at;
-	}
-	if (from < end)
-		worker_placeholder(mon, child, from, end);
+	if (mon->ready_start)
+		placeholder_between(mon, child, mon->ready_start, ready_end(mon));
 }
 
 /* Who is to go is chosen as for any access; who is left gets his pages next time round. */
