@@ -281,8 +281,7 @@ static uint32_t window_of(const struct monitor *mon, const struct stream *s)
 /* What is in the page cache costs only its mapping. */
 static uint32_t cached_around(const struct monitor *mon, uint32_t around)
 {
-	return mon->options->fault_around || pages_to_spare(mon) < mon->pages_plenty ? around :
-										       AROUND_MOST;
+	return may_map_ahead(mon) ? AROUND_MOST : around;
 }
 
 /* From *at on, which moves along.  False: there is nothing to map. */
@@ -358,9 +357,8 @@ static void map_rest(struct monitor *mon, struct guest_mm *g, uint64_t addr,
 	const ondol_vm_flags_t not = ONDOL_VM_NATIVE | ONDOL_VM_SHARED | ONDOL_VM_GROWSDOWN;
 	struct ondol_vma_info vma;
 
-	if (mon->options->fault_around || ondol_find_vma(g->mm, addr, &vma) ||
-	    vma.start > addr || vma.end - vma.start > AROUND_FIRST * PAGE_BYTES ||
-	    (vma.vm_flags & not) || pages_to_spare(mon) < mon->pages_plenty)
+	if (!may_map_ahead(mon) || ondol_find_vma(g->mm, addr, &vma) || vma.start > addr ||
+	    vma.end - vma.start > AROUND_FIRST * PAGE_BYTES || (vma.vm_flags & not))
 		return;
 	for (uint64_t at = vma.start; at < vma.end;)
 		if (at >= run->start && at < run->start + run->nr_pages * PAGE_BYTES)

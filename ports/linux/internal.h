@@ -482,6 +482,8 @@ bool sigtrap_defeats_handler(const struct task *task);
 void sigtrap_action_restore(struct monitor *mon, struct task *task);
 
 /* map_ahead.c */
+/* Memory is not short, and the user has not said how many pages a fault brings. */
+bool may_map_ahead(const struct monitor *mon);
 bool page_is_there(const struct guest_mm *g, uint64_t addr); /* or in the page cache */
 /* The heap has grown by [start, end). */
 void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);
@@ -493,8 +495,7 @@ void mmap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t s
 #define READY_BYTES (32ul << 10)
 uint64_t ready_end(const struct monitor *mon);
 bool ready_overlaps(const struct monitor *mon, uint64_t start, uint64_t end);
-/* What is mapped there comes to the host's tables.  -ENOMEM, -ECHILD. */
-int ready_fill(struct monitor *mon, struct guest_mm *g);
+/* What is mapped there comes to the host's tables, or somebody is ended for it.  -ECHILD. */
 int ready_fill_or_oom(struct monitor *mon, struct guest_mm *g);
 /* [start, end) is about to be taken from the host's tables. */
 void ready_take(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end);

@@ -88,7 +88,6 @@ uint64_t stub_at(const struct monitor *mon, const char *part)
 	return mon->space->stub + (uint64_t)(part - mon->space->code);
 }
 
-
 /* The next of a seed's numbers (splitmix64: Steele, Lea, Flood 2014). */
 static uint64_t next_number(uint64_t *state)
 {

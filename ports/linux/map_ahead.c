@@ -19,7 +19,7 @@
 #define FILE_AHEAD (16 * PAGE_BYTES)
 #define SEGMENT_AHEAD (8ul << 20)
 
-static bool may_map(const struct monitor *mon)
+bool may_map_ahead(const struct monitor *mon)
 {
 	return !mon->options->fault_around && pages_to_spare(mon) >= mon->pages_plenty;
 }
@@ -33,7 +33,7 @@ bool page_is_there(const struct guest_mm *g, uint64_t addr)
 
 void heap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t start, uint64_t end)
 {
-	if (start >= end || end - start > HEAP_AHEAD * PAGE_BYTES || !may_map(mon) ||
+	if (start >= end || end - start > HEAP_AHEAD * PAGE_BYTES || !may_map_ahead(mon) ||
 	    !page_is_there(g, start - PAGE_BYTES))
 		return;
 	while (start < end)
@@ -47,7 +47,7 @@ void mmap_ahead(struct monitor *mon, struct guest_mm *g, uint64_t at, uint64_t s
 	const uint64_t table = 512 * PAGE_BYTES; /* a fault fills no other */
 	uint64_t end = at + size;
 
-	if (flags & MAP_ANONYMOUS || !(prot & PROT_READ) || !may_map(mon))
+	if (flags & MAP_ANONYMOUS || !(prot & PROT_READ) || !may_map_ahead(mon))
 		return; /* mincore(2) tells whether memory has been touched */
 	if (prot & PROT_WRITE) {
 		while (flags & MAP_FIXED && size <= DATA_AHEAD * PAGE_BYTES && at < end)

@@ -54,7 +54,8 @@ static int fill_region(struct monitor *mon, struct guest_mm *g, uint64_t at, uin
 	return 0;
 }
 
-int ready_fill(struct monitor *mon, struct guest_mm *g)
+/* What is mapped there.  -ENOMEM, -ECHILD. */
+static int fill(struct monitor *mon, struct guest_mm *g)
 {
 	uint64_t at = mon->ready_start, end = ready_end(mon);
 	struct ondol_vma_info vma;
@@ -122,7 +123,7 @@ void ready_forget(struct monitor *mon, struct guest_mm *child)
 /* Who is to go is chosen as for any access; who is left gets his pages next time round. */
 int ready_fill_or_oom(struct monitor *mon, struct guest_mm *g)
 {
-	int r = ready_fill(mon, g);
+	int r = fill(mon, g);
 
 	if (r != -ENOMEM)
 		return r;
